@@ -1,0 +1,215 @@
+"""DreamerV2 as a TF-Agents agent: one update, in the paper's order."""
+
+import gin
+import tensorflow as tf
+from tf_agents.agents import data_converter
+from tf_agents.agents import tf_agent
+
+from dreamerv2_tfa import noise
+from dreamerv2_tfa import optimizers
+from dreamerv2_tfa import specs
+from dreamerv2_tfa.behaviour import actor_critic
+from dreamerv2_tfa.behaviour import policy
+from dreamerv2_tfa.experience import sequences
+from dreamerv2_tfa.world_model import world_model
+
+_JIT = ('auto', 'on', 'off')
+
+
+@gin.configurable
+class DreamerV2Agent(tf_agent.TFAgent):
+  """Learns a world model from replay, and to act in its imagination.
+
+  Hafner, Lillicrap, Norouzi, Ba: "Mastering Atari with Discrete World Models"
+  (arXiv 2010.02193). Networks compute in the Keras mixed-precision policy that
+  is global when the agent is made; 'mixed_float16' adds dynamic loss scaling.
+
+  `policy` evaluates: the actor's mode. `collect_policy` samples and explores.
+  `train` wants a `Trajectory` `[B, T + 1, ...]` of consecutive rows, which may
+  span episodes. The whole update is one compiled function; distinct B or T are
+  compiled anew.
+  """
+
+  def __init__(
+      self, time_step_spec, action_spec, *, discount=0.99,
+      model_learning_rate=1e-4, actor_learning_rate=8e-5,
+      critic_learning_rate=2e-4, adam_epsilon=1e-5, clip_norm=100.0,
+      weight_decay=1e-6, collect_noise=0.0, eval_noise=0.0,
+      eval_mode_latent=False, jit='auto', seed=0, train_step_counter=None,
+      schedule_step=None, name=None,
+  ):
+    """Builds the world model, the actor-critic, their optimizers, policies.
+
+    Args:
+      time_step_spec: `TimeStep` of specs. The observation is a tensor or a
+        nest: images `[64, 64, channels]`, vectors and scalars, mixed.
+      action_spec: One `BoundedTensorSpec`: an integer, or a bounded box.
+      discount: float gamma in [0, 1], of one agent step.
+      model_learning_rate: float, of the world model.
+      actor_learning_rate: float.
+      critic_learning_rate: float.
+      adam_epsilon: float, of all three optimizers.
+      clip_norm: float, largest global norm of a gradient, of each.
+      weight_decay: float, fraction of every weight lost an update.
+      collect_noise: float, action noise of `collect_policy`.
+      eval_noise: float, action noise of `policy`.
+      eval_mode_latent: bool; `policy` takes the mode of the latent too.
+      jit: 'on' compiles the update with XLA, 'off' makes it a plain graph,
+        'auto' is 'on' where there is a GPU (XLA lacks oneDNN on a CPU).
+      seed: int, of all sampling in updates and policies.
+      train_step_counter: int64 scalar variable that counts updates; its own
+        by default.
+      schedule_step: Scalar variable that schedules read, agent steps taken;
+        the counter of updates by default.
+      name: Name of the agent.
+
+    Raises:
+      ValueError: If a spec or a number cannot be used.
+    """
+    tf.Module.__init__(self, name=name)
+    if jit not in _JIT:
+      raise ValueError(f'jit must be one of {_JIT}; got {jit!r}.')
+    if train_step_counter is None:
+      train_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False)
+    self._actions = specs.Actions(action_spec)
+    self._gamma = discount
+    self._seed = seed
+    self._schedule_step = (
+        train_step_counter if schedule_step is None else schedule_step
+    )
+    self._world_model = world_model.WorldModel(
+        specs.flat_observation(time_step_spec.observation),
+        self._actions.size, discount=discount,
+    )
+    self._actor_critic = actor_critic.ActorCritic(
+        self._world_model.rssm.feature_size, self._actions.size,
+        self._actions.discrete,
+    )
+    precision = tf.keras.mixed_precision.global_policy().compute_dtype
+    make_optimizer = lambda name, module, rate: optimizers.Optimizer(
+        module.trainable_variables, learning_rate=rate, epsilon=adam_epsilon,
+        clip_norm=clip_norm, weight_decay=weight_decay,
+        loss_scaling=precision == 'float16', name=name,
+    )
+    self._model_optimizer = make_optimizer(
+        'model', self._world_model, model_learning_rate
+    )
+    self._actor_optimizer = make_optimizer(
+        'actor', self._actor_critic.actor, actor_learning_rate
+    )
+    self._critic_optimizer = make_optimizer(
+        'critic', self._actor_critic.critic, critic_learning_rate
+    )
+    make_policy = lambda offset, **kwargs: policy.DreamerPolicy(
+        time_step_spec, action_spec, self._world_model,
+        self._actor_critic.actor, seed=seed + offset, **kwargs
+    )
+    super().__init__(
+        time_step_spec, action_spec,
+        policy=make_policy(1, greedy=True, noise=eval_noise,
+                           mode_latent=eval_mode_latent),
+        collect_policy=make_policy(2, greedy=False, noise=collect_noise),
+        train_sequence_length=None, train_step_counter=train_step_counter,
+    )
+    self._as_trajectory = data_converter.AsTrajectory(
+        self.data_context, sequence_length=None
+    )
+    compiled = resolve_jit(jit)
+    self._compiled_update = tf.function(self._update, jit_compile=compiled)
+    self._compiled_losses = tf.function(self._losses, jit_compile=compiled)
+
+  @property
+  def world_model(self):
+    """The agent's `WorldModel`."""
+    return self._world_model
+
+  @property
+  def actor_critic(self):
+    """The agent's `ActorCritic`."""
+    return self._actor_critic
+
+  def _initialize(self):
+    pass  # everything is built in the constructor
+
+  def _train(self, experience, weights=None):
+    return self._compiled_update(*self._inputs(experience, weights))
+
+  def _loss(self, experience, weights=None, training=False):
+    del training  # nothing behaves differently in training
+    return self._compiled_losses(*self._inputs(experience, weights))
+
+  def _inputs(self, experience, weights):
+    experience = self._as_trajectory(experience)
+    batch = experience.step_type.shape[0]
+    weights = tf.cast(1.0 if weights is None else weights, tf.float32)
+    if weights.shape.rank not in (0, 1) or weights.shape not in ([], [batch]):
+      raise ValueError(
+          f'weights must be a scalar or have shape [{batch}], one for each '
+          f'sequence; got {weights.shape}.'
+      )
+    return experience, tf.broadcast_to(weights, [batch])
+
+  def _update(self, experience, weights):
+    """One update of model, actor, critic and slow critic."""
+    sequence = sequences.from_trajectory(experience, self._actions)
+    model_seed, behaviour_seed = self._seeds()
+
+    with tf.GradientTape() as model_tape:
+      model = self._world_model.loss(sequence, model_seed, weights=weights)
+    norms = self._model_optimizer.minimize(model_tape, model.loss)
+
+    with tf.GradientTape(persistent=True) as behaviour_tape:
+      behaviour = self._behaviour(model, sequence, weights, behaviour_seed)
+    norms.update(self._actor_optimizer.minimize(
+        behaviour_tape, behaviour.actor_loss
+    ))
+    norms.update(self._critic_optimizer.minimize(
+        behaviour_tape, behaviour.critic_loss
+    ))
+    self._actor_critic.reward_magnitude.assign(behaviour.reward_magnitude)
+    self._actor_critic.update_slow_critic()
+    self._train_step_counter.assign_add(1)
+    return _loss_info(model, behaviour, norms)
+
+  def _losses(self, experience, weights):
+    """What `_update` would minimise next; changes nothing."""
+    sequence = sequences.from_trajectory(experience, self._actions)
+    model_seed, behaviour_seed = self._seeds()
+    with tf.GradientTape(persistent=True) as tape:
+      model = self._world_model.loss(sequence, model_seed, weights=weights)
+      behaviour = self._behaviour(model, sequence, weights, behaviour_seed)
+    norms = self._model_optimizer.measure(tape, model.loss)
+    norms.update(self._actor_optimizer.measure(tape, behaviour.actor_loss))
+    norms.update(self._critic_optimizer.measure(tape, behaviour.critic_loss))
+    return _loss_info(model, behaviour, norms)
+
+  def _behaviour(self, model, sequence, weights, seed):
+    """Imagines from every posterior: `[B, T, ...]` to `[N, ...]`."""
+    flat = lambda x: tf.reshape(x, [-1] + x.shape[2:].as_list())
+    start = tf.nest.map_structure(
+        lambda x: tf.stop_gradient(flat(x)), model.posterior
+    )
+    per_start = tf.repeat(weights, sequence.continue_.shape[1])
+    return self._actor_critic.loss(
+        self._world_model, start, self._gamma * flat(sequence.continue_),
+        seed, step=self._schedule_step, weights=per_start,
+    )
+
+  def _seeds(self):
+    """Seeds of this update: a function of the agent's seed and the count."""
+    count = tf.cast(self._train_step_counter, tf.int32)
+    seed = tf.stack([tf.constant(self._seed, tf.int32), count])
+    return tf.unstack(noise.split(seed, 2))
+
+
+def resolve_jit(jit):
+  """Whether to compile with XLA: 'auto' does where there is a GPU."""
+  if jit == 'auto':
+    return bool(tf.config.list_physical_devices('GPU'))
+  return jit == 'on'
+
+
+def _loss_info(model, behaviour, norms):
+  loss = model.loss + behaviour.actor_loss + behaviour.critic_loss
+  metrics = {**model.metrics, **behaviour.metrics, **norms}
+  return tf_agent.LossInfo(loss, metrics)

@@ -1,0 +1,1 @@
+"""Actor-critic learned in imagination, and the policy that acts."""

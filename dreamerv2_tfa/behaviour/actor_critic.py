@@ -1,0 +1,216 @@
+"""Actor and critic, learned from imagined rollouts."""
+
+import gin
+import tensorflow as tf
+
+from dreamerv2_tfa import losses
+from dreamerv2_tfa import returns
+from dreamerv2_tfa import schedules
+from dreamerv2_tfa import types
+from dreamerv2_tfa.networks import heads
+from dreamerv2_tfa.world_model import imagination
+
+_GRADIENTS = ('reinforce', 'dynamics', 'both')
+
+
+@gin.configurable
+class ActorCritic(tf.Module):
+  """Actor, critic and slow critic (DreamerV2 paper, section 2.2).
+
+  Gradients reach the actor through the imagined dynamics, by reinforce with
+  the slow critic as baseline, or both, mixed.
+  """
+
+  def __init__(
+      self, feature_size, action_size, discrete, *, horizon=15, lambda_=0.95,
+      actor_gradient='auto', actor_distribution='auto', actor_min_std=0.1,
+      gradient_mix=0.1, entropy_scale=2e-3, slow_critic_period=100,
+      slow_critic_fraction=1.0, reward_norm_momentum=1.0,
+      reward_norm_scale=1.0, reward_norm_epsilon=1e-8, name=None,
+  ):
+    """Builds the networks.
+
+    Args:
+      feature_size: int F.
+      action_size: int A.
+      discrete: bool; what 'auto' means: 'reinforce' on 'onehot', or 'dynamics'
+        on 'trunc_normal'.
+      horizon: int H, imagined steps, at least 2.
+      lambda_: float in [0, 1], of the lambda-target.
+      actor_gradient: 'auto', 'reinforce', 'dynamics' or 'both'.
+      actor_distribution: 'auto', 'onehot', 'trunc_normal', 'normal' or
+        'tanh_normal'.
+      actor_min_std: float, smallest scale of a continuous actor.
+      gradient_mix: Number or schedule; share of 'dynamics' in 'both'.
+      entropy_scale: Number or schedule; weight of the actor's entropy, nats.
+      slow_critic_period: int, updates between copies of the critic.
+      slow_critic_fraction: float in [0, 1], share copied, after a first whole
+        copy.
+      reward_norm_momentum: float in [0, 1]; 1 turns normalisation off.
+      reward_norm_scale: float, magnitude of normalised rewards.
+      reward_norm_epsilon: float, added to the magnitude.
+      name: Name of the module.
+
+    Raises:
+      ValueError: If a number or a name is out of its range.
+    """
+    super().__init__(name=name)
+    if actor_gradient == 'auto':
+      actor_gradient = 'reinforce' if discrete else 'dynamics'
+    if actor_distribution == 'auto':
+      actor_distribution = 'onehot' if discrete else 'trunc_normal'
+    _check(horizon, lambda_, actor_gradient, slow_critic_period,
+           slow_critic_fraction, reward_norm_momentum)
+    if discrete != (actor_distribution == 'onehot'):
+      raise ValueError(
+          f"ActorCritic.actor_distribution is {actor_distribution!r}; wanted "
+          "'onehot' for discrete actions and another for continuous ones."
+      )
+    self._discrete = discrete
+    self._horizon = horizon
+    self._lambda = lambda_
+    self._gradient = actor_gradient
+    self._mix = schedules.parse(gradient_mix)
+    self._entropy_scale = schedules.parse(entropy_scale)
+    self._period = slow_critic_period
+    self._fraction = slow_critic_fraction
+    self._norm = (reward_norm_momentum, reward_norm_scale, reward_norm_epsilon)
+    self.actor = heads.ActionHead(
+        feature_size, action_size, kind=actor_distribution,
+        min_std=actor_min_std,
+    )
+    self.critic = heads.RegressionHead(feature_size)
+    self.slow_critic = heads.RegressionHead(feature_size)
+    self.updates = tf.Variable(0, dtype=tf.int64, trainable=False)
+    self.reward_magnitude = tf.Variable(
+        1.0, dtype=tf.float64, trainable=False
+    )
+
+  def loss(self, world_model, start, continue_, seed, *, step, weights=None):
+    """Losses of actor and critic on one imagined batch; changes nothing.
+
+    Args:
+      world_model: `WorldModel`.
+      start: `RSSMState` `[N, ...]`, replayed posteriors, gradients stopped.
+      continue_: float32 `[N]`, discount of the replayed states: gamma, or 0
+        where the environment terminated.
+      seed: int32 `[2]`.
+      step: Scalar that schedules read, agent steps.
+      weights: None or float32 `[N]`, multiplies each start's losses.
+
+    Returns:
+      `BehaviourOutput`. The gradient of `actor_loss` is meant for the actor's
+      variables, that of `critic_loss` for the critic's.
+    """
+    rollout = imagination.imagine(
+        world_model.rssm, self.actor, start, horizon=self._horizon, seed=seed
+    )
+    if self._gradient == 'reinforce':  # no gradient through the rollout
+      rollout = tf.nest.map_structure(tf.stop_gradient, rollout)
+    feature = rollout.feature
+    reward, magnitude, metrics = self._normalise(world_model.reward(feature))
+    # The first state is real: so is its discount.
+    discounts = tf.concat(
+        [continue_[None], world_model.discount(feature)[1:]], 0
+    )
+    values = self.slow_critic(feature).mode()
+    targets = returns.lambda_returns(
+        reward[:-1], discounts[:-1], values[:-1], values[-1],
+        lambda_=self._lambda,
+    )
+    state_weights = tf.stop_gradient(returns.state_weights(discounts))
+    if weights is not None:
+      state_weights *= weights
+    actor_loss, actor_metrics = self._actor_loss(
+        rollout, targets, values, state_weights, step
+    )
+    critic = self.critic(tf.stop_gradient(feature[:-1]))
+    log_prob = critic.log_prob(tf.stop_gradient(targets))
+    critic_loss = losses.critic_loss(log_prob, state_weights[:-1])
+    metrics.update(
+        actor_metrics, actor_loss=actor_loss, critic_loss=critic_loss,
+        critic=tf.reduce_mean(critic.mode()),
+        critic_slow=tf.reduce_mean(values),
+        critic_target=tf.reduce_mean(targets),
+    )
+    return types.BehaviourOutput(actor_loss, critic_loss, magnitude, metrics)
+
+  def _actor_loss(self, rollout, targets, values, state_weights, step):
+    # action    0   [a1]  [a2]   a3     An action is judged by the target of
+    # state    [s0]->[s1]-> s2 -> s3    the state it leads into, against the
+    # target    t0   [t1]  [t2]         value of the state it was taken in.
+    # value    [v0]  [v1]   v2    v3    Bracketed: used, at H = 3.
+    policy = self.actor(tf.stop_gradient(rollout.feature[:-2]))
+    mix = self._mix(step)
+    metrics = {}
+    if self._gradient == 'dynamics':
+      objective = targets[1:]
+    else:
+      action = rollout.action[1:-1]
+      if self._discrete or self._gradient == 'reinforce':
+        action = tf.stop_gradient(action)
+      advantage = tf.stop_gradient(targets[1:] - values[:-2])
+      objective = policy.log_prob(action) * advantage
+    if self._gradient == 'both':
+      objective = mix * targets[1:] + (1.0 - mix) * objective
+      metrics['actor_grad_mix'] = mix
+    entropy = policy.entropy()
+    entropy_scale = self._entropy_scale(step)
+    loss = losses.actor_loss(
+        objective, entropy, state_weights[:-2], entropy_scale=entropy_scale
+    )
+    metrics['actor_ent'] = tf.reduce_mean(entropy)
+    metrics['actor_ent_scale'] = entropy_scale
+    return loss, metrics
+
+  def _normalise(self, reward):
+    """Divides by the running mean of |reward|, which counts this batch."""
+    momentum, scale, epsilon = self._norm
+    batch = tf.cast(tf.reduce_mean(tf.abs(reward)), tf.float64)
+    magnitude = tf.stop_gradient(
+        momentum * self.reward_magnitude + (1.0 - momentum) * batch
+    )
+    normed = reward / (tf.cast(magnitude, tf.float32) + epsilon) * scale
+    metrics = {
+        'reward_mean': tf.reduce_mean(reward),
+        'reward_std': tf.math.reduce_std(reward),
+        'reward_normed_mean': tf.reduce_mean(normed),
+        'reward_normed_std': tf.math.reduce_std(normed),
+    }
+    return normed, magnitude, metrics
+
+  def update_slow_critic(self):
+    """Copies the critic at updates 0, P, 2P, ...; the first time wholly."""
+    due = self.updates % self._period == 0
+    mix = tf.where(self.updates == 0, 1.0, self._fraction)
+
+    def copy():
+      pairs = zip(self.critic.variables, self.slow_critic.variables)
+      for source, target in pairs:
+        target.assign(mix * source + (1.0 - mix) * target)
+      return tf.constant(True)
+
+    tf.cond(due, copy, lambda: tf.constant(False))
+    self.updates.assign_add(1)
+
+
+def _check(horizon, lambda_, gradient, period, fraction, momentum):
+  if horizon < 2:
+    raise ValueError(
+        f'ActorCritic.horizon must be at least 2; got {horizon}: the last '
+        'imagined action has no target.'
+    )
+  shares = dict(lambda_=lambda_, slow_critic_fraction=fraction,
+                reward_norm_momentum=momentum)
+  for name, value in shares.items():
+    if not 0 <= value <= 1:
+      raise ValueError(f'ActorCritic.{name} must be in [0, 1]; got {value}.')
+  if gradient not in _GRADIENTS:
+    raise ValueError(
+        f"ActorCritic.actor_gradient must be 'auto' or one of {_GRADIENTS}; "
+        f'got {gradient!r}.'
+    )
+  if period < 1:
+    raise ValueError(
+        f'ActorCritic.slow_critic_period must be at least 1; got {period}.'
+    )

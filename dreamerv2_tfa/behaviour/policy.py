@@ -1,0 +1,141 @@
+"""The recurrent policy that filters observations and acts."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tf_agents.distributions import shifted_categorical
+from tf_agents.policies import tf_policy
+from tf_agents.trajectories import policy_step
+from tf_agents.trajectories import time_step as ts
+
+from dreamerv2_tfa import distributions
+from dreamerv2_tfa import noise
+from dreamerv2_tfa import specs
+from dreamerv2_tfa import types
+
+tfd = tfp.distributions
+
+
+class PolicyState(NamedTuple):
+  """What the policy remembers; all zeros before an episode."""
+
+  latent: types.RSSMState  # [B, ...] float32
+  action: tf.Tensor  # [B, A] float32, the one just taken
+
+
+class DreamerPolicy(tf_policy.TFPolicy):
+  """Acts from the posterior of the world model (paper, section 2.3).
+
+  The state is the latent and the previous action, in float32 in every
+  precision; it is forgotten where the step type is FIRST.
+  """
+
+  def __init__(
+      self, time_step_spec, action_spec, world_model, actor, *, greedy,
+      mode_latent=False, noise=0.0, seed=0, name=None,
+  ):
+    """Makes the policy.
+
+    Args:
+      time_step_spec: `TimeStep` of specs.
+      action_spec: `BoundedTensorSpec`.
+      world_model: `WorldModel`.
+      actor: Function from features `[B, F]` to a distribution over actions.
+      greedy: bool; take the actor's mode rather than a sample.
+      mode_latent: bool; take the posterior's mode rather than a sample.
+      noise: float e >= 0. Discrete: with probability e a uniformly random
+        action. Continuous: `clip(N(a, e), -1, 1)`, in the scaled box.
+      seed: int, of the policy's generator, whose state is a variable.
+      name: Name of the policy.
+    """
+    self._world_model = world_model
+    self._actor = actor
+    self._actions = specs.Actions(action_spec)
+    self._greedy = greedy
+    self._mode_latent = mode_latent
+    self._noise = noise
+    # from_seed would give neighbouring seeds one stream, a little shifted.
+    self._generator = tf.random.Generator.from_key_counter(
+        seed, [0, 0], alg='philox'
+    )
+    super().__init__(
+        time_step_spec, action_spec, self._make_state_spec(), name=name,
+        automatic_state_reset=False,
+    )
+
+  def _make_state_spec(self):
+    latent = self._world_model.rssm.initial(1)
+    return PolicyState(
+        tf.nest.map_structure(
+            lambda x: tf.TensorSpec(x.shape[1:], tf.float32), latent
+        ),
+        tf.TensorSpec([self._actions.size], tf.float32),
+    )
+
+  def _variables(self):
+    return (*self._world_model.variables, *self._actor.variables,
+            self._generator.state)
+
+  def _distribution(self, time_step, policy_state):
+    state, actor = self._observe(time_step, policy_state, self._seeds(1)[0])
+    state = state._replace(action=actor.mode())
+    return policy_step.PolicyStep(self._outside(actor), state, ())
+
+  def _action(self, time_step, policy_state, seed):
+    latent_seed, action_seed, noise_seed = self._seeds(3, seed)
+    state, actor = self._observe(time_step, policy_state, latent_seed)
+    if self._greedy:
+      action = actor.mode()
+    else:
+      action = tf.stop_gradient(actor.sample(seed=action_seed))
+    action = self._with_noise(action, noise_seed)
+    state = state._replace(action=action)
+    return policy_step.PolicyStep(self._actions.decode(action), state, ())
+
+  def _observe(self, time_step, policy_state, seed):
+    """Filters one observation: the new state and the actor's distribution."""
+    rssm = self._world_model.rssm
+    observation = specs.flat_observation(time_step.observation)
+    is_first = time_step.step_type == ts.StepType.FIRST
+    previous = tf.nest.map_structure(
+        lambda x, like: tf.cast(x, like.dtype), policy_state.latent,
+        rssm.initial(1),
+    )
+    latent = rssm.obs_step(
+        previous, policy_state.action, self._world_model.embed(observation),
+        is_first, seed, sample=not self._mode_latent,
+    )
+    actor = self._actor(rssm.feature(latent))
+    latent = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), latent)
+    return PolicyState(latent, policy_state.action), actor
+
+  def _outside(self, actor):
+    """The actor as a distribution over the environment's actions."""
+    if self._actions.discrete and self._actions.low == 0:
+      return tfd.Categorical(actor.logits, dtype=self.action_spec.dtype)
+    if self._actions.discrete:
+      return shifted_categorical.ShiftedCategorical(
+          logits=actor.logits, dtype=self.action_spec.dtype,
+          shift=self._actions.low,
+      )
+    return tfd.TransformedDistribution(actor, self._actions.bijector())
+
+  def _with_noise(self, action, seed):
+    if not self._noise:
+      return action
+    if not self._actions.discrete:
+      moved = action + self._noise * noise.standard_normal(
+          tf.shape(action), seed
+      )
+      return tf.clip_by_value(moved, -1.0, 1.0)
+    probs = self._noise / self._actions.size + (1.0 - self._noise) * action
+    return distributions.one_hot(tf.math.log(probs)).sample(seed=seed)
+
+  def _seeds(self, count, seed=None):
+    """`count` stateless seeds, from the caller's or the own generator."""
+    if seed is None:
+      base = tf.cast(self._generator.make_seeds()[:, 0], tf.int32)
+    else:
+      base = tfp.random.sanitize_seed(seed)
+    return tf.unstack(noise.split(base, count))

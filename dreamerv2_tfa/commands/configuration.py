@@ -1,0 +1,109 @@
+"""What every command does with its flags: gin files, bindings, errors."""
+
+import datetime
+import os
+import pathlib
+import re
+import sys
+
+from absl import flags
+import gin
+
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+_DEFAULT = 'quickstart.gin'
+
+_GIN_FILE = flags.DEFINE_multi_string(
+    'gin_file', [], 'Preset or overlay, such as gin/atari.gin; repeatable, a '
+    'later one wins. Without any: gin/quickstart.gin.'
+)
+_GIN_BINDINGS = flags.DEFINE_multi_string(
+    'gin_bindings', [], "One binding, such as 'train.steps = 1e6'; repeatable."
+)
+_TASK = flags.DEFINE_string('task', None, "Task, such as 'atari_pong'.")
+_PRECISION = flags.DEFINE_string(
+    'precision', None, "'auto', '16' (float16), 'bf16' or '32'."
+)
+_SEED = flags.DEFINE_integer('seed', None, 'Seed of everything random.')
+
+
+def presets():
+  """Folder of the presets: beside the package, or inside when installed."""
+  beside = _PACKAGE.parent / 'gin'
+  return beside if beside.is_dir() else _PACKAGE / 'gin'
+
+
+def parse():
+  """Reads the gin files and bindings of the command line.
+
+  Raises:
+    ValueError: If a file is missing, or a line names what does not exist.
+  """
+  for folder in (presets(), presets().parent):
+    gin.add_config_file_search_path(str(folder))
+  files = _GIN_FILE.value or [str(presets() / _DEFAULT)]
+  for name in files:
+    _find(name)
+  named = {'task': _TASK.value, 'precision': _PRECISION.value,
+           'seed': _SEED.value}
+  bindings = list(_GIN_BINDINGS.value) + [
+      f'train.{name} = {value!r}'
+      for name, value in named.items() if value is not None
+  ]
+  gin.parse_config_files_and_bindings(files, bindings)
+
+
+def _find(name):
+  places = [pathlib.Path(name), presets() / name, presets().parent / name]
+  if not any(place.is_file() for place in places):
+    known = ', '.join(sorted(p.name for p in presets().glob('*.gin')))
+    raise ValueError(
+        f'There is no gin file {name!r}. The presets in {presets()} are: '
+        f'{known}.'
+    )
+
+
+def default_root_dir():
+  """A fresh folder for a run without --root_dir: runs/<date>-<time>."""
+  now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
+  return os.path.join('runs', now)
+
+
+def unused_bindings():
+  """Lines of the configuration that nothing has read, a list of str."""
+  left_hand = lambda text: {
+      match.group(1) for match in re.finditer(r'^(\S+) = ', text, re.M)
+  }
+  return sorted(
+      left_hand(gin.config_str()) - left_hand(gin.operative_config_str())
+  )
+
+
+def guarded(function):
+  """Turns what a user can mend into one message and exit code 1.
+
+  Args:
+    function: Function of `argv`.
+
+  Returns:
+    The same, without a traceback for user errors.
+  """
+  def run(argv):
+    try:
+      return function(argv)
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+      if flags.FLAGS['verbosity'].value > 0:
+        raise
+      print(f'Error: {_message(error)}', file=sys.stderr)
+      sys.exit(1)
+
+  return run
+
+
+def _message(error):
+  """The error's text without the frames that gin adds to it."""
+  text = str(error).strip()
+  kept = [
+      line.strip() for line in text.splitlines()
+      if not re.match(r'\s*In (call to configurable|bindings string|file)', line)
+  ]
+  return ' '.join(line for line in kept if line)

@@ -1,0 +1,34 @@
+"""`bin/train`: trains DreamerV2, or goes on where the folder's run stopped."""
+
+from absl import app
+from absl import flags
+
+from dreamerv2_tfa.commands import configuration
+
+_ROOT_DIR = flags.DEFINE_string(
+    'root_dir', None, 'Folder of the run; the same one again resumes it.'
+)
+flags.DEFINE_alias('logdir', 'root_dir')
+_DRY_RUN = flags.DEFINE_bool(
+    'dry_run', False, 'Build everything, print what it is, write nothing.'
+)
+
+
+def run(unused_argv):
+  """Parses gin and calls `train`."""
+  from dreamerv2_tfa.training import train  # after the flags: slow to import
+
+  configuration.parse()
+  train.train(
+      _ROOT_DIR.value or configuration.default_root_dir(),
+      dry_run=_DRY_RUN.value,
+  )
+
+
+def main():
+  """Entry point of the console script."""
+  app.run(configuration.guarded(run))
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,140 @@
+"""Distributions of latents, predictions and actions, all in float32.
+
+They are TensorFlow Probability's, with samplers of our own so that a seed gives
+the same sample eagerly, in a graph and under XLA (see `noise`).
+`sample(seed=...)` wants a stateless seed, int32 `[2]`.
+"""
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from dreamerv2_tfa import noise
+from dreamerv2_tfa import types
+
+tfd = tfp.distributions
+
+_MONTE_CARLO_SAMPLES = 100  # published package, tanh-normal actor
+_MONTE_CARLO_SEED = (0, 1)
+
+
+def _normal_cdf(x):
+  return 0.5 * tf.math.erfc(-x / 2.0**0.5)
+
+
+class OneHot(tfd.OneHotCategorical):
+  """One-hot categorical with straight-through gradients; see `one_hot`."""
+
+  def _sample_n(self, n, seed=None):
+    logits = self.logits
+    shape = tf.concat([[n], tf.shape(logits)], 0)
+    gumbel = -tf.math.log(-tf.math.log(noise.uniform(shape, seed)))
+    sample = tf.one_hot(tf.argmax(logits + gumbel, -1), logits.shape[-1])
+    probs = tf.nn.softmax(logits)
+    # The bracket is exactly zero: the value is the one-hot, to the last bit.
+    return sample + (probs - tf.stop_gradient(probs))
+
+
+def one_hot(logits):
+  """One-hot categorical with straight-through gradients (paper, algorithm 1).
+
+    sample = one_hot(z) + probs - sg(probs),  z ~ Categorical(probs)
+
+  Args:
+    logits: float32 `[..., C]`.
+
+  Returns:
+    `OneHot` over float32 `[..., C]`.
+  """
+  return OneHot(logits=logits, dtype=tf.float32)
+
+
+class Normal(tfd.Normal):
+  """Normal whose samples are `loc + scale * noise`."""
+
+  def _sample_n(self, n, seed=None):
+    shape = tf.concat([[n], self._batch_shape_tensor()], 0)
+    return self.loc + self.scale * noise.standard_normal(shape, seed)
+
+
+class TruncatedNormal(tfd.TruncatedNormal):
+  """Normal cut to [low, high], with the gradient that TensorFlow samples with.
+
+  With x the sample: d x / d loc = 1 and d x / d scale = (x - loc) / scale; the
+  movement of the bounds is left out, as the published package trains with it.
+  Samples are clipped 1e-6 inside the bounds and keep their gradient.
+  """
+
+  _MARGIN = 1e-6
+
+  def _sample_n(self, n, seed=None):
+    shape = tf.concat([[n], self._batch_shape_tensor()], 0)
+    below = _normal_cdf((self.low - self.loc) / self.scale)
+    above = _normal_cdf((self.high - self.loc) / self.scale)
+    quantile = below + noise.uniform(shape, seed) * (above - below)
+    standard = tf.stop_gradient(tf.math.ndtri(quantile))
+    sample = self.loc + self.scale * standard
+    clipped = tf.clip_by_value(
+        sample, self.low + self._MARGIN, self.high - self._MARGIN
+    )
+    return sample + tf.stop_gradient(clipped - sample)
+
+
+class TanhNormal(tfd.TransformedDistribution):
+  """tanh of a normal; see `tanh_normal`."""
+
+  def _monte_carlo(self):
+    samples = self.sample(_MONTE_CARLO_SAMPLES, seed=_MONTE_CARLO_SEED)
+    # atanh of a rounded 1 is infinite: stay inside by a float32 step.
+    return tf.clip_by_value(samples, -1.0 + 6e-8, 1.0 - 6e-8)
+
+  def _mean(self):
+    return tf.reduce_mean(self._monte_carlo(), 0)
+
+  def _mode(self):
+    samples = self._monte_carlo()
+    best = tf.argmax(self.log_prob(samples), 0)
+    picked = tf.one_hot(best, _MONTE_CARLO_SAMPLES, axis=0)
+    return tf.reduce_sum(picked * samples, 0)
+
+  def _entropy(self):
+    return -tf.reduce_mean(self.log_prob(self._monte_carlo()), 0)
+
+
+def tanh_normal(loc, scale):
+  """tanh of a normal; mode, mean and entropy are estimated from 100 samples.
+
+  The estimates draw the same noise at each call, so the mode is a function of
+  the parameters alone. The published package reads every row's mode at the
+  first row's index; here each row has its own.
+
+  Args:
+    loc: float32 `[..., A]`, before the tanh.
+    scale: float32 `[..., A]`, positive.
+
+  Returns:
+    `TanhNormal` over float32 `[..., A]` in (-1, 1), each number its own event.
+  """
+  return TanhNormal(Normal(loc, scale), tfp.bijectors.Tanh())
+
+
+def unit_normal(mean, event_ndims):
+  """Gaussian of standard deviation 1 whose event is the last axes of `mean`."""
+  return tfd.Independent(Normal(mean, tf.ones([])), event_ndims)
+
+
+def bernoulli(logits):
+  """Bernoulli whose `log_prob` takes soft labels in [0, 1].
+
+    log p(x) = x * log(sigmoid(l)) + (1 - x) * log(1 - sigmoid(l))
+  """
+  return tfd.Bernoulli(logits=logits, dtype=tf.float32)
+
+
+def latent(state: types.RSSMState):
+  """The distribution a latent was drawn from; its event is the whole latent."""
+  if isinstance(state, types.DiscreteState):
+    return tfd.Independent(one_hot(tf.cast(state.logits, tf.float32)), 1)
+  return tfd.Independent(
+      Normal(tf.cast(state.mean, tf.float32), tf.cast(state.std, tf.float32)),
+      1,
+  )

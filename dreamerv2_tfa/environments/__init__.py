@@ -1,0 +1,1 @@
+"""Tasks by name: each suite as TF-Agents environments."""

@@ -1,0 +1,212 @@
+"""Atari games, played directly on the Arcade Learning Environment."""
+
+import functools
+import numbers
+
+import ale_py
+from ale_py import roms
+import cv2
+import numpy as np
+from tf_agents.environments import py_environment
+from tf_agents.specs import array_spec
+from tf_agents.trajectories import time_step as ts
+
+# Names of the literature whose ROM is called otherwise.
+_ROM_NAMES = {'james_bond': 'jamesbond'}
+
+
+@functools.lru_cache(maxsize=None)
+def games():
+  """Returns the sorted names of the games that can be played, in snake case.
+
+  These are the ROMs in the wheel of ale-py that it supports: loading one of the
+  others (combat, joust, maze_craze, warlords) would end the process.
+  """
+  supported = ale_py.ALEInterface.isSupportedROM
+  names = [
+      name for name in roms.get_all_rom_ids()
+      if supported(roms.get_rom_path(name))]
+  return tuple(sorted(names + list(_ROM_NAMES)))
+
+
+class AtariEnvironment(py_environment.PyEnvironment):
+  """One game under the protocol of the DreamerV2 paper.
+
+    frame        1     2     3     4          an agent step: one action, its
+    screen                   s3    s4         rewards summed, elementwise
+    reward       r1  + r2  + r3  + r4         maximum of the last two screens,
+                               max(s3, s4)    resized by area
+
+  A step that the game ends early shows its own last two screens. A game over is
+  LAST with discount 0; the time limit is LAST with discount 1. A reset plays 1
+  to `noops` frames without action, drops their reward and shows the last one.
+
+  Observations are `{'image': uint8 [size, size, 1 or 3]}`, with `'ram'`: uint8
+  `[128]` where asked for. The action is an int32 index into the game's minimal
+  action set, or into the 18 actions of the joystick.
+  """
+
+  def __init__(
+      self, game, *, seed, action_repeat, size, grayscale, noops, sticky,
+      full_action_space, max_steps, terminal_on_life_loss, ram):
+    """Starts an emulator; `tasks.load_atari` documents and sets the protocol.
+
+    Args:
+      game: One of `games()`.
+      seed: Python int in [0, 2**31), of sticky actions and no-ops.
+      action_repeat: Python int >= 1, frames an agent step.
+      size: Python int, pixels, height and width of the image.
+      grayscale: Python bool, luminance with one channel, else RGB.
+      noops: Python int >= 0, most no-op frames at a reset.
+      sticky: Python float in [0, 1], probability that a frame repeats the
+        action of the frame before.
+      full_action_space: Python bool, all 18 actions.
+      max_steps: Python int >= 1, agent steps after which an episode is cut.
+      terminal_on_life_loss: Python bool, a lost life ends the episode.
+      ram: Python bool, observe the memory of the console as well.
+
+    Raises:
+      ValueError: If the game is unknown or a number is not in its range.
+    """
+    super().__init__(handle_auto_reset=True)
+    _check_game(game)
+    _check_integer('seed', seed, 0, 2**31 - 1)
+    _check_integer('action_repeat', action_repeat, 1, 2**31 - 1)
+    _check_integer('size', size, 1, 2**15)
+    _check_integer('noops', noops, 0, 2**31 - 1)
+    _check_integer('max_steps', max_steps, 1, 2**31 - 1)
+    _check_probability('sticky', sticky)
+    _check_flag('grayscale', grayscale)
+    _check_flag('full_action_space', full_action_space)
+    _check_flag('terminal_on_life_loss', terminal_on_life_loss)
+    _check_flag('ram', ram)
+    self._action_repeat = action_repeat
+    self._size = size
+    self._noops = noops
+    self._max_steps = max_steps
+    self._terminal_on_life_loss = terminal_on_life_loss
+    self._ram = ram
+    self._random = np.random.default_rng(seed)
+    self._ale = _start_emulator(game, seed, sticky)
+    # The legal set of some games is smaller (skiing has 9), the joystick not.
+    self._actions = (
+        list(ale_py.Action.__members__.values()) if full_action_space
+        else self._ale.getMinimalActionSet())
+    self._read_screen = (
+        self._ale.getScreenGrayscale if grayscale else self._ale.getScreenRGB)
+    self._screens = np.stack([self._read_screen()] * 2)  # by frame, alternately
+    self._channels = 1 if grayscale else 3
+    self._steps = 0
+    self._lives = 0
+
+  def action_spec(self):
+    """Returns the spec of the action index, int32 `[]`."""
+    return array_spec.BoundedArraySpec(
+        (), np.int32, 0, len(self._actions) - 1, name='action')
+
+  def observation_spec(self):
+    """Returns the dict of observation specs, uint8 in [0, 255]."""
+    spec = lambda shape, name: array_spec.BoundedArraySpec(
+        shape, np.uint8, 0, 255, name=name)
+    specs = {'image': spec((self._size, self._size, self._channels), 'image')}
+    if self._ram:
+      specs['ram'] = spec((self._ale.getRAMSize(),), 'ram')
+    return specs
+
+  def _reset(self):
+    """Starts a new game and lets 1 to `noops` frames pass."""
+    self._ale.reset_game()
+    wait = self._random.integers(1, self._noops + 1) if self._noops else 0
+    for _ in range(wait):
+      self._ale.act(ale_py.Action.NOOP, 1.0)
+      if self._ale.game_over():
+        self._ale.reset_game()
+    self._read_screen(self._screens[0])
+    self._steps = 0
+    self._lives = self._ale.lives()
+    return ts.restart(self._observe(self._screens[0]))
+
+  def _step(self, action):
+    """Plays one action for `action_repeat` frames, fewer if the game ends."""
+    if not 0 <= action < len(self._actions):
+      raise ValueError(
+          f'AtariEnvironment got action {action}, wanted an index from 0 to '
+          f'{len(self._actions) - 1}. Take actions from action_spec().')
+    button = self._actions[int(action)]
+    reward, over = 0.0, False
+    for frame in range(self._action_repeat):
+      # Paddles (Pong, Breakout) move at full strength, as in atari-py.
+      reward += self._ale.act(button, 1.0)
+      self._read_screen(self._screens[frame % 2])
+      over = self._is_over()
+      if over:
+        break
+    # Of a step of one frame the other screen belongs to the step before.
+    screen = self._screens.max(0) if frame else self._screens[0]
+    observation = self._observe(screen)
+    reward = np.float32(reward)
+    self._steps += 1
+    if over:
+      return ts.termination(observation, reward)
+    if self._steps == self._max_steps:
+      return ts.truncation(observation, reward)
+    return ts.transition(observation, reward)
+
+  def _is_over(self):
+    """Returns whether the game, or the life where that counts, has ended."""
+    lives = self._ale.lives()
+    life_lost, self._lives = lives < self._lives, lives
+    return self._ale.game_over() or (self._terminal_on_life_loss and life_lost)
+
+  def _observe(self, screen):
+    """Returns the observation that shows `screen`, uint8 `[210, 160, ...]`."""
+    image = cv2.resize(
+        screen, (self._size, self._size), interpolation=cv2.INTER_AREA)
+    observation = {
+        'image': image.reshape(self._size, self._size, self._channels)}
+    if self._ram:
+      observation['ram'] = self._ale.getRAM()
+    return observation
+
+
+def _start_emulator(game, seed, sticky):
+  """Returns an `ale_py.ALEInterface` that plays `game` without a banner."""
+  ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+  ale = ale_py.ALEInterface()
+  ale.setInt('random_seed', seed)
+  ale.setFloat('repeat_action_probability', sticky)
+  ale.loadROM(roms.get_rom_path(_ROM_NAMES.get(game, game)))
+  return ale
+
+
+def _check_game(game):
+  """Raises a `ValueError` where no game has this name."""
+  if game not in games():
+    raise ValueError(
+        f'There is no Atari game {game!r}. Take one of these: '
+        f'{", ".join(games())}.')
+
+
+def _check_integer(name, value, low, high):
+  """Raises a `ValueError` where a setting is no integer in its range."""
+  integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+  if not integer or not low <= value <= high:
+    raise ValueError(
+        f'load_atari.{name} must be an integer from {low} to {high}, got '
+        f'{value!r}. Mend its binding, or delete it for the default.')
+
+
+def _check_probability(name, value):
+  """Raises a `ValueError` where a setting is no number in [0, 1]."""
+  if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+    raise ValueError(
+        f'load_atari.{name} must be a number from 0 to 1, got {value!r}. Mend '
+        'its binding, or delete it for the default.')
+
+
+def _check_flag(name, value):
+  """Raises a `ValueError` where a setting is neither True nor False."""
+  if not isinstance(value, bool):
+    raise ValueError(
+        f'load_atari.{name} must be True or False, got {value!r}. Mend its '
+        'binding, or delete it for the default.')

@@ -1,0 +1,125 @@
+"""Replay memory and the stream of training sequences drawn from it."""
+
+import time
+
+import numpy as np
+import psutil
+import tensorflow as tf
+from tf_agents.replay_buffers import tf_uniform_replay_buffer
+
+
+def required_bytes(data_spec, capacity):
+  """Bytes that `capacity` rows take, with TF-Agents' id of each row.
+
+  Args:
+    data_spec: Nest of `tf.TensorSpec`, one row: `agent.collect_data_spec`.
+    capacity: int, rows.
+
+  Returns:
+    int, bytes.
+  """
+  row = sum(
+      spec.dtype.size * int(np.prod(spec.shape.as_list(), dtype=np.int64))
+      for spec in tf.nest.flatten(data_spec)
+  )
+  return capacity * (row + tf.int64.size)
+
+
+def describe(data_spec, capacity):
+  """One line that says what the replay memory will take."""
+  size = required_bytes(data_spec, capacity)
+  return (
+      f'Replay memory: {capacity:,} steps x {size // capacity:,} bytes = '
+      f'{size / 1e9:.2f} GB of the {_machine_bytes() / 1e9:.1f} GB of this '
+      'machine.'
+  )
+
+
+def check_memory(data_spec, capacity, sequence_length):
+  """Refuses a capacity that cannot work, before anything is allocated.
+
+  Args:
+    data_spec: As in `required_bytes`.
+    capacity: int, rows.
+    sequence_length: int T; a training sequence takes T + 1 rows.
+
+  Raises:
+    ValueError: If the rows exceed the machine's memory, or hold no sequence.
+  """
+  if capacity < 2 * (sequence_length + 1):
+    raise ValueError(
+        f'train.replay_capacity = {capacity} is too small for sequences of '
+        f'{sequence_length} steps; wanted {2 * (sequence_length + 1)} or more.'
+    )
+  size, machine = required_bytes(data_spec, capacity), _machine_bytes()
+  if size > machine:
+    fits = int(0.7 * machine) * capacity // size
+    raise ValueError(
+        f'Replay memory of {capacity:,} steps needs {size / 1e9:.1f} GB; this '
+        f'machine has {machine / 1e9:.1f} GB. Lower it, for example with '
+        f"--gin_bindings='train.replay_capacity = {fits}'."
+    )
+
+
+def _machine_bytes():
+  return psutil.virtual_memory().total
+
+
+def make_buffer(data_spec, batch_size, capacity):
+  """Allocates the replay memory, the whole of it at once.
+
+  Args:
+    data_spec: As in `required_bytes`.
+    batch_size: int, environments that write in step.
+    capacity: int, rows in all.
+
+  Returns:
+    `TFUniformReplayBuffer` on the CPU.
+  """
+  return tf_uniform_replay_buffer.TFUniformReplayBuffer(
+      data_spec, batch_size, max_length=capacity // batch_size
+  )
+
+
+class Samples:
+  """Training batches, uniform over stored rows, drawn one ahead.
+
+  The buffer is not atomic against a concurrent writer, and what a batch may
+  contain must not depend on the speed of a thread. So whoever writes calls
+  `settle` first: it waits until the batch ahead is drawn.
+  """
+
+  _AHEAD = 1  # batches
+
+  def __init__(self, buffer, batch_size, sequence_length):
+    """Makes the pipeline; nothing is drawn before the first `next`.
+
+    Args:
+      buffer: `TFUniformReplayBuffer`.
+      batch_size: int B.
+      sequence_length: int T.
+    """
+    self._taken = 0
+    self._drawn = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def count(trajectory, info):
+      del info
+      with tf.control_dependencies(tf.nest.flatten(trajectory)):
+        drawn = self._drawn.assign_add(1)
+      with tf.control_dependencies([drawn]):
+        return tf.nest.map_structure(tf.identity, trajectory)
+
+    dataset = buffer.as_dataset(
+        sample_batch_size=batch_size, num_steps=sequence_length + 1
+    )
+    self._iterator = iter(dataset.map(count).prefetch(self._AHEAD))
+
+  def next(self):
+    """One `Trajectory` `[B, T + 1, ...]`."""
+    self._taken += 1
+    return next(self._iterator)
+
+  def settle(self):
+    """Returns when no thread reads the buffer."""
+    while self._taken and self._drawn.numpy() < self._taken + self._AHEAD:
+      time.sleep(1e-4)

@@ -1,0 +1,137 @@
+"""Adam with global-norm clipping, decoupled decay and dynamic loss scaling."""
+
+import tensorflow as tf
+
+_INITIAL_SCALE = 2.0**15  # published package (Keras' own start)
+_GROWTH_STEPS = 2000  # good steps before the scale doubles, likewise
+
+
+class Optimizer(tf.Module):
+  """Steps one group of variables (published package's order of operations).
+
+  In this order: gradient of the scaled loss, unscaled; mean over replicas;
+  clip by global norm; `w <- (1 - decay) * w` on every variable of the group;
+  Adam in Keras' epsilon-hat form. A step whose loss or gradient is not finite
+  changes no variable and no slot: under float16 the scale is halved, in other
+  precisions the caller sees it in the returned norm.
+  """
+
+  def __init__(
+      self, variables, *, learning_rate, epsilon=1e-5, clip_norm=100.0,
+      weight_decay=1e-6, loss_scaling=False, name='optimizer',
+  ):
+    """Makes the optimizer and all its slots.
+
+    Args:
+      variables: Sequence of float32 `tf.Variable`.
+      learning_rate: float, positive.
+      epsilon: float, positive; added to Adam's denominator.
+      clip_norm: float, positive; largest global norm of a step's gradient.
+      weight_decay: float in [0, 1), fraction lost a step.
+      loss_scaling: bool; scale the loss dynamically, for float16.
+      name: str, prefix of the returned metrics.
+
+    Raises:
+      ValueError: If there are no variables, or a number is out of its range.
+    """
+    super().__init__(name=name)
+    _check(learning_rate, epsilon, clip_norm, weight_decay)
+    self._variables = list(variables)
+    if not self._variables:
+      raise ValueError(f'The {name} optimizer got no variables to train.')
+    self._clip_norm = clip_norm
+    self._weight_decay = weight_decay
+    self._adam = tf.keras.optimizers.Adam(
+        learning_rate, epsilon=epsilon, jit_compile=False
+    )
+    self._adam.build(self._variables)
+    self._loss_scale = None
+    if loss_scaling:
+      self._loss_scale = tf.Variable(_INITIAL_SCALE, trainable=False)
+      self._good_steps = tf.Variable(0, trainable=False)
+
+  @property
+  def iterations(self):
+    """Steps taken, int64 scalar variable; skipped ones are not counted."""
+    return self._adam.iterations
+
+  def minimize(self, tape, loss):
+    """Takes one step down the loss.
+
+    Args:
+      tape: `tf.GradientTape` that recorded the loss and is no longer active.
+      loss: float32 scalar, unscaled.
+
+    Returns:
+      Dict of float32 scalars: `<name>_grad_norm` before clipping, and
+      `<name>_loss_scale` under loss scaling.
+    """
+    gradients = self._gradients(tape, loss)
+    metrics = self._metrics(gradients)
+    norm = metrics[f'{self.name}_grad_norm']
+    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+    clipped, _ = tf.clip_by_global_norm(gradients, self._clip_norm, norm)
+    tf.cond(finite, lambda: self._apply(clipped), lambda: tf.constant(False))
+    if self._loss_scale is not None:
+      self._update_scale(finite)
+    return metrics
+
+  def measure(self, tape, loss):
+    """What `minimize` would return; changes nothing."""
+    return self._metrics(self._gradients(tape, loss))
+
+  def _metrics(self, gradients):
+    metrics = {f'{self.name}_grad_norm': tf.linalg.global_norm(gradients)}
+    if self._loss_scale is not None:
+      metrics[f'{self.name}_loss_scale'] = tf.identity(self._loss_scale)
+    return metrics
+
+  def _gradients(self, tape, loss):
+    if self._loss_scale is None:
+      gradients = tape.gradient(loss, self._variables)
+    else:
+      with tape:
+        scaled = loss * self._loss_scale
+      gradients = tape.gradient(scaled, self._variables)
+      gradients = [
+          None if gradient is None else gradient / self._loss_scale
+          for gradient in gradients
+      ]
+    # A head that a gin file turned off reads nothing: its gradient is zero.
+    gradients = [
+        tf.zeros_like(variable) if gradient is None else gradient
+        for gradient, variable in zip(gradients, self._variables)
+    ]
+    replicas = tf.distribute.get_replica_context()
+    if replicas.num_replicas_in_sync > 1:
+      gradients = replicas.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
+    return gradients
+
+  def _apply(self, gradients):
+    if self._weight_decay:
+      for variable in self._variables:
+        variable.assign(variable * (1.0 - self._weight_decay))
+    self._adam.apply_gradients(
+        zip(gradients, self._variables), skip_gradients_aggregation=True
+    )
+    return tf.constant(True)
+
+  def _update_scale(self, finite):
+    good = tf.where(finite, self._good_steps + 1, 0)
+    grow = good >= _GROWTH_STEPS
+    grown = tf.where(grow, self._loss_scale * 2.0, self._loss_scale)
+    halved = tf.maximum(self._loss_scale / 2.0, 1.0)
+    self._loss_scale.assign(tf.where(finite, grown, halved))
+    self._good_steps.assign(tf.where(grow, 0, good))
+
+
+def _check(learning_rate, epsilon, clip_norm, weight_decay):
+  positive = {
+      'learning_rate': learning_rate, 'epsilon': epsilon,
+      'clip_norm': clip_norm,
+  }
+  for name, value in positive.items():
+    if not value > 0:
+      raise ValueError(f'{name} must be more than 0; got {value}.')
+  if not 0 <= weight_decay < 1:
+    raise ValueError(f'weight_decay must be in [0, 1); got {weight_decay}.')

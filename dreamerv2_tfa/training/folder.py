@@ -1,0 +1,124 @@
+"""A run's folder: who may write there, and what the run was."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+
+import gin
+import tensorflow as tf
+
+from dreamerv2_tfa import specs
+
+_PACKAGES = (
+    'tensorflow', 'tf-agents', 'tensorflow-probability', 'keras', 'gin-config',
+    'numpy', 'ale-py', 'gym',
+)
+
+
+def check_writable(root_dir):
+  """Refuses a folder that cannot be made or written; makes nothing.
+
+  Args:
+    root_dir: Path of the run's folder, which need not exist.
+
+  Raises:
+    ValueError: If nothing can be written there.
+  """
+  path = pathlib.Path(root_dir).expanduser().absolute()
+  nearest = path
+  while not nearest.exists():
+    nearest = nearest.parent
+  if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+    raise ValueError(
+        f'The root directory {path} cannot be written ({nearest} is '
+        f'{"read-only" if nearest.is_dir() else "no directory"}). Give another '
+        'with --root_dir=DIR.'
+    )
+
+
+def saved_steps(root_dir):
+  """Agent steps at the folder's last checkpoint: int, 0 without one."""
+  latest = tf.train.latest_checkpoint(pathlib.Path(root_dir) / 'checkpoints')
+  return int(latest.rpartition('-')[2]) if latest else 0
+
+
+def describe(parts, plan, batch_size, sequence_length):
+  """Lines that say what a run is: task, specs, sizes, schedule.
+
+  Args:
+    parts: `Parts`.
+    plan: `Schedule`.
+    batch_size: int B.
+    sequence_length: int T.
+
+  Returns:
+    str.
+  """
+  agent = parts.agent
+  repeat = parts.task.action_repeat
+  observation = specs.flat_observation(agent.time_step_spec.observation)
+  action = agent.action_spec
+  counts = parameter_counts(agent)
+  lines = [
+      f'Task {parts.task.name}: {repeat} environment frames an agent step.',
+      *(f'Observation {name}: {spec.dtype.name} {spec.shape.as_list()}.'
+        for name, spec in observation.items()),
+      f'Action: {action.dtype.name} {action.shape.as_list()} from '
+      f'{action.minimum.min()} to {action.maximum.max()}.',
+      f'Parameters: world model {counts["world_model"]:,}, actor '
+      f'{counts["actor"]:,}, critic {counts["critic"]:,}; {parts.precision}.',
+      f'Schedule: {plan.steps:,} agent steps ({plan.steps * repeat:,} frames); '
+      f'{plan.prefill:,} random, then {1 + plan.pretrain} updates, then one '
+      f'every {plan.steps_per_update}: {plan.updates_due(plan.steps):,} updates '
+      f'of {batch_size} x {sequence_length}. Report every {plan.log_every:,}, '
+      f'save every {plan.save_every:,}, evaluate every {plan.eval_every:,} '
+      'agent steps.',
+  ]
+  return '\n'.join(lines)
+
+
+def parameter_counts(agent):
+  """Trainable numbers of world model, actor and critic: dict of ints."""
+  count = lambda module: sum(
+      int(tf.size(variable)) for variable in module.trainable_variables
+  )
+  return {
+      'world_model': count(agent.world_model),
+      'actor': count(agent.actor_critic.actor),
+      'critic': count(agent.actor_critic.critic),
+  }
+
+
+def record(root_dir, parts, *, seed):
+  """Writes `operative_config.gin` and `protocol.json`.
+
+  Args:
+    root_dir: Path of the run's folder; made if it does not exist.
+    parts: `Parts` of the run.
+    seed: int.
+  """
+  root_dir = pathlib.Path(root_dir)
+  root_dir.mkdir(parents=True, exist_ok=True)
+  config = gin.operative_config_str()
+  (root_dir / 'operative_config.gin').write_text(config, encoding='utf-8')
+  protocol = {
+      'task': parts.task.name,
+      'action_repeat': parts.task.action_repeat,
+      'seed': seed,
+      'precision': parts.precision,
+      'devices': [d.name for d in tf.config.list_logical_devices()],
+      'parameters': parameter_counts(parts.agent),
+      'python': platform.python_version(),
+      'versions': {name: _version(name) for name in _PACKAGES},
+  }
+  text = json.dumps(protocol, indent=2) + '\n'
+  (root_dir / 'protocol.json').write_text(text, encoding='utf-8')
+
+
+def _version(package):
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return None

@@ -1,0 +1,29 @@
+"""Ctrl-C as a request that the loop answers when it is safe."""
+
+import signal
+import threading
+
+
+class Interrupt:
+  """Notes the first SIGINT or SIGTERM; a second Ctrl-C ends at once."""
+
+  def __init__(self):
+    self.requested = False
+    self._previous = {}
+
+  def __enter__(self):
+    # Python lets the main thread alone set handlers.
+    main = threading.current_thread() is threading.main_thread()
+    for number in (signal.SIGINT, signal.SIGTERM) if main else ():
+      self._previous[number] = signal.signal(number, self._note)
+    return self
+
+  def __exit__(self, *unused):
+    for number, handler in self._previous.items():
+      signal.signal(number, handler)
+
+  def _note(self, number, frame):
+    del number, frame
+    if self.requested:
+      raise KeyboardInterrupt
+    self.requested = True

@@ -1,0 +1,84 @@
+"""Numbers to TensorBoard and to `metrics.jsonl`."""
+
+import json
+import math
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+
+class Writer:
+  """Writes one line and one set of TensorBoard points a call."""
+
+  def __init__(self, root_dir):
+    """Opens the files of a run for appending.
+
+    Args:
+      root_dir: Path of the run's folder, which exists.
+    """
+    root_dir = pathlib.Path(root_dir)
+    self._lines = (root_dir / 'metrics.jsonl').open('a', encoding='utf-8')
+    self._events = {
+        name: tf.summary.create_file_writer(str(root_dir / name))
+        for name in ('train', 'eval')
+    }
+
+  def write(self, step, metrics):
+    """Writes metrics.
+
+    Args:
+      step: int, environment frames.
+      metrics: Dict of floats; those called `eval_...` go to the events of the
+        evaluation. Numbers that are not finite are written as null.
+    """
+    finite = {
+        key: value if math.isfinite(value) else None
+        for key, value in metrics.items()
+    }
+    self._lines.write(json.dumps({'step': step, **finite}) + '\n')
+    self._lines.flush()
+    for key, value in metrics.items():
+      name = 'eval' if key.startswith('eval_') else 'train'
+      with self._events[name].as_default(step=step):
+        tf.summary.scalar(key, value)
+    for events in self._events.values():
+      events.flush()
+
+  def close(self):
+    """Closes the files."""
+    self._lines.close()
+    for events in self._events.values():
+      events.close()
+
+
+class UpdateMean:
+  """Means of what the updates since the last report returned."""
+
+  def __init__(self):
+    self._extras = []
+
+  def add(self, loss_info):
+    """Keeps the scalars of an update, on the device, without waiting."""
+    self._extras.append({'loss': loss_info.loss, **loss_info.extra})
+
+  def report(self):
+    """Dict of floats; empty without updates. Starts anew.
+
+    Raises:
+      FloatingPointError: If the loss of an update was not finite; its step
+        was not taken.
+    """
+    extras, self._extras = self._extras, []
+    if not extras:
+      return {}
+    means = {
+        key: float(np.mean([float(extra[key]) for extra in extras]))
+        for key in extras[0]
+    }
+    if not math.isfinite(means.pop('loss')):
+      broken = sorted(k for k, v in means.items() if not math.isfinite(v))
+      raise FloatingPointError(
+          f'The loss is not finite ({", ".join(broken)}).'
+      )
+    return means

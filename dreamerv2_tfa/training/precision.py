@@ -1,0 +1,41 @@
+"""What the networks compute in."""
+
+import pathlib
+
+import tensorflow as tf
+
+_POLICIES = {
+    '16': 'mixed_float16', 'bf16': 'mixed_bfloat16', '32': 'float32',
+}
+
+
+def set_policy(precision):
+  """Makes the Keras policy of this precision global.
+
+  Args:
+    precision: '16', 'bf16', '32', or 'auto': float16 on a GPU; on a CPU
+      bfloat16 where it has the instructions for it, else float32.
+
+  Returns:
+    The name of the Keras policy.
+
+  Raises:
+    ValueError: If it is none of these.
+  """
+  precision = str(precision)
+  if precision == 'auto':
+    precision = _automatic()
+  if precision not in _POLICIES:
+    raise ValueError(
+        f"--precision must be 'auto', '16', 'bf16' or '32'; got {precision!r}."
+    )
+  tf.keras.mixed_precision.set_global_policy(_POLICIES[precision])
+  return _POLICIES[precision]
+
+
+def _automatic():
+  if tf.config.list_physical_devices('GPU'):
+    return '16'
+  cpu = pathlib.Path('/proc/cpuinfo')
+  flags = cpu.read_text() if cpu.exists() else ''
+  return 'bf16' if 'avx512_bf16' in flags or 'amx_bf16' in flags else '32'

@@ -1,0 +1,61 @@
+"""When to update, report, evaluate and save: all in agent steps."""
+
+from typing import NamedTuple
+
+
+class Schedule(NamedTuple):
+  """Agent steps; the logs alone count environment frames."""
+
+  steps: int  # in all, prefill included
+  prefill: int  # uniformly random ones at the start
+  pretrain: int  # updates after prefill, beside the first one
+  steps_per_update: int
+  log_every: int
+  eval_every: int
+  save_every: int
+
+  def updates_due(self, steps):
+    """Updates that must have run after so many agent steps.
+
+    The first update comes at the end of prefill, `pretrain` more follow it,
+    then one every `steps_per_update` (published package).
+
+    Args:
+      steps: int, agent steps so far.
+
+    Returns:
+      int.
+    """
+    if steps < self.prefill:
+      return 0
+    return (
+        1 + self.pretrain + (steps - self.prefill) // self.steps_per_update
+    )
+
+
+def make(**numbers):
+  """Checks the numbers of a `Schedule` and makes it.
+
+  Args:
+    **numbers: The fields, as ints or floats such as 5e7.
+
+  Returns:
+    `Schedule`.
+
+  Raises:
+    ValueError: If a number is negative, or zero where that means nothing.
+  """
+  smallest = dict(prefill=0, pretrain=0)
+  for name, value in numbers.items():
+    least = smallest.get(name, 1)
+    if value != int(value) or value < least:
+      raise ValueError(
+          f'train.{name} must be a whole number of at least {least}; got '
+          f'{value}.'
+      )
+  return Schedule(**{name: int(value) for name, value in numbers.items()})
+
+
+def crossed(every, before, now):
+  """Whether a multiple of `every` lies in (before, now]."""
+  return now // every > before // every

@@ -1,0 +1,163 @@
+"""One process's share of a run: the parts that move, and what they do."""
+
+from dreamerv2_tfa.experience import collection
+from dreamerv2_tfa.experience import replay
+from dreamerv2_tfa.experience import store
+from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import evaluation
+from dreamerv2_tfa.training import metrics
+from dreamerv2_tfa.training import progress
+
+_PREFILL_SLICE = 1000  # agent steps between looks at Ctrl-C
+
+
+class Session:
+  """Collects, updates, reports, evaluates and saves, as `train` says when."""
+
+  def __init__(
+      self, root_dir, parts, plan, *, batch_size, sequence_length,
+      replay_capacity, eval_episodes,
+  ):
+    """Restores what is in the folder; collects and writes nothing yet.
+
+    Args:
+      root_dir: Path of the run's folder, which exists.
+      parts: `Parts`.
+      plan: `Schedule`.
+      batch_size: int B.
+      sequence_length: int T.
+      replay_capacity: int, rows.
+      eval_episodes: int, episodes an evaluation.
+    """
+    self._parts = parts
+    self._plan = plan
+    environment, agent = parts.environment, parts.agent
+    self._checkpoints = checkpoints.Checkpoints(
+        root_dir, agent=agent, steps=parts.steps,
+        **parts_lib.random_state(environment),
+    )
+    buffer = replay.make_buffer(
+        agent.collect_data_spec, environment.batch_size, replay_capacity
+    )
+    self._store = store.Store(
+        root_dir, buffer, replay_capacity // environment.batch_size
+    )
+    self._stored_rows = self._store.load()
+    self._collector = collection.Collector(
+        environment, agent.collect_policy, buffer, parts.steps
+    )
+    self._samples = replay.Samples(buffer, batch_size, sequence_length)
+    self._evaluation = evaluation.Evaluation(
+        parts.evaluation_environment, agent.policy, eval_episodes
+    )
+    self._policies = checkpoints.Policies(root_dir, agent)
+    self._means = metrics.UpdateMean()
+    self._writer = metrics.Writer(root_dir)
+    self.progress = progress.Progress(
+        plan.steps * parts.task.action_repeat, self.frames
+    )
+
+  @property
+  def steps(self):
+    """Agent steps of the whole run so far: int."""
+    return self._collector.steps
+
+  @property
+  def frames(self):
+    """Environment frames of the whole run so far: int."""
+    return self.steps * self._parts.task.action_repeat
+
+  @property
+  def updates(self):
+    """Updates of the whole run so far: int."""
+    return int(self._parts.agent.train_step_counter)
+
+  def prefill(self, stop):
+    """Takes random steps until there are enough, or `stop` is requested."""
+    if self.steps < self._plan.prefill:
+      self.progress.phase('Prefill with random steps')
+    while self.steps < self._plan.prefill and not stop.requested:
+      missing = self._plan.prefill - self.steps
+      self._collector.prefill(min(missing, _PREFILL_SLICE))
+      self.progress.advance(self.frames, self.updates)
+    self.progress.phase('Train (the first update compiles)')
+
+  def collect(self):
+    """Takes the steps between two updates with the collect policy."""
+    self._samples.settle()
+    left = self._plan.steps - self.steps
+    self._collector.collect(min(self._plan.steps_per_update, left))
+    self.progress.advance(self.frames, self.updates)
+
+  def update(self, stop):
+    """Trains until the updates that are due have run."""
+    while self.updates < self._plan.updates_due(self.steps):
+      if stop.requested:
+        return
+      self._means.add(self._parts.agent.train(self._samples.next()))
+
+  def report(self):
+    """Writes the means since the last report, to files and terminal.
+
+    Raises:
+      FloatingPointError: If a loss was not finite.
+    """
+    numbers = self._collector.episode_metrics()
+    try:
+      numbers.update(self._means.report())
+    except FloatingPointError as error:
+      raise FloatingPointError(
+          f'{error} Update {self.updates} and those like it were not applied; '
+          f'the last checkpoint is {self._checkpoints.latest}.'
+      ) from error
+    numbers['updates'] = float(self.updates)
+    numbers['fps'] = self.progress.report(self.frames, self.updates, numbers)
+    self._writer.write(self.frames, numbers)
+
+  def evaluate(self):
+    """Plays greedy episodes and writes their mean return and length."""
+    self.progress.phase('Evaluate')
+    numbers = self._evaluation.run()
+    self._writer.write(self.frames, numbers)
+    self.progress.say(
+        f'Evaluation at {self.frames:,} frames: return '
+        f'{numbers["eval_return"]:.2f}, length {numbers["eval_length"]:.1f}.'
+    )
+    self.progress.phase('Train')
+
+  def save(self):
+    """Writes replay, then the checkpoint that counts its rows."""
+    self._samples.settle()
+    self._store.save()
+    self._checkpoints.save(self.steps)
+
+  def export(self):
+    """Writes the SavedModels."""
+    self._policies.save()
+
+  def announce(self):
+    """Says where the run starts from."""
+    if self._checkpoints.resumed:
+      self.progress.say(
+          f'Resumed at {self.frames:,} frames, {self.updates:,} updates, '
+          f'{self._stored_rows:,} stored rows.'
+      )
+
+  def finish(self, stop):
+    """Ends the run, or this session of it where `stop` is requested."""
+    if stop.requested:
+      self.save()
+      self.progress.say(
+          f'Stopped and saved at {self.frames:,} frames. The same command goes '
+          'on from here.'
+      )
+      return
+    self.evaluate()
+    self.save()
+    self.export()
+    self.progress.say(f'Done: {self.frames:,} frames, {self.updates:,} updates.')
+
+  def close(self):
+    """Ends display and files."""
+    self.progress.close()
+    self._writer.close()

@@ -1,0 +1,85 @@
+"""The training loop, one screen: collect, update, log, evaluate, save."""
+
+import contextlib
+
+import gin
+
+from dreamerv2_tfa.experience import replay
+from dreamerv2_tfa.training import folder
+from dreamerv2_tfa.training import interrupt
+from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import schedule
+from dreamerv2_tfa.training import session as session_lib
+
+
+@gin.configurable
+def train(
+    root_dir, *, task='catch', seed=0, precision='auto', eager=False,
+    steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5, batch_size=16,
+    sequence_length=50, replay_capacity=2e6, log_every=1e4, eval_every=1e5,
+    eval_episodes=1, save_every=1e4, dry_run=False,
+):
+  """Trains DreamerV2 on a task, or goes on where the folder's run stopped.
+
+  Args:
+    root_dir: Path of the run's folder; made if it does not exist.
+    task: Name of the task, such as 'catch' or 'atari_pong'.
+    seed: int, of weights, environments and sampling.
+    precision: 'auto', '16', 'bf16' or '32'.
+    eager: bool; run line by line, for debugging.
+    steps: Agent steps in all, prefill included.
+    prefill: Agent steps of uniformly random play at the start.
+    pretrain: Updates after prefill, beside the first one.
+    steps_per_update: Agent steps between updates.
+    batch_size: int B, sequences an update.
+    sequence_length: int T, model rows a sequence.
+    replay_capacity: Rows of replay memory.
+    log_every: Agent steps between reports.
+    eval_every: Agent steps between evaluations, each with an export.
+    eval_episodes: int, episodes an evaluation.
+    save_every: Agent steps between checkpoints.
+    dry_run: bool; build everything, print what it is, write nothing.
+
+  Raises:
+    ValueError: If a setting cannot be used; nothing was written then.
+    FloatingPointError: If a loss is not finite; the weights are those before.
+  """
+  plan = schedule.make(
+      steps=steps, prefill=prefill, pretrain=pretrain,
+      steps_per_update=steps_per_update, log_every=log_every,
+      eval_every=eval_every, save_every=save_every,
+  )
+  capacity = int(replay_capacity)
+  folder.check_writable(root_dir)
+  parts = parts_lib.build(
+      task, seed, precision, eager, folder.saved_steps(root_dir)
+  )
+  data_spec = parts.agent.collect_data_spec
+  replay.check_memory(data_spec, capacity, sequence_length)
+  print(folder.describe(parts, plan, batch_size, sequence_length))
+  print(replay.describe(data_spec, capacity), flush=True)
+  if dry_run:
+    return
+  folder.record(root_dir, parts, seed=seed)
+  session = session_lib.Session(
+      root_dir, parts, plan, batch_size=batch_size,
+      sequence_length=sequence_length, replay_capacity=capacity,
+      eval_episodes=eval_episodes,
+  )
+  with contextlib.closing(session), interrupt.Interrupt() as stop:
+    session.announce()
+    session.prefill(stop)
+    session.update(stop)
+    while session.steps < plan.steps and not stop.requested:
+      before = session.steps
+      session.collect()
+      session.update(stop)
+      due = lambda every: schedule.crossed(every, before, session.steps)
+      if due(plan.log_every):
+        session.report()
+      if due(plan.eval_every) and session.steps < plan.steps:
+        session.evaluate()
+        session.export()
+      if due(plan.save_every) and session.steps < plan.steps:
+        session.save()
+    session.finish(stop)

@@ -1,0 +1,69 @@
+"""Data that crosses module borders.
+
+Letters in shapes: `B` sequences, `T` steps, `N = B * T` starts of imagination,
+`H` horizon, `A` action size, `E` embedding size, `D` deterministic units, `S`
+stochastic variables, `C` classes of each, `F` feature size.
+"""
+
+from typing import Dict, NamedTuple, Union
+
+import tensorflow as tf
+
+
+class DiscreteState(NamedTuple):
+  """Belief s_t = (h_t, z_t), categorical z_t; `...` is any prefix of axes."""
+
+  deter: tf.Tensor  # [..., D] compute dtype, h_t
+  stoch: tf.Tensor  # [..., S, C] compute dtype, one-hot sample z_t
+  logits: tf.Tensor  # [..., S, C] float32, of the distribution z_t came from
+
+
+class GaussianState(NamedTuple):
+  """Belief s_t = (h_t, z_t), Gaussian z_t; `...` is any prefix of axes."""
+
+  deter: tf.Tensor  # [..., D] compute dtype, h_t
+  stoch: tf.Tensor  # [..., S] compute dtype, sample z_t
+  mean: tf.Tensor  # [..., S] float32, of the distribution z_t came from
+  std: tf.Tensor  # [..., S] float32, likewise; positive
+
+
+RSSMState = Union[DiscreteState, GaussianState]
+
+
+class Sequence(NamedTuple):
+  """What the world model reads: each row holds what arrived together."""
+
+  observation: Dict[str, tf.Tensor]  # [B, T, ...] as the environment gave it
+  prev_action: tf.Tensor  # [B, T, A] float32, one-hot or in [-1, 1]
+  reward: tf.Tensor  # [B, T] float32, raw, that led into the observation
+  continue_: tf.Tensor  # [B, T] float32; 0 where the environment terminated
+  is_first: tf.Tensor  # [B, T] bool; the past is forgotten before this row
+
+
+class ModelOutput(NamedTuple):
+  """What the world model makes of one batch of sequences."""
+
+  loss: tf.Tensor  # [] float32
+  posterior: RSSMState  # [B, T, ...]
+  prior: RSSMState  # [B, T, ...], its `stoch` is the posterior's
+  embed: tf.Tensor  # [B, T, E] compute dtype
+  feature: tf.Tensor  # [B, T, F] compute dtype
+  kl: tf.Tensor  # [B, T] float32, nats
+  metrics: Dict[str, tf.Tensor]  # [] float32 each
+
+
+class Rollout(NamedTuple):
+  """An imagined trajectory, time-major; index 0 is the replayed state."""
+
+  feature: tf.Tensor  # [H + 1, N, F] compute dtype
+  action: tf.Tensor  # [H + 1, N, A] float32, that led into the state; 0 at 0
+  state: RSSMState  # [H + 1, N, ...]
+
+
+class BehaviourOutput(NamedTuple):
+  """What the actor-critic makes of one imagined batch."""
+
+  actor_loss: tf.Tensor  # [] float32
+  critic_loss: tf.Tensor  # [] float32
+  reward_magnitude: tf.Tensor  # [] float64, next state of the normalisation
+  metrics: Dict[str, tf.Tensor]  # [] float32 each

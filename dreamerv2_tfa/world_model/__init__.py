@@ -1,0 +1,1 @@
+"""The world model: RSSM, heads, loss, and imagination inside it."""

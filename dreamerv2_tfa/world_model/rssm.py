@@ -1,0 +1,256 @@
+"""The recurrent state-space model: h_t deterministic, z_t stochastic."""
+
+import gin
+import tensorflow as tf
+
+from dreamerv2_tfa import distributions
+from dreamerv2_tfa import noise
+from dreamerv2_tfa import types
+from dreamerv2_tfa.networks import gru
+from dreamerv2_tfa.networks import layers
+
+_STD_ACTIVATIONS = {
+    'softplus': tf.nn.softplus,
+    'sigmoid': tf.nn.sigmoid,
+    'sigmoid2': lambda raw: 2.0 * tf.nn.sigmoid(raw / 2.0),
+}
+
+
+class Statistics(tf.Module):
+  """Hidden layer, then the numbers of a latent's distribution."""
+
+  def __init__(self, input_size, hidden, outputs, *, activation, norm):
+    super().__init__()
+    self._hidden = layers.Hidden(
+        tf.keras.layers.Dense(hidden), (None, input_size),
+        activation=activation, norm=norm,
+    )
+    self._out = tf.keras.layers.Dense(outputs)
+    self._out.build((None, hidden))
+
+  def __call__(self, inputs):
+    """`[..., I]` to float32 `[..., outputs]`."""
+    flat = self._out(
+        self._hidden(tf.reshape(inputs, [-1, inputs.shape[-1]]))
+    )
+    return layers.restore_prefix(tf.cast(flat, tf.float32), inputs, 1)
+
+
+@gin.configurable
+class RSSM(tf.Module):
+  """Recurrent state-space model (DreamerV2 paper, equation 1).
+
+    h_t  = GRU(dense([z_{t-1}, a_{t-1}]), h_{t-1})
+    z^_t ~ p(z^_t | h_t)        prior, from an ensemble of K heads
+    z_t  ~ q(z_t | h_t, x_t)    posterior
+  """
+
+  def __init__(
+      self, action_size, embed_size, *, deter=1024, hidden=1024, stoch=32,
+      classes=32, ensemble=1, activation='elu', norm='none',
+      std_activation='sigmoid2', min_std=0.1, name=None,
+  ):
+    """Builds the layers.
+
+    Args:
+      action_size: int A.
+      embed_size: int E.
+      deter: int D, units of h.
+      hidden: int, width of the hidden layers.
+      stoch: int S, variables in z.
+      classes: int C, classes of each; 0 makes z Gaussian.
+      ensemble: int K, prior heads; a random one is used at each step.
+      activation: Name of a Keras activation.
+      norm: 'none' or 'layer', in the hidden layers.
+      std_activation: 'sigmoid2', 'sigmoid' or 'softplus', of a Gaussian z.
+      min_std: float, added to the standard deviation of a Gaussian z.
+      name: Name of the module.
+
+    Raises:
+      ValueError: If a size is not positive or `std_activation` is unknown.
+    """
+    super().__init__(name=name)
+    _check(deter, hidden, stoch, classes, ensemble, std_activation)
+    self._dtype = tf.keras.mixed_precision.global_policy().compute_dtype
+    self._sizes = (deter, stoch, classes)
+    self._std_activation = _STD_ACTIVATIONS[std_activation]
+    self._min_std = min_std
+    flat = stoch * max(classes, 1)
+    outputs = stoch * classes if classes else 2 * stoch
+    shared = dict(activation=activation, norm=norm)
+    self._input = layers.Hidden(
+        tf.keras.layers.Dense(hidden), (None, flat + action_size), **shared
+    )
+    self._cell = gru.GRUCell(hidden, deter)
+    self._priors = [
+        Statistics(deter, hidden, outputs, **shared) for _ in range(ensemble)
+    ]
+    self._posterior = Statistics(
+        deter + embed_size, hidden, outputs, **shared
+    )
+    self.feature_size = flat + deter
+
+  def initial(self, batch_size):
+    """All-zero state `[batch_size, ...]`."""
+    deter, stoch, classes = self._sizes
+    dtype = self._dtype
+    zeros = lambda shape, kind: tf.zeros([batch_size] + shape, kind)
+    if classes:
+      return types.DiscreteState(
+          zeros([deter], dtype), zeros([stoch, classes], dtype),
+          zeros([stoch, classes], tf.float32),
+      )
+    return types.GaussianState(
+        zeros([deter], dtype), zeros([stoch], dtype),
+        zeros([stoch], tf.float32), zeros([stoch], tf.float32),
+    )
+
+  def feature(self, state):
+    """[flat z, h]: compute dtype `[..., F]`."""
+    return tf.concat([_flat(state), state.deter], -1)
+
+  def observe(self, embed, prev_action, is_first, seed, *, state=None,
+              sample=True):
+    """Filters sequences: one posterior a row.
+
+    Args:
+      embed: compute dtype `[B, T, E]`.
+      prev_action: float32 `[B, T, A]`, that led into the row.
+      is_first: bool `[B, T]`; the past is forgotten before the row.
+      seed: int32 `[2]`.
+      state: `RSSMState` `[B, ...]` before the first row; None is all zeros.
+      sample: bool; False takes the mode of each posterior.
+
+    Returns:
+      Posterior and prior, `RSSMState` `[B, T, ...]`. The prior has the
+      statistics that h_t alone predicts; its `stoch` is the posterior's.
+    """
+    batch = prev_action.shape[0] or tf.shape(prev_action)[0]
+    length = prev_action.shape[1]
+    post_seed, prior_seed = tf.unstack(
+        noise.split(seed, 2)
+    )
+    seeds = noise.split(post_seed, length)
+    inputs = tf.nest.map_structure(
+        _swap_time, (prev_action, embed, is_first)
+    )
+    posterior = tf.scan(
+        lambda prev, row: self.obs_step(prev, *row, sample=sample),
+        (*inputs, seeds), self.initial(batch) if state is None else state,
+    )
+    # Priors depend on h alone, so they need no scan.
+    raw = self._ensemble_member(posterior.deter, prior_seed)
+    prior = self._state(posterior.deter, posterior.stoch, raw)
+    return tf.nest.map_structure(_swap_time, (posterior, prior))
+
+  def obs_step(self, prev_state, prev_action, embed, is_first, seed, *,
+               sample=True):
+    """One step of filtering.
+
+    Args:
+      prev_state: `RSSMState` `[B, ...]`.
+      prev_action: float `[B, A]`.
+      embed: compute dtype `[B, E]`.
+      is_first: bool `[B]`; where true the state and action count as zero.
+      seed: int32 `[2]`.
+      sample: bool; False takes the mode.
+
+    Returns:
+      Posterior `RSSMState` `[B, ...]`.
+    """
+    prev_state, prev_action = tf.nest.map_structure(
+        lambda x: _zero_where(is_first, x), (prev_state, prev_action)
+    )
+    deter = self._deter(prev_state, prev_action)
+    inputs = tf.concat([deter, embed], -1)
+    return self._draw(deter, self._posterior(inputs), seed, sample)
+
+  def img_step(self, prev_state, prev_action, seed, *, sample=True):
+    """One step of imagination.
+
+    Args:
+      prev_state: `RSSMState` `[B, ...]`.
+      prev_action: float `[B, A]`.
+      seed: int32 `[2]`.
+      sample: bool; False takes the mode.
+
+    Returns:
+      Prior `RSSMState` `[B, ...]`.
+    """
+    member_seed, sample_seed = tf.unstack(
+        noise.split(seed, 2)
+    )
+    deter = self._deter(prev_state, prev_action)
+    # The ensemble wants a time axis: one member is drawn for each step.
+    raw = self._ensemble_member(deter[None], member_seed)[0]
+    return self._draw(deter, raw, sample_seed, sample)
+
+  def prior_ensemble(self, deter):
+    """Raw statistics of every prior head: float32 `[K, ..., outputs]`."""
+    return tf.stack([prior(deter) for prior in self._priors])
+
+  def _deter(self, prev_state, prev_action):
+    stoch = _flat(prev_state)
+    inputs = tf.concat([stoch, tf.cast(prev_action, stoch.dtype)], -1)
+    return self._cell(self._input(inputs), prev_state.deter)
+
+  def _ensemble_member(self, deter, seed):
+    """Float32 `[T, ..., outputs]`, each step from one random prior head."""
+    if len(self._priors) == 1:
+      return self._priors[0](deter)
+    every = self.prior_ensemble(deter)
+    length = deter.shape[0]
+    draws = noise.uniform([length], seed) * len(self._priors)
+    index = tf.stack([tf.cast(draws, tf.int32), tf.range(length)], -1)
+    return tf.gather_nd(every, index)
+
+  def _draw(self, deter, raw, seed, sample):
+    state = self._state(deter, None, raw)
+    latent = distributions.latent(state)
+    stoch = latent.sample(seed=seed) if sample else latent.mode()
+    return state._replace(stoch=tf.cast(stoch, deter.dtype))
+
+  def _state(self, deter, stoch, raw):
+    _, variables, classes = self._sizes
+    if classes:
+      logits = tf.reshape(raw, [-1, variables, classes])
+      logits = layers.restore_prefix(logits, raw, 1)
+      return types.DiscreteState(deter, stoch, logits)
+    mean, raw_std = tf.split(raw, 2, -1)
+    std = self._std_activation(raw_std) + self._min_std
+    return types.GaussianState(deter, stoch, mean, std)
+
+
+def _check(deter, hidden, stoch, classes, ensemble, std_activation):
+  positive = dict(deter=deter, hidden=hidden, stoch=stoch, ensemble=ensemble)
+  for name, value in positive.items():
+    if value < 1:
+      raise ValueError(f'RSSM.{name} must be at least 1; got {value}.')
+  if classes < 0 or classes == 1:
+    raise ValueError(
+        'RSSM.classes must be 2 or more, or 0 for Gaussian latents; got '
+        f'{classes}.'
+    )
+  if std_activation not in _STD_ACTIVATIONS:
+    raise ValueError(
+        f'RSSM.std_activation must be one of {sorted(_STD_ACTIVATIONS)}; got '
+        f'{std_activation!r}.'
+    )
+
+
+def _flat(state):
+  """z with its variables and classes joined: `[..., S * C]` or `[..., S]`."""
+  stoch = state.stoch
+  if not isinstance(state, types.DiscreteState):
+    return stoch
+  flat = tf.reshape(stoch, [-1, stoch.shape[-2] * stoch.shape[-1]])
+  return layers.restore_prefix(flat, stoch, 2)
+
+
+def _swap_time(x):
+  return tf.transpose(x, [1, 0] + list(range(2, x.shape.rank)))
+
+
+def _zero_where(mask, x):
+  mask = tf.reshape(mask, [-1] + [1] * (x.shape.rank - 1))
+  return tf.where(mask, tf.zeros_like(x), x)

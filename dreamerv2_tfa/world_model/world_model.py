@@ -1,0 +1,172 @@
+"""The world model: encoder, RSSM, heads, and the loss that trains them."""
+
+import gin
+import tensorflow as tf
+
+from dreamerv2_tfa import distributions
+from dreamerv2_tfa import losses
+from dreamerv2_tfa import types
+from dreamerv2_tfa.networks import decoder
+from dreamerv2_tfa.networks import encoder
+from dreamerv2_tfa.networks import heads
+from dreamerv2_tfa.world_model import rssm
+
+_REWARD_TRANSFORMS = {'identity': tf.identity, 'sign': tf.sign, 'tanh': tf.tanh}
+_HEADS = ('decoder', 'reward', 'discount')
+
+
+@gin.configurable
+class WorldModel(tf.Module):
+  """Learns to predict observations, rewards and ends (paper, equation 2).
+
+    loss = sum over heads of scale * mean(-log p(target | feature))
+           + kl_scale * KL-balancing(posterior, prior)
+  """
+
+  def __init__(
+      self, observation_spec, action_size, *, discount=0.99, kl_scale=1.0,
+      kl_balance=0.8, free_nats=0.0, free_avg=True, kl_forward=False,
+      reward_scale=1.0, continue_scale=1.0, continue_head=True,
+      grad_heads=_HEADS, reward_transform='tanh', name=None,
+  ):
+    """Builds encoder, RSSM and heads.
+
+    Args:
+      observation_spec: Dict of `tf.TensorSpec` without batch axes.
+      action_size: int A.
+      discount: float gamma in [0, 1], of one agent step.
+      kl_scale: float, weight of the KL loss.
+      kl_balance: float in [0, 1], share of the KL that trains the prior.
+      free_nats: float, nats of KL that cost nothing.
+      free_avg: bool; False applies the free nats to each element.
+      kl_forward: bool; True swaps posterior and prior in the KL.
+      reward_scale: float, weight of the reward head's loss.
+      continue_scale: float, weight of the continue head's loss.
+      continue_head: bool; False uses gamma everywhere.
+      grad_heads: Names among 'decoder', 'reward', 'discount' whose loss trains
+        the features too; the others read sg(feature).
+      reward_transform: 'identity', 'sign' or 'tanh', before the reward head.
+      name: Name of the module.
+
+    Raises:
+      ValueError: If a number or a name is out of its range.
+    """
+    super().__init__(name=name)
+    _check(discount, kl_balance, grad_heads, reward_transform)
+    self._gamma = discount
+    self._kl = dict(balance=kl_balance, free_nats=free_nats,
+                    free_avg=free_avg, forward=kl_forward)
+    self._scales = {'kl': kl_scale, 'reward': reward_scale,
+                    'discount': continue_scale}
+    self._grad_heads = tuple(grad_heads)
+    self._reward_transform = _REWARD_TRANSFORMS[reward_transform]
+    self._encoder = encoder.Encoder(observation_spec)
+    self.rssm = rssm.RSSM(action_size, self._encoder.output_size)
+    feature_size = self.rssm.feature_size
+    self._decoder = decoder.Decoder(feature_size, observation_spec)
+    self._reward_head = heads.RegressionHead(feature_size)
+    self._continue_head = (
+        heads.BernoulliHead(feature_size) if continue_head else None
+    )
+
+  def loss(self, sequence, seed, *, weights=None, sample=True):
+    """Loss of one batch; changes nothing.
+
+    Args:
+      sequence: `Sequence` `[B, T, ...]`.
+      seed: int32 `[2]`.
+      weights: None or float32 `[B]`, multiplies each sequence's loss.
+      sample: bool; False filters with the mode of each posterior.
+
+    Returns:
+      `ModelOutput`.
+    """
+    weights = None if weights is None else weights[:, None]
+    observation = preprocess(sequence.observation)
+    embed = self._encoder(observation)
+    posterior, prior = self.rssm.observe(
+        embed, sequence.prev_action, sequence.is_first, seed, sample=sample
+    )
+    feature = self.rssm.feature(posterior)
+    kl_loss, kl = losses.kl_loss(
+        posterior, prior, weights=weights, **self._kl
+    )
+    terms = {'kl': kl_loss}
+    targets = dict(observation, reward=self._reward_transform(sequence.reward),
+                   discount=self._gamma * sequence.continue_)
+    for key, prediction in self._predict(feature).items():
+      log_prob = prediction.log_prob(tf.cast(targets[key], tf.float32))
+      terms[key] = -losses.weighted_mean(log_prob, weights)
+    loss = tf.add_n([self._scales.get(k, 1.0) * v for k, v in terms.items()])
+    metrics = {f'{key}_loss': value for key, value in terms.items()}
+    metrics.update(
+        model_loss=loss, model_kl=tf.reduce_mean(kl),
+        prior_ent=tf.reduce_mean(distributions.latent(prior).entropy()),
+        post_ent=tf.reduce_mean(distributions.latent(posterior).entropy()),
+    )
+    return types.ModelOutput(
+        loss, posterior, prior, embed, feature, kl, metrics
+    )
+
+  def _predict(self, feature):
+    def inputs(head):
+      trains = head in self._grad_heads
+      return feature if trains else tf.stop_gradient(feature)
+
+    predictions = dict(self._decoder(inputs('decoder')))
+    predictions['reward'] = self._reward_head(inputs('reward'))
+    if self._continue_head is not None:
+      predictions['discount'] = self._continue_head(inputs('discount'))
+    return predictions
+
+  def embed(self, observation):
+    """Embeds raw observations `[..., event]`: compute dtype `[..., E]`."""
+    return self._encoder(preprocess(observation))
+
+  def decode(self, feature):
+    """Predicts observations; see `Decoder`."""
+    return self._decoder(feature)
+
+  def reward(self, feature):
+    """Predicted reward, after its transform: float32 `[...]`."""
+    return self._reward_head(feature).mode()
+
+  def discount(self, feature):
+    """Predicted discount factor of a state: float32 `[...]` in [0, 1]."""
+    if self._continue_head is None:
+      return tf.fill(tf.shape(feature)[:-1], tf.constant(self._gamma))
+    return self._continue_head(feature).mean()
+
+
+def preprocess(observation):
+  """Scales what the environment gave to what the networks read.
+
+  Args:
+    observation: Dict of tensors `[..., event]`: uint8 images in [0, 255], and
+      numbers of any dtype.
+
+  Returns:
+    Dict of float32 tensors of the same shapes: uint8 images in [-0.5, 0.5]
+    (`x / 255 - 0.5`), the rest unchanged. Layers cast to the compute dtype.
+  """
+  def scale(x):
+    value = tf.cast(x, tf.float32)
+    return value / 255.0 - 0.5 if x.dtype == tf.uint8 else value
+
+  return {key: scale(x) for key, x in observation.items()}
+
+
+def _check(discount, kl_balance, grad_heads, reward_transform):
+  for name, value in dict(discount=discount, kl_balance=kl_balance).items():
+    if not 0 <= value <= 1:
+      raise ValueError(f'WorldModel: {name} must be in [0, 1]; got {value}.')
+  unknown = set(grad_heads) - set(_HEADS)
+  if unknown:
+    raise ValueError(
+        f'WorldModel.grad_heads may name {_HEADS}; got {sorted(unknown)}.'
+    )
+  if reward_transform not in _REWARD_TRANSFORMS:
+    raise ValueError(
+        'WorldModel.reward_transform must be one of '
+        f'{sorted(_REWARD_TRANSFORMS)}; got {reward_transform!r}.'
+    )

@@ -1,0 +1,110 @@
+"""Tests of tasks by name."""
+
+import gin
+import numpy as np
+import pytest
+
+from dreamerv2_tfa.environments import atari
+from dreamerv2_tfa.environments import catch
+from dreamerv2_tfa.environments import tasks
+
+
+@pytest.fixture
+def bind():
+  """Returns a function that binds a line of gin for the time of a test."""
+  def parse(line):
+    with gin.unlock_config():
+      gin.parse_config(line)
+  yield parse
+  gin.clear_config()
+
+
+def test_catch_is_made_from_a_seed():
+  task = tasks.load('catch')
+  assert (task.name, task.action_repeat) == ('catch', 1)
+  columns = lambda seed: [
+      int(env.reset().observation['image'][0, 2, ::6, 0].numpy().argmax())
+      for env in [task.make(seed)] for _ in range(12)]
+  assert columns(0) == columns(0) != columns(1)
+
+
+@pytest.mark.parametrize('name', ['catch', 'atari_pong'])
+def test_environments_are_of_batch_size_one_and_share_nothing(name):
+  task = tasks.load(name)
+  one, two = task.make(3), task.make(3)
+  assert one.batch_size == 1
+  assert one.observation_spec()['image'].shape == (64, 64, 1)
+  image = lambda env: env.current_time_step().observation['image'].numpy()
+  before = image(two)
+  np.testing.assert_array_equal(before, image(one))
+  for _ in range(30):
+    one.step([1])
+  np.testing.assert_array_equal(before, image(two))
+  assert (image(one) != before).any()
+
+
+@pytest.mark.parametrize('game', [
+    'pong', 'montezuma_revenge', 'ms_pacman', 'up_n_down', 'james_bond',
+    'jamesbond', 'klax'])
+def test_games_are_named_in_snake_case(game):
+  task = tasks.load(f'atari_{game}')
+  assert (task.name, task.action_repeat) == (f'atari_{game}', 4)
+  assert task.make(0).reset().is_first()
+
+
+def test_loading_makes_no_environment(monkeypatch):
+  def fail(*_, **__):
+    raise AssertionError('An environment was made.')
+  monkeypatch.setattr(atari, 'AtariEnvironment', fail)
+  monkeypatch.setattr(catch, 'Catch', fail)
+  for name in tasks.names():
+    assert tasks.load(name).name == name
+
+
+def test_the_task_and_its_emulator_have_the_bound_action_repeat(bind):
+  bind('load_atari.action_repeat = 3')
+  task = tasks.load('atari_boxing')
+  assert task.action_repeat == 3
+  env = task.make(0)
+  env.reset()
+  steps = 1
+  while not env.step([0]).is_last():
+    steps += 1
+  # A match of boxing takes two minutes of 60 frames a second.
+  assert abs(steps * task.action_repeat / 60 - 120) < 5
+
+
+def test_settings_of_atari_are_bound_by_gin(bind):
+  bind('load_atari.ram = True')
+  bind('load_atari.full_action_space = True')
+  env = tasks.load('atari_pong').make(0)
+  assert sorted(env.observation_spec()) == ['image', 'ram']
+  assert env.action_spec().maximum == 17
+
+
+def test_a_wrong_binding_is_named_when_the_environment_is_made(bind):
+  bind('load_atari.action_repeat = 0')
+  with pytest.raises(ValueError, match='load_atari.action_repeat .*got 0'):
+    tasks.load('atari_pong').make(0)
+
+
+@pytest.mark.parametrize('name, meant', [
+    ('atari_pongg', 'atari_pong'), ('atari_Pong', 'atari_pong'),
+    ('pong', 'atari_pong'), ('atari_mspacman', 'atari_ms_pacman'),
+    ('Catch', 'catch'), ('ctach', 'catch')])
+def test_a_misspelt_name_is_answered_with_the_nearest(name, meant):
+  with pytest.raises(ValueError, match=f"'{name}'.*Did you mean {meant}[ ?]"):
+    tasks.load(name)
+
+
+def test_an_unknown_game_is_answered_with_all_games():
+  with pytest.raises(ValueError, match='zzz') as error:
+    tasks.load('atari_zzz')
+  assert all(game in str(error.value) for game in atari.games())
+
+
+@pytest.mark.parametrize('name', [
+    'dmc_walker_walk', 'crafter_reward', 'gym_CartPole-v1', '', 'atari', None])
+def test_an_unknown_suite_is_answered_with_those_there_are(name):
+  with pytest.raises(ValueError, match=f'no task {str(name)!r}.*tari'):
+    tasks.load(name)
