@@ -5,6 +5,7 @@ import tensorflow as tf
 from tf_agents.agents import data_converter
 from tf_agents.agents import tf_agent
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import noise
 from dreamerv2_tfa import optimizers
 from dreamerv2_tfa import specs
@@ -67,8 +68,10 @@ class DreamerV2Agent(tf_agent.TFAgent):
       ValueError: If a spec or a number cannot be used.
     """
     tf.Module.__init__(self, name=name)
-    if jit not in _JIT:
-      raise ValueError(f'jit must be one of {_JIT}; got {jit!r}.')
+    checks.choice('DreamerV2Agent.jit', jit, _JIT)
+    checks.integer('seed', seed, 0, 2**31 - 1)
+    checks.number('DreamerV2Agent.collect_noise', collect_noise)
+    checks.number('DreamerV2Agent.eval_noise', eval_noise)
     if train_step_counter is None:
       train_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False)
     self._actions = specs.Actions(action_spec)

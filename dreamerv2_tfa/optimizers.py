@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from dreamerv2_tfa import checks
+
 _INITIAL_SCALE = 2.0**15  # published package (Keras' own start)
 _GROWTH_STEPS = 2000  # good steps before the scale doubles, likewise
 
@@ -27,7 +29,7 @@ class Optimizer(tf.Module):
       learning_rate: float, positive.
       epsilon: float, positive; added to Adam's denominator.
       clip_norm: float, positive; largest global norm of a step's gradient.
-      weight_decay: float in [0, 1), fraction lost a step.
+      weight_decay: float in [0, 1], fraction lost a step.
       loss_scaling: bool; scale the loss dynamically, for float16.
       name: str, prefix of the returned metrics.
 
@@ -35,7 +37,10 @@ class Optimizer(tf.Module):
       ValueError: If there are no variables, or a number is out of its range.
     """
     super().__init__(name=name)
-    _check(learning_rate, epsilon, clip_norm, weight_decay)
+    checks.positive(f'{name} learning rate', learning_rate)
+    checks.positive('DreamerV2Agent.adam_epsilon', epsilon)
+    checks.positive('DreamerV2Agent.clip_norm', clip_norm)
+    checks.number('DreamerV2Agent.weight_decay', weight_decay, 0, 1)
     self._variables = list(variables)
     if not self._variables:
       raise ValueError(f'The {name} optimizer got no variables to train.')
@@ -123,15 +128,3 @@ class Optimizer(tf.Module):
     halved = tf.maximum(self._loss_scale / 2.0, 1.0)
     self._loss_scale.assign(tf.where(finite, grown, halved))
     self._good_steps.assign(tf.where(grow, 0, good))
-
-
-def _check(learning_rate, epsilon, clip_norm, weight_decay):
-  positive = {
-      'learning_rate': learning_rate, 'epsilon': epsilon,
-      'clip_norm': clip_norm,
-  }
-  for name, value in positive.items():
-    if not value > 0:
-      raise ValueError(f'{name} must be more than 0; got {value}.')
-  if not 0 <= weight_decay < 1:
-    raise ValueError(f'weight_decay must be in [0, 1); got {weight_decay}.')

@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import losses
 from dreamerv2_tfa import returns
 from dreamerv2_tfa import schedules
@@ -195,22 +196,10 @@ class ActorCritic(tf.Module):
 
 
 def _check(horizon, lambda_, gradient, period, fraction, momentum):
-  if horizon < 2:
-    raise ValueError(
-        f'ActorCritic.horizon must be at least 2; got {horizon}: the last '
-        'imagined action has no target.'
-    )
-  shares = dict(lambda_=lambda_, slow_critic_fraction=fraction,
-                reward_norm_momentum=momentum)
-  for name, value in shares.items():
-    if not 0 <= value <= 1:
-      raise ValueError(f'ActorCritic.{name} must be in [0, 1]; got {value}.')
-  if gradient not in _GRADIENTS:
-    raise ValueError(
-        f"ActorCritic.actor_gradient must be 'auto' or one of {_GRADIENTS}; "
-        f'got {gradient!r}.'
-    )
-  if period < 1:
-    raise ValueError(
-        f'ActorCritic.slow_critic_period must be at least 1; got {period}.'
-    )
+  # The last imagined action has no target, so there must be another.
+  checks.integer('ActorCritic.horizon', horizon, 2)
+  checks.number('ActorCritic.lambda_', lambda_, 0, 1)
+  checks.choice('ActorCritic.actor_gradient', gradient, _GRADIENTS)
+  checks.integer('ActorCritic.slow_critic_period', period)
+  checks.number('ActorCritic.slow_critic_fraction', fraction, 0, 1)
+  checks.number('ActorCritic.reward_norm_momentum', momentum, 0, 1)

@@ -7,6 +7,7 @@ import re
 import sys
 
 from absl import flags
+from absl import logging
 import gin
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
@@ -35,6 +36,9 @@ def presets():
 def parse():
   """Reads the gin files and bindings of the command line.
 
+  Returns:
+    List of str, the names of the presets.
+
   Raises:
     ValueError: If a file is missing, or a line names what does not exist.
   """
@@ -49,7 +53,12 @@ def parse():
       f'train.{name} = {value!r}'
       for name, value in named.items() if value is not None
   ]
+  # gin logs an error for each place where an included file is not.
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.FATAL)
   gin.parse_config_files_and_bindings(files, bindings)
+  logging.set_verbosity(verbosity)
+  return [pathlib.Path(name).stem for name in files]
 
 
 def _find(name):
@@ -68,14 +77,10 @@ def default_root_dir():
   return os.path.join('runs', now)
 
 
-def unused_bindings():
-  """Lines of the configuration that nothing has read, a list of str."""
-  left_hand = lambda text: {
-      match.group(1) for match in re.finditer(r'^(\S+) = ', text, re.M)
-  }
-  return sorted(
-      left_hand(gin.config_str()) - left_hand(gin.operative_config_str())
-  )
+# What a setting, a file or a machine can cause; all else is our own fault.
+_USER_ERRORS = (
+    ValueError, TypeError, OSError, SyntaxError, FloatingPointError
+)
 
 
 def guarded(function):
@@ -90,7 +95,7 @@ def guarded(function):
   def run(argv):
     try:
       return function(argv)
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except _USER_ERRORS as error:
       if flags.FLAGS['verbosity'].value > 0:
         raise
       print(f'Error: {_message(error)}', file=sys.stderr)
@@ -101,9 +106,9 @@ def guarded(function):
 
 def _message(error):
   """The error's text without the frames that gin adds to it."""
-  text = str(error).strip()
+  text = getattr(error, 'msg', None) or str(error)
   kept = [
-      line.strip() for line in text.splitlines()
+      line.strip() for line in text.strip().splitlines()
       if not re.match(r'\s*In (call to configurable|bindings string|file)', line)
   ]
   return ' '.join(line for line in kept if line)

@@ -18,9 +18,9 @@ def run(unused_argv):
   """Parses gin and calls `train`."""
   from dreamerv2_tfa.training import train  # after the flags: slow to import
 
-  configuration.parse()
+  presets = configuration.parse()
   train.train(
-      _ROOT_DIR.value or configuration.default_root_dir(),
+      _ROOT_DIR.value or configuration.default_root_dir(), presets=presets,
       dry_run=_DRY_RUN.value,
   )
 

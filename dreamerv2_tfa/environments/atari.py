@@ -1,7 +1,6 @@
 """Atari games, played directly on the Arcade Learning Environment."""
 
 import functools
-import numbers
 
 import ale_py
 from ale_py import roms
@@ -10,6 +9,8 @@ import numpy as np
 from tf_agents.environments import py_environment
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
+
+from dreamerv2_tfa import checks
 
 # Names of the literature whose ROM is called otherwise.
 _ROM_NAMES = {'james_bond': 'jamesbond'}
@@ -70,16 +71,16 @@ class AtariEnvironment(py_environment.PyEnvironment):
     """
     super().__init__(handle_auto_reset=True)
     _check_game(game)
-    _check_integer('seed', seed, 0, 2**31 - 1)
-    _check_integer('action_repeat', action_repeat, 1, 2**31 - 1)
-    _check_integer('size', size, 1, 2**15)
-    _check_integer('noops', noops, 0, 2**31 - 1)
-    _check_integer('max_steps', max_steps, 1, 2**31 - 1)
-    _check_probability('sticky', sticky)
-    _check_flag('grayscale', grayscale)
-    _check_flag('full_action_space', full_action_space)
-    _check_flag('terminal_on_life_loss', terminal_on_life_loss)
-    _check_flag('ram', ram)
+    checks.integer('load_atari.seed', seed, 0, 2**31 - 1)
+    checks.integer('load_atari.action_repeat', action_repeat, 1, 2**31 - 1)
+    checks.integer('load_atari.size', size, 1, 2**15)
+    checks.integer('load_atari.noops', noops, 0, 2**31 - 1)
+    checks.integer('load_atari.max_steps', max_steps, 1, 2**31 - 1)
+    checks.number('load_atari.sticky', sticky, 0, 1)
+    checks.flag('load_atari.grayscale', grayscale)
+    checks.flag('load_atari.full_action_space', full_action_space)
+    checks.flag('load_atari.terminal_on_life_loss', terminal_on_life_loss)
+    checks.flag('load_atari.ram', ram)
     self._action_repeat = action_repeat
     self._size = size
     self._noops = noops
@@ -185,28 +186,3 @@ def _check_game(game):
     raise ValueError(
         f'There is no Atari game {game!r}. Take one of these: '
         f'{", ".join(games())}.')
-
-
-def _check_integer(name, value, low, high):
-  """Raises a `ValueError` where a setting is no integer in its range."""
-  integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-  if not integer or not low <= value <= high:
-    raise ValueError(
-        f'load_atari.{name} must be an integer from {low} to {high}, got '
-        f'{value!r}. Mend its binding, or delete it for the default.')
-
-
-def _check_probability(name, value):
-  """Raises a `ValueError` where a setting is no number in [0, 1]."""
-  if not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-    raise ValueError(
-        f'load_atari.{name} must be a number from 0 to 1, got {value!r}. Mend '
-        'its binding, or delete it for the default.')
-
-
-def _check_flag(name, value):
-  """Raises a `ValueError` where a setting is neither True nor False."""
-  if not isinstance(value, bool):
-    raise ValueError(
-        f'load_atari.{name} must be True or False, got {value!r}. Mend its '
-        'binding, or delete it for the default.')

@@ -1,13 +1,13 @@
 """Catch: five balls fall one after another, a paddle catches them."""
 
-import numbers
-
 import gin
 import numpy as np
 import tensorflow as tf
 from tf_agents.environments import tf_environment
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step as ts
+
+from dreamerv2_tfa import checks
 
 CELLS = 10                 # rows and columns of the grid
 FALL = CELLS - 1           # steps from the top row to the bottom row
@@ -64,10 +64,10 @@ class Catch(tf_environment.TFEnvironment):
     Raises:
       ValueError: If a number is not an integer in its range.
     """
-    _check_integer('batch_size', batch_size, 1, 2**31 - 1)
-    _check_integer('seed', seed, 0, 2**63 - 1)
-    _check_integer('balls', balls, 1, 2**31 // FALL - 1)
-    _check_integer('paddle_width', paddle_width, 1, CELLS)
+    checks.integer('Catch.batch_size', batch_size, 1, 2**31 - 1)
+    checks.integer('Catch.seed', seed, 0, 2**63 - 1)
+    checks.integer('Catch.balls', balls, 1, 2**31 // FALL - 1)
+    checks.integer('Catch.paddle_width', paddle_width, 1, CELLS)
     observation_spec = {
         'image': tensor_spec.BoundedTensorSpec(
             (SIZE, SIZE, 1), tf.uint8, 0, 255, name='image')}
@@ -176,12 +176,3 @@ class Catch(tf_environment.TFEnvironment):
     return tf.where(
         is_ball, grey(BALL),
         tf.where(is_paddle, grey(PADDLE), grey(BACKGROUND)))
-
-
-def _check_integer(name, value, low, high):
-  """Raises a `ValueError` that names a setting which is out of its range."""
-  integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-  if not integer or not low <= value <= high:
-    raise ValueError(
-        f'Catch.{name} must be an integer from {low} to {high}, got {value!r}. '
-        'Mend its binding, or delete it for the default.')

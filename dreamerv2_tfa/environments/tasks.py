@@ -4,6 +4,7 @@ import difflib
 from typing import Callable, NamedTuple
 
 import gin
+from tf_agents.environments import batched_py_environment
 from tf_agents.environments import tf_environment
 from tf_agents.environments import tf_py_environment
 
@@ -72,11 +73,15 @@ def load_atari(
     A `Task`. Its `make` raises `ValueError` if a number is not in its range.
   """
   def make(seed):
-    return tf_py_environment.TFPyEnvironment(atari.AtariEnvironment(
+    game_environment = atari.AtariEnvironment(
         game, seed=seed, action_repeat=action_repeat, size=size,
         grayscale=grayscale, noops=noops, sticky=sticky,
         full_action_space=full_action_space, max_steps=max_steps,
-        terminal_on_life_loss=terminal_on_life_loss, ram=ram))
+        terminal_on_life_loss=terminal_on_life_loss, ram=ram)
+    # Without threads, which one environment has no use for.
+    return tf_py_environment.TFPyEnvironment(
+        batched_py_environment.BatchedPyEnvironment(
+            [game_environment], multithreading=False))
   return Task(f'atari_{game}', action_repeat, make)
 
 

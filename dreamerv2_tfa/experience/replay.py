@@ -35,17 +35,23 @@ def describe(data_spec, capacity):
   )
 
 
-def check_memory(data_spec, capacity, sequence_length):
-  """Refuses a capacity that cannot work, before anything is allocated.
+def check(data_spec, capacity, sequence_length, prefill):
+  """Refuses sizes that cannot work, before anything is allocated.
 
   Args:
     data_spec: As in `required_bytes`.
     capacity: int, rows.
     sequence_length: int T; a training sequence takes T + 1 rows.
+    prefill: int, rows before the first update.
 
   Raises:
     ValueError: If the rows exceed the machine's memory, or hold no sequence.
   """
+  if prefill <= sequence_length:
+    raise ValueError(
+        f'train.prefill = {prefill} steps hold no sequence of train.sequence_'
+        f'length = {sequence_length}; wanted {sequence_length + 1} or more.'
+    )
   if capacity < 2 * (sequence_length + 1):
     raise ValueError(
         f'train.replay_capacity = {capacity} is too small for sequences of '

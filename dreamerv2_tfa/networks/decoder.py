@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import distributions
 from dreamerv2_tfa.networks import encoder
 from dreamerv2_tfa.networks import heads
@@ -39,6 +40,7 @@ class Decoder(tf.Module):
       ValueError: If nothing is selected, or the kernels make no 64x64 image.
     """
     super().__init__(name=name)
+    checks.integer('Decoder.depth', depth)
     images = encoder.select_images(observation_spec, image_keys)
     vectors = encoder.select_vectors(observation_spec, vector_keys)
     if not images and not vectors:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import distributions
 from dreamerv2_tfa.networks import layers
 
@@ -78,13 +79,8 @@ class ActionHead(tf.Module):
       ValueError: If `kind` is none of the four, or `min_std` is not positive.
     """
     super().__init__(name=name)
-    if kind not in _ACTION_KINDS:
-      raise ValueError(
-          f'The actor distribution must be one of {_ACTION_KINDS}; got '
-          f'{kind!r}.'
-      )
-    if not min_std > 0:
-      raise ValueError(f'The actor needs min_std > 0; got {min_std}.')
+    checks.choice('ActorCritic.actor_distribution', kind, _ACTION_KINDS)
+    checks.positive('ActorCritic.actor_min_std', min_std)
     self._kind = kind
     self._min_std = min_std
     self._mlp = layers.MLP(feature_size)

@@ -3,6 +3,8 @@
 import gin
 import tensorflow as tf
 
+from dreamerv2_tfa import checks
+
 
 def make_norm(norm, shape):
   """Layer normalisation for inputs of `shape`, or nothing.
@@ -17,10 +19,9 @@ def make_norm(norm, shape):
   Raises:
     ValueError: If `norm` is another word.
   """
+  checks.choice('norm', norm, ('none', 'layer'))
   if norm == 'none':
     return tf.identity
-  if norm != 'layer':
-    raise ValueError(f"norm must be 'none' or 'layer'; got {norm!r}.")
   layer = tf.keras.layers.LayerNormalization()
   layer.build(shape)
   return layer
@@ -72,10 +73,8 @@ class MLP(tf.Module):
       ValueError: If `layers` or `units` is not positive.
     """
     super().__init__(name=name)
-    if layers < 1 or units < 1:
-      raise ValueError(
-          f'MLP needs layers >= 1 and units >= 1; got {layers} and {units}.'
-      )
+    checks.integer('MLP.layers', layers)
+    checks.integer('MLP.units', units)
     sizes = [input_size] + [units] * (layers - 1)
     self._hidden = [
         Hidden(tf.keras.layers.Dense(units), (None, size),

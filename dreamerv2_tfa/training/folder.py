@@ -2,9 +2,10 @@
 
 import importlib.metadata
 import json
-import os
 import pathlib
 import platform
+import re
+import tempfile
 
 import gin
 import tensorflow as tf
@@ -12,13 +13,13 @@ import tensorflow as tf
 from dreamerv2_tfa import specs
 
 _PACKAGES = (
-    'tensorflow', 'tf-agents', 'tensorflow-probability', 'keras', 'gin-config',
+    'tf-agents', 'tensorflow-probability', 'keras', 'gin-config',
     'numpy', 'ale-py', 'gym',
 )
 
 
 def check_writable(root_dir):
-  """Refuses a folder that cannot be made or written; makes nothing.
+  """Refuses a folder that cannot be made or written; leaves nothing.
 
   Args:
     root_dir: Path of the run's folder, which need not exist.
@@ -30,12 +31,14 @@ def check_writable(root_dir):
   nearest = path
   while not nearest.exists():
     nearest = nearest.parent
-  if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+  try:
+    with tempfile.TemporaryFile(dir=nearest):
+      pass
+  except OSError as error:
     raise ValueError(
-        f'The root directory {path} cannot be written ({nearest} is '
-        f'{"read-only" if nearest.is_dir() else "no directory"}). Give another '
-        'with --root_dir=DIR.'
-    )
+        f'The root directory {path} cannot be written ({error.strerror}: '
+        f'{nearest}). Give another with --root_dir=DIR.'
+    ) from error
 
 
 def saved_steps(root_dir):
@@ -91,12 +94,21 @@ def parameter_counts(agent):
   }
 
 
-def record(root_dir, parts, *, seed):
+def unused_bindings():
+  """Names of gin bindings that nothing has read so far: sorted list of str."""
+  names = lambda text: {
+      match.group(1) for match in re.finditer(r'^(\S+) = ', text, re.M)
+  }
+  return sorted(names(gin.config_str()) - names(gin.operative_config_str()))
+
+
+def record(root_dir, parts, *, presets, seed):
   """Writes `operative_config.gin` and `protocol.json`.
 
   Args:
     root_dir: Path of the run's folder; made if it does not exist.
     parts: `Parts` of the run.
+    presets: Names of the gin files.
     seed: int.
   """
   root_dir = pathlib.Path(root_dir)
@@ -104,6 +116,7 @@ def record(root_dir, parts, *, seed):
   config = gin.operative_config_str()
   (root_dir / 'operative_config.gin').write_text(config, encoding='utf-8')
   protocol = {
+      'presets': list(presets),
       'task': parts.task.name,
       'action_repeat': parts.task.action_repeat,
       'seed': seed,
@@ -111,7 +124,10 @@ def record(root_dir, parts, *, seed):
       'devices': [d.name for d in tf.config.list_logical_devices()],
       'parameters': parameter_counts(parts.agent),
       'python': platform.python_version(),
-      'versions': {name: _version(name) for name in _PACKAGES},
+      'versions': {
+          'tensorflow': tf.__version__,
+          **{name: _version(name) for name in _PACKAGES},
+      },
   }
   text = json.dumps(protocol, indent=2) + '\n'
   (root_dir / 'protocol.json').write_text(text, encoding='utf-8')

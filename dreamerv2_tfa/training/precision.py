@@ -4,9 +4,12 @@ import pathlib
 
 import tensorflow as tf
 
+from dreamerv2_tfa import checks
+
 _POLICIES = {
     '16': 'mixed_float16', 'bf16': 'mixed_bfloat16', '32': 'float32',
 }
+_CHOICES = ('auto', *_POLICIES)
 
 
 def set_policy(precision):
@@ -23,12 +26,9 @@ def set_policy(precision):
     ValueError: If it is none of these.
   """
   precision = str(precision)
+  checks.choice('--precision', precision, _CHOICES)
   if precision == 'auto':
     precision = _automatic()
-  if precision not in _POLICIES:
-    raise ValueError(
-        f"--precision must be 'auto', '16', 'bf16' or '32'; got {precision!r}."
-    )
   tf.keras.mixed_precision.set_global_policy(_POLICIES[precision])
   return _POLICIES[precision]
 

@@ -36,11 +36,9 @@ class Progress:
       self._bar.start()
 
   def phase(self, name):
-    """Says what is going on now, such as 'prefill'."""
+    """Names the bar after what is going on now, such as 'Prefill'."""
     if self._bar:
       self._bar.update(self._task, description=name)
-    else:
-      self.say(f'{name} ...')
 
   def advance(self, frames, updates):
     """Moves the bar; plain output waits for `report`."""

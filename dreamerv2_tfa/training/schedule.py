@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from dreamerv2_tfa import checks
+
 
 class Schedule(NamedTuple):
   """Agent steps; the logs alone count environment frames."""
@@ -46,14 +48,10 @@ def make(**numbers):
     ValueError: If a number is negative, or zero where that means nothing.
   """
   smallest = dict(prefill=0, pretrain=0)
-  for name, value in numbers.items():
-    least = smallest.get(name, 1)
-    if value != int(value) or value < least:
-      raise ValueError(
-          f'train.{name} must be a whole number of at least {least}; got '
-          f'{value}.'
-      )
-  return Schedule(**{name: int(value) for name, value in numbers.items()})
+  return Schedule(**{
+      name: checks.integer(f'train.{name}', value, smallest.get(name, 1))
+      for name, value in numbers.items()
+  })
 
 
 def crossed(every, before, now):

@@ -32,10 +32,11 @@ class Session:
     self._parts = parts
     self._plan = plan
     environment, agent = parts.environment, parts.agent
-    self._checkpoints = checkpoints.Checkpoints(
-        root_dir, agent=agent, steps=parts.steps,
-        **parts_lib.random_state(environment),
-    )
+    trackable = {'agent': agent, 'steps': parts.steps}
+    # An environment written in TensorFlow has a state to save.
+    if hasattr(environment, 'state'):
+      trackable['environment'] = environment.state
+    self._checkpoints = checkpoints.Checkpoints(root_dir, **trackable)
     buffer = replay.make_buffer(
         agent.collect_data_spec, environment.batch_size, replay_capacity
     )
@@ -75,12 +76,14 @@ class Session:
   def prefill(self, stop):
     """Takes random steps until there are enough, or `stop` is requested."""
     if self.steps < self._plan.prefill:
-      self.progress.phase('Prefill with random steps')
+      self.progress.phase('Prefill')
+      self.progress.say(f'Prefill with {self._plan.prefill:,} random steps ...')
     while self.steps < self._plan.prefill and not stop.requested:
       missing = self._plan.prefill - self.steps
       self._collector.prefill(min(missing, _PREFILL_SLICE))
       self.progress.advance(self.frames, self.updates)
-    self.progress.phase('Train (the first update compiles)')
+    self.progress.phase('Train')
+    self.progress.say('Compile the first update ...')
 
   def collect(self):
     """Takes the steps between two updates with the collect policy."""

@@ -4,6 +4,7 @@ import contextlib
 
 import gin
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import interrupt
@@ -14,7 +15,7 @@ from dreamerv2_tfa.training import session as session_lib
 
 @gin.configurable
 def train(
-    root_dir, *, task='catch', seed=0, precision='auto', eager=False,
+    root_dir, *, presets=(), task='catch', seed=0, precision='auto', eager=False,
     steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5, batch_size=16,
     sequence_length=50, replay_capacity=2e6, log_every=1e4, eval_every=1e5,
     eval_episodes=1, save_every=1e4, dry_run=False,
@@ -23,6 +24,7 @@ def train(
 
   Args:
     root_dir: Path of the run's folder; made if it does not exist.
+    presets: Names of the gin files, for the record.
     task: Name of the task, such as 'catch' or 'atari_pong'.
     seed: int, of weights, environments and sampling.
     precision: 'auto', '16', 'bf16' or '32'.
@@ -49,18 +51,25 @@ def train(
       steps_per_update=steps_per_update, log_every=log_every,
       eval_every=eval_every, save_every=save_every,
   )
-  capacity = int(replay_capacity)
+  capacity = checks.integer('train.replay_capacity', replay_capacity)
+  checks.integer('train.batch_size', batch_size)
+  checks.integer('train.sequence_length', sequence_length)
+  checks.integer('train.eval_episodes', eval_episodes)
+  checks.integer('train.seed', seed, 0, 2**31 - 1)
+  checks.flag('train.eager', eager)
   folder.check_writable(root_dir)
   parts = parts_lib.build(
       task, seed, precision, eager, folder.saved_steps(root_dir)
   )
   data_spec = parts.agent.collect_data_spec
-  replay.check_memory(data_spec, capacity, sequence_length)
+  replay.check(data_spec, capacity, sequence_length, plan.prefill)
   print(folder.describe(parts, plan, batch_size, sequence_length))
   print(replay.describe(data_spec, capacity), flush=True)
+  if unused := folder.unused_bindings():
+    print(f'Note: nothing here reads the bindings {", ".join(unused)}.')
   if dry_run:
     return
-  folder.record(root_dir, parts, seed=seed)
+  folder.record(root_dir, parts, presets=presets, seed=seed)
   session = session_lib.Session(
       root_dir, parts, plan, batch_size=batch_size,
       sequence_length=sequence_length, replay_capacity=capacity,

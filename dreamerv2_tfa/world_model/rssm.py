@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import distributions
 from dreamerv2_tfa import noise
 from dreamerv2_tfa import types
@@ -67,10 +68,10 @@ class RSSM(tf.Module):
       name: Name of the module.
 
     Raises:
-      ValueError: If a size is not positive or `std_activation` is unknown.
+      ValueError: If a size or `min_std` is out of its range, or a name unknown.
     """
     super().__init__(name=name)
-    _check(deter, hidden, stoch, classes, ensemble, std_activation)
+    _check(deter, hidden, stoch, classes, ensemble, std_activation, min_std)
     self._dtype = tf.keras.mixed_precision.global_policy().compute_dtype
     self._sizes = (deter, stoch, classes)
     self._std_activation = _STD_ACTIVATIONS[std_activation]
@@ -221,21 +222,14 @@ class RSSM(tf.Module):
     return types.GaussianState(deter, stoch, mean, std)
 
 
-def _check(deter, hidden, stoch, classes, ensemble, std_activation):
-  positive = dict(deter=deter, hidden=hidden, stoch=stoch, ensemble=ensemble)
-  for name, value in positive.items():
-    if value < 1:
-      raise ValueError(f'RSSM.{name} must be at least 1; got {value}.')
-  if classes < 0 or classes == 1:
-    raise ValueError(
-        'RSSM.classes must be 2 or more, or 0 for Gaussian latents; got '
-        f'{classes}.'
-    )
-  if std_activation not in _STD_ACTIVATIONS:
-    raise ValueError(
-        f'RSSM.std_activation must be one of {sorted(_STD_ACTIVATIONS)}; got '
-        f'{std_activation!r}.'
-    )
+def _check(deter, hidden, stoch, classes, ensemble, std_activation, min_std):
+  sizes = dict(deter=deter, hidden=hidden, stoch=stoch, ensemble=ensemble)
+  for name, value in sizes.items():
+    checks.integer(f'RSSM.{name}', value)
+  if classes != 0:  # 0 makes z Gaussian
+    checks.integer('RSSM.classes', classes, 2)
+  checks.choice('RSSM.std_activation', std_activation, _STD_ACTIVATIONS)
+  checks.number('RSSM.min_std', min_std)
 
 
 def _flat(state):

@@ -3,6 +3,7 @@
 import gin
 import tensorflow as tf
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import distributions
 from dreamerv2_tfa import losses
 from dreamerv2_tfa import types
@@ -52,7 +53,9 @@ class WorldModel(tf.Module):
       ValueError: If a number or a name is out of its range.
     """
     super().__init__(name=name)
-    _check(discount, kl_balance, grad_heads, reward_transform)
+    scales = dict(kl_scale=kl_scale, reward_scale=reward_scale,
+                  continue_scale=continue_scale, free_nats=free_nats)
+    _check(discount, kl_balance, scales, grad_heads, reward_transform)
     self._gamma = discount
     self._kl = dict(balance=kl_balance, free_nats=free_nats,
                     free_avg=free_avg, forward=kl_forward)
@@ -156,17 +159,13 @@ def preprocess(observation):
   return {key: scale(x) for key, x in observation.items()}
 
 
-def _check(discount, kl_balance, grad_heads, reward_transform):
-  for name, value in dict(discount=discount, kl_balance=kl_balance).items():
-    if not 0 <= value <= 1:
-      raise ValueError(f'WorldModel: {name} must be in [0, 1]; got {value}.')
-  unknown = set(grad_heads) - set(_HEADS)
-  if unknown:
-    raise ValueError(
-        f'WorldModel.grad_heads may name {_HEADS}; got {sorted(unknown)}.'
-    )
-  if reward_transform not in _REWARD_TRANSFORMS:
-    raise ValueError(
-        'WorldModel.reward_transform must be one of '
-        f'{sorted(_REWARD_TRANSFORMS)}; got {reward_transform!r}.'
-    )
+def _check(discount, kl_balance, scales, grad_heads, reward_transform):
+  checks.number('DreamerV2Agent.discount', discount, 0, 1)
+  checks.number('WorldModel.kl_balance', kl_balance, 0, 1)
+  for name, value in scales.items():
+    checks.number(f'WorldModel.{name}', value)
+  for head in grad_heads:
+    checks.choice('Each of WorldModel.grad_heads', head, _HEADS)
+  checks.choice(
+      'WorldModel.reward_transform', reward_transform, _REWARD_TRANSFORMS
+  )
