@@ -1,0 +1,148 @@
+"""The house stays as it is drawn: imports, line counts, forbidden words."""
+
+import ast
+import pathlib
+
+import pytest
+
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1] / 'dreamerv2_tfa'
+
+# What each room may import, in the order in which data flows. A room imports
+# only from what stands above it; the README draws the same.
+_ROOMS = {
+    'types': (),
+    'checks': (),
+    'noise': (),
+    'schedules': (),
+    'returns': (),
+    'distributions': ('types', 'noise'),
+    'losses': ('distributions',),
+    'optimizers': ('checks',),
+    'specs': (),
+    'networks': ('checks', 'distributions'),
+    'environments': ('checks',),
+    'experience': ('types', 'specs'),
+    'world_model': (
+        'types', 'checks', 'noise', 'distributions', 'losses', 'networks',
+    ),
+    'behaviour': (
+        'types', 'checks', 'noise', 'schedules', 'returns', 'distributions',
+        'losses', 'specs', 'networks', 'world_model',
+    ),
+    'agent': (
+        'checks', 'noise', 'optimizers', 'specs', 'experience', 'world_model',
+        'behaviour',
+    ),
+    'training': ('checks', 'specs', 'environments', 'experience', 'agent'),
+    'commands': ('training',),
+}
+_PURE = (
+    'types', 'checks', 'noise', 'schedules', 'returns', 'distributions',
+    'losses', 'optimizers', 'specs',
+)
+_COMPILED = ('networks', 'world_model', 'behaviour', 'agent')
+_FORBIDDEN_FILES = ('utils', 'common', 'base', 'helpers')
+
+
+def _modules(room=None):
+  for path in sorted(_PACKAGE.rglob('*.py')):
+    name = path.relative_to(_PACKAGE).with_suffix('').parts[0]
+    if name != '__init__' and room in (None, name):
+      yield name, path
+
+
+def _imports(path):
+  """Rooms that a module imports from, without its own."""
+  rooms = set()
+  for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+    if isinstance(node, ast.ImportFrom) and node.module:
+      names = [f'{node.module}.{alias.name}' for alias in node.names]
+    elif isinstance(node, ast.Import):
+      names = [alias.name for alias in node.names]
+    else:
+      continue
+    for name in names:
+      first, *rest = name.split('.')
+      if first == 'dreamerv2_tfa' and rest:
+        rooms.add(rest[0])
+  return rooms
+
+
+def test_every_module_has_a_room():
+  assert {name for name, _ in _modules()} == set(_ROOMS)
+
+
+def test_rooms_are_listed_in_the_order_of_their_imports():
+  above = set()
+  for room, allowed in _ROOMS.items():
+    assert set(allowed) <= above, f'{room} imports from below itself'
+    above.add(room)
+
+
+@pytest.mark.parametrize('room', _ROOMS)
+def test_a_room_imports_exactly_what_is_listed(room):
+  used = set().union(*(_imports(path) for _, path in _modules(room)))
+  assert used - {room} == set(_ROOMS[room])
+
+
+def test_no_module_is_a_drawer_for_everything():
+  names = {path.stem for _, path in _modules()}
+  assert not names & set(_FORBIDDEN_FILES)
+
+
+def test_nothing_imports_a_star():
+  for _, path in _modules():
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+      if isinstance(node, ast.ImportFrom):
+        assert '*' not in [alias.name for alias in node.names], path
+
+
+@pytest.mark.parametrize('room', _PURE)
+def test_pure_modules_do_not_know_gin(room):
+  for _, path in _modules(room):
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+      if isinstance(node, ast.Import):
+        assert 'gin' not in [alias.name for alias in node.names], path
+
+
+@pytest.mark.parametrize('room', _PURE + _COMPILED)
+def test_nothing_that_is_compiled_talks(room):
+  for _, path in _modules(room):
+    text = path.read_text(encoding='utf-8')
+    for word in ('tf.summary', 'tf.print', 'print(', 'check_numerics'):
+      assert word not in text, f'{word} in {path}'
+
+
+def test_time_is_shifted_in_one_place_alone():
+  for name, path in _modules():
+    if name in ('agent', 'training', 'world_model'):
+      text = path.read_text(encoding='utf-8')
+      assert '[:, 1:]' not in text and '[:, :-1]' not in text, path
+
+
+def _lines_of_code(function):
+  """Lines of the body without the docstring."""
+  body = function.body
+  if isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+    body = body[1:]
+  return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_modules_and_functions_stay_short():
+  for _, path in _modules():
+    text = path.read_text(encoding='utf-8')
+    assert len(text.splitlines()) <= 350, path
+    for node in ast.walk(ast.parse(text)):
+      if isinstance(node, ast.FunctionDef):
+        limit = {'__init__': 60, 'train': 80}.get(node.name, 40)
+        assert _lines_of_code(node) <= limit, f'{path}: {node.name}'
+
+
+def test_public_functions_and_classes_have_docstrings():
+  for _, path in _modules():
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    assert ast.get_docstring(tree), path
+    for node in tree.body:
+      public = isinstance(node, (ast.FunctionDef, ast.ClassDef))
+      if public and not node.name.startswith('_'):
+        assert ast.get_docstring(node), f'{path}: {node.name}'

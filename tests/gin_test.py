@@ -1,0 +1,209 @@
+"""Every preset builds, no line is dead, and the numbers are the published."""
+
+import inspect
+import pathlib
+
+import gin
+import numpy as np
+import pytest
+import tensorflow as tf
+from tf_agents.environments import random_py_environment
+from tf_agents.environments import tf_py_environment
+from tf_agents.specs import array_spec
+
+from dreamerv2_tfa import agent
+from dreamerv2_tfa.behaviour import actor_critic
+from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.networks import decoder
+from dreamerv2_tfa.networks import encoder
+from dreamerv2_tfa.networks import layers
+from dreamerv2_tfa.training import folder
+from dreamerv2_tfa.training import train
+from dreamerv2_tfa.world_model import rssm
+from dreamerv2_tfa.world_model import world_model
+
+_GIN = pathlib.Path(__file__).resolve().parents[1] / 'gin'
+_OVERLAYS = ('debug',)
+_PRESETS = sorted(
+    path.stem for path in _GIN.glob('*.gin') if path.stem not in _OVERLAYS
+)
+_CONFIGURABLES = {
+    'train': train.train,
+    'DreamerV2Agent': agent.DreamerV2Agent.__init__,
+    'WorldModel': world_model.WorldModel.__init__,
+    'RSSM': rssm.RSSM.__init__,
+    'Encoder': encoder.Encoder.__init__,
+    'Decoder': decoder.Decoder.__init__,
+    'MLP': layers.MLP.__init__,
+    'ActorCritic': actor_critic.ActorCritic.__init__,
+    'load_atari': tasks.load_atari,
+}
+# What a caller passes, so that no binding may: not in the gin files.
+_WIRED = {
+    'train': {'root_dir', 'presets', 'dry_run'},
+    'DreamerV2Agent': {
+        'seed', 'train_step_counter', 'schedule_step', 'name',
+        'time_step_spec', 'action_spec',
+    },
+    'WorldModel': {'observation_spec', 'action_size', 'discount', 'name'},
+    'RSSM': {'action_size', 'embed_size', 'name'},
+    'Encoder': {'observation_spec', 'name'},
+    'Decoder': {'feature_size', 'observation_spec', 'name'},
+    'MLP': {'input_size', 'name'},
+    'ActorCritic': {'feature_size', 'action_size', 'discrete', 'name'},
+    'load_atari': {'game'},
+}
+
+# ALGORITHM: the table of presets, a row a number. None: as in the column
+# before it that is included; the columns are in the order of _COLUMNS.
+_COLUMNS = ('defaults', 'atari', 'dmc_vision', 'dmc_proprio', 'crafter')
+_TABLE = {
+    'train.steps': (1e8, 5e7, 1e8, 1e8, 1e8),
+    'train.prefill': (1e4, 5e4, 1000, 1000, 1e4),
+    'train.pretrain': (1, 1, 100, 100, 1),
+    'train.steps_per_update': (5, 16, 5, 5, 5),
+    'train.eval_every': (1e5, 2.5e5, 1e4, 1e4, 1e5),
+    'train.log_every': (1e4, 1e4, 1e4, 1e4, 1e4),
+    'train.replay_capacity': (2e6,) * 5,
+    'train.batch_size': (16,) * 5,
+    'train.sequence_length': (50,) * 5,
+    'RSSM.deter': (1024, 600, 200, 200, 1024),
+    'RSSM.hidden': (1024, 600, 200, 200, 1024),
+    'RSSM.stoch': (32,) * 5,
+    'RSSM.classes': (32,) * 5,
+    'WorldModel.free_nats': (0, 0, 1, 1, 0),
+    'WorldModel.kl_balance': (0.8,) * 5,
+    'WorldModel.kl_scale': (1, 0.1, 1, 1, 1),
+    'WorldModel.reward_scale': (1,) * 5,
+    'WorldModel.continue_scale': (1, 5, 1, 1, 1),
+    'WorldModel.continue_head': (True, True, False, False, True),
+    'WorldModel.reward_transform': (
+        'tanh', 'tanh', 'identity', 'identity', 'tanh',
+    ),
+    'DreamerV2Agent.model_learning_rate': (1e-4, 2e-4, 3e-4, 3e-4, 1e-4),
+    'DreamerV2Agent.actor_learning_rate': (8e-5, 4e-5, 8e-5, 8e-5, 1e-4),
+    'DreamerV2Agent.critic_learning_rate': (2e-4, 1e-4, 8e-5, 8e-5, 1e-4),
+    'ActorCritic.entropy_scale': (2e-3, 1e-3, 1e-4, 1e-4, 3e-3),
+    'DreamerV2Agent.discount': (0.99, 0.999, 0.99, 0.99, 0.999),
+    'RSSM.norm': ('none',) * 4 + ('layer',),
+    'Encoder.norm': ('none',) * 4 + ('layer',),
+    'Decoder.norm': ('none',) * 4 + ('layer',),
+    'MLP.norm': ('none',) * 4 + ('layer',),
+    'ActorCritic.horizon': (15,) * 5,
+    'ActorCritic.lambda_': (0.95,) * 5,
+    'ActorCritic.slow_critic_period': (100,) * 5,
+    'DreamerV2Agent.adam_epsilon': (1e-5,) * 5,
+    'DreamerV2Agent.clip_norm': (100,) * 5,
+    'DreamerV2Agent.weight_decay': (1e-6,) * 5,
+}
+# The paper's Atari table where it differs, and its full action space.
+_PAPER = {
+    'train.batch_size': 50, 'train.sequence_length': 50,
+    'train.steps_per_update': 4, 'DreamerV2Agent.discount': 0.995,
+    'load_atari.full_action_space': True,
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean():
+  gin.clear_config()
+  yield
+  gin.clear_config()
+  tf.config.run_functions_eagerly(False)
+  tf.keras.mixed_precision.set_global_policy('float32')
+
+
+def _parse(*names, bindings=()):
+  gin.add_config_file_search_path(str(_GIN))
+  gin.parse_config_files_and_bindings(
+      [str(_GIN / f'{name}.gin') for name in names], list(bindings)
+  )
+
+
+def _load(name):
+  """Tasks, with stand-ins for suites that are not there yet."""
+  if name == 'catch' or name.startswith('atari_'):
+    return _LOAD(name)
+  image = array_spec.BoundedArraySpec((64, 64, 3), np.uint8, 0, 255)
+  vector = array_spec.BoundedArraySpec((5,), np.float32, -1, 1)
+  discrete = array_spec.BoundedArraySpec((), np.int32, 0, 6)
+  box = array_spec.BoundedArraySpec((4,), np.float32, -1, 1)
+  environment = random_py_environment.RandomPyEnvironment(
+      {'image': image, 'position': vector},
+      box if name.startswith('dmc_') else discrete,
+  )
+  return tasks.Task(
+      name, 2, lambda seed: tf_py_environment.TFPyEnvironment(environment)
+  )
+
+
+_LOAD = tasks.load
+# What takes long to build, made small; every other line stays as read.
+_SMALL = (
+    'RSSM.deter = 8', 'RSSM.hidden = 8', 'MLP.units = 8', 'Encoder.depth = 2',
+    'Decoder.depth = 2',
+)
+
+
+@pytest.mark.parametrize(
+    'names', [(preset,) for preset in _PRESETS]
+    + [(preset, 'debug') for preset in _PRESETS], ids='+'.join
+)
+def test_a_preset_builds_and_reads_every_line(names, monkeypatch, tmp_path):
+  monkeypatch.setattr(tasks, 'load', _load)
+  # A capacity for image and vectors in colour, whatever this machine has.
+  monkeypatch.setattr(
+      'dreamerv2_tfa.experience.replay._machine_bytes', lambda: 10**12
+  )
+  _parse(*names, bindings=_SMALL)
+  train.train(tmp_path / 'run', dry_run=True)
+  assert folder.unused_bindings() == []
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('column', _COLUMNS)
+def test_a_preset_has_the_published_numbers(column):
+  _parse(column)
+  index = _COLUMNS.index(column)
+  wanted = {name: row[index] for name, row in _TABLE.items()}
+  assert {name: gin.query_parameter(name) for name in wanted} == wanted
+
+
+def test_the_atari_task_has_the_published_protocol():
+  _parse('atari')
+  wanted = {
+      'action_repeat': 4, 'size': 64, 'grayscale': True, 'noops': 30,
+      'sticky': 0.25, 'full_action_space': False, 'max_steps': 27000,
+      'terminal_on_life_loss': False, 'ram': False,
+  }
+  found = {key: gin.query_parameter(f'load_atari.{key}') for key in wanted}
+  assert found == wanted
+
+
+def test_the_paper_preset_differs_from_atari_by_the_papers_table_alone():
+  _parse('atari')
+  atari = {name: gin.query_parameter(name) for name in _TABLE}
+  gin.clear_config()
+  _parse('atari_paper')
+  wanted = {**atari, **_PAPER}
+  assert {name: gin.query_parameter(name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize('name', sorted(_CONFIGURABLES))
+def test_python_defaults_are_the_ones_in_the_gin_files(name):
+  _parse('atari' if name == 'load_atari' else 'defaults')
+  parameters = inspect.signature(_CONFIGURABLES[name]).parameters
+  names = set(parameters) - _WIRED[name] - {'self'}
+  found = {key: gin.query_parameter(f'{name}.{key}') for key in names}
+  assert found == {key: parameters[key].default for key in names}
+
+
+@pytest.mark.parametrize(
+    'path', sorted(_GIN.glob('*.gin')), ids=lambda path: path.stem
+)
+def test_a_gin_file_binds_nothing_twice_and_fits_the_page(path):
+  lines = path.read_text(encoding='utf-8').splitlines()
+  names = [line.split(' = ')[0] for line in lines if ' = ' in line]
+  names = [name for name in names if not name.startswith('#')]
+  assert len(names) == len(set(names))
+  assert all(len(line) <= 80 for line in lines)
