@@ -10,7 +10,7 @@ import warnings
 from absl import logging
 from gym_notices import notices
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 logging.set_verbosity(logging.ERROR)  # --verbosity=0 shows the rest
 notices.notices.clear()
 warnings.filterwarnings('ignore', module='tensorflow')

@@ -53,6 +53,7 @@ class Session:
     )
     self._policies = checkpoints.Policies(root_dir, agent)
     self._means = metrics.UpdateMean()
+    self._compiled = False
     self._writer = metrics.Writer(root_dir)
     self.progress = progress.Progress(
         plan.steps * parts.task.action_repeat, self.frames
@@ -83,7 +84,6 @@ class Session:
       self._collector.prefill(min(missing, _PREFILL_SLICE))
       self.progress.advance(self.frames, self.updates)
     self.progress.phase('Train')
-    self.progress.say('Compile the first update ...')
 
   def collect(self):
     """Takes the steps between two updates with the collect policy."""
@@ -97,6 +97,9 @@ class Session:
     while self.updates < self._plan.updates_due(self.steps):
       if stop.requested:
         return
+      if not self._compiled:
+        self.progress.say('Compile the first update ...')
+        self._compiled = True
       self._means.add(self._parts.agent.train(self._samples.next()))
 
   def report(self):

@@ -69,12 +69,12 @@ def train(
     print(f'Note: nothing here reads the bindings {", ".join(unused)}.')
   if dry_run:
     return
-  folder.record(root_dir, parts, presets=presets, seed=seed)
   session = session_lib.Session(
       root_dir, parts, plan, batch_size=batch_size,
       sequence_length=sequence_length, replay_capacity=capacity,
       eval_episodes=eval_episodes,
   )
+  folder.record(root_dir, parts, presets=presets, seed=seed)
   with contextlib.closing(session), interrupt.Interrupt() as stop:
     session.announce()
     session.prefill(stop)

@@ -1,0 +1,60 @@
+"""Packages dreamerv2_tfa: DreamerV2 as a TF-Agents agent."""
+
+import setuptools
+
+# Exact pins of what the package imports, and of what breaks it when it moves.
+# requirements.lock holds the same versions, with all that they pull in.
+CORE = [
+    'absl-py==2.5.1',
+    'ale-py==0.12.1',
+    'dm-tree==0.1.10',
+    'gin-config==0.5.0',
+    'gym==0.23.0',  # the newest that tf-agents allows
+    'keras==2.15.0',
+    'matplotlib==3.11.2',
+    'numpy==1.26.4',
+    'opencv-python-headless==4.11.0.86',
+    'protobuf==4.25.9',
+    'psutil==7.2.2',
+    'rich==15.0.0',
+    'setuptools==75.8.2',  # tensorboard needs pkg_resources, gone from 82 on
+    'tensorboard==2.15.2',
+    'tensorflow==2.15.1',  # on CPU and GPU: never tensorflow-cpu beside it
+    'tensorflow-probability==0.23.0',
+    'tf-agents==0.19.0',
+    'typing_extensions==4.5.0',  # a newer one breaks tf.Module attributes
+]
+
+EXTRAS = {
+    'atari-py': ['atari-py==0.2.9'],  # built from source: needs g++ and cmake
+    'crafter': ['crafter==1.8.3'],
+    'dev': ['pytest==9.2.0', 'pytest-xdist==3.8.0'],
+    'dmc': ['dm_control==1.0.50', 'mujoco==3.17.0'],
+    'gpu': ['tensorflow[and-cuda]==2.15.1'],  # adds the CUDA 12.2 libraries
+    'minigrid': ['gym-minigrid==1.1.0', 'gymnasium==1.3.0'],
+    'reverb': ['dm-reverb==0.14.0'],  # its own extra pulls a second TensorFlow
+}
+
+setuptools.setup(
+    name='dreamerv2_tfa',
+    version='0.1.0',
+    description='DreamerV2 as a TF-Agents agent.',
+    author='the dreamerv2_tfa authors',
+    license='MIT',
+    license_files=['LICENSE'],
+    python_requires='>=3.11,<3.12',
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    # The presets live in gin/ here and in dreamerv2_tfa/gin/ once installed.
+    packages=[
+        *setuptools.find_packages(include=['dreamerv2_tfa*']),
+        'dreamerv2_tfa.gin',
+    ],
+    package_dir={'dreamerv2_tfa.gin': 'gin'},
+    package_data={'dreamerv2_tfa.gin': ['*.gin']},
+    entry_points={
+        'console_scripts': [
+            'dreamerv2-train = dreamerv2_tfa.commands.train:main',
+        ],
+    },
+)

@@ -1,0 +1,230 @@
+"""`bin/python` sets up the environment; requirements.lock and setup.py agree.
+
+No test goes to the network: the launcher runs in a small tree of its own with
+a fake Python 3.11, a shell script that notes how it is called.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# As python3.11, `-m venv DIR` makes DIR/bin/python, a copy of this script. As
+# that copy, `-m pip` passes or fails, and anything else tells its arguments.
+FAKE_PYTHON = r"""#!/bin/sh
+echo "$*" >>"$CALLS"
+case "$*" in
+  *'-m venv '*)
+    for venv; do :; done
+    mkdir -p "$venv/bin" && cp "$0" "$venv/bin/python" ;;
+  *'-m pip '*) sleep "${PIP_TAKES:-0}"; echo "pip says"; exit "${PIP_RC:-0}" ;;
+  '-c '*) ;;
+  *) printf 'ran [%s]\n' "$@" ;;
+esac
+"""
+TOOLS = ('cat', 'cp', 'date', 'flock', 'mkdir', 'readlink', 'rm', 'sed', 'sh',
+         'sha256sum', 'sleep', 'tail')
+
+
+class Tree:
+  """A checkout with just what the launcher reads, and a PATH of its own."""
+
+  def __init__(self, folder):
+    self.root = folder / 'a checkout'
+    self.tools = folder / 'tools'
+    self.calls = folder / 'calls'
+    (self.root / 'bin').mkdir(parents=True)
+    self.tools.mkdir()
+    shutil.copy(ROOT / 'bin' / 'python', self.root / 'bin' / 'python')
+    (self.root / 'requirements.lock').write_text('# build\n# core\n# gpu\n')
+    (self.root / 'setup.py').write_text('')
+    for tool in TOOLS:
+      (self.tools / tool).symlink_to(shutil.which(tool))
+
+  def add_python(self, name='python3.11', script=FAKE_PYTHON):
+    path = self.tools / name
+    path.write_text(script)
+    path.chmod(0o755)
+
+  def start(self, *arguments, program=None, cwd=None, **variables):
+    return subprocess.Popen(
+        [program or self.root / 'bin' / 'python', *arguments],
+        cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={'PATH': str(self.tools), 'CALLS': str(self.calls),
+             'DREAMERV2_TFA_GPU': '0', **variables})
+
+  def run(self, *arguments, **options):
+    process = self.start(*arguments, **options)
+    output, errors = process.communicate(timeout=30)
+    return process.returncode, output, errors
+
+  def setups(self):
+    return self.calls.read_text().count('-m venv')
+
+
+@pytest.fixture
+def tree(tmp_path):
+  return Tree(tmp_path)
+
+
+def test_first_start_sets_up_and_then_runs_the_arguments(tree):
+  tree.add_python()
+  code, output, errors = tree.run('-m', 'a module', '')
+  assert (code, output) == (0, 'ran [-m]\nran [a module]\nran []\n')
+  assert re.fullmatch(r'Setting up \.venv .*\n\.\.\. done in \d+ s\n', errors)
+
+
+def test_environment_that_is_up_to_date_is_not_made_again(tree):
+  tree.add_python()
+  tree.run('one')
+  assert tree.run('two') == (0, 'ran [two]\n', '')
+  assert tree.setups() == 1
+
+
+@pytest.mark.parametrize('pins', ['requirements.lock', 'setup.py'])
+def test_changed_pins_make_the_environment_again(tree, pins):
+  tree.add_python()
+  tree.run('one')
+  with open(tree.root / pins, 'a') as file:
+    file.write('# another version\n')
+  tree.run('two')
+  assert tree.setups() == 2
+
+
+def test_moved_checkout_makes_the_environment_again(tree):
+  tree.add_python()
+  tree.run('one')
+  tree.root = tree.root.rename(tree.root.parent / 'elsewhere')
+  tree.run('two')
+  assert tree.setups() == 2
+
+
+def test_failed_setup_shows_the_end_of_its_log_and_is_tried_again(tree):
+  tree.add_python()
+  code, output, errors = tree.run('one', PIP_RC='3')
+  assert (code, output) == (1, '')
+  assert 'set-up failed' in errors and 'pip says' in errors
+  assert tree.run('two')[:2] == (0, 'ran [two]\n')
+  assert tree.setups() == 2
+
+
+def test_two_starts_at_once_set_up_once(tree):
+  tree.add_python()
+  starts = [tree.start(name, PIP_TAKES='0.3') for name in ('one', 'two')]
+  outputs = [start.communicate(timeout=30)[0] for start in starts]
+  assert outputs == ['ran [one]\n', 'ran [two]\n']
+  assert tree.setups() == 1
+
+
+def test_start_killed_in_its_setup_is_redone_by_the_next(tree):
+  tree.add_python()
+  killed = tree.start('one', PIP_TAKES='0.5')
+  while not (tree.calls.exists() and '-m pip' in tree.calls.read_text()):
+    assert killed.poll() is None
+    time.sleep(0.01)
+  killed.kill()
+  killed.communicate(timeout=30)
+  assert tree.run('two')[:2] == (0, 'ran [two]\n')
+  assert tree.setups() == 2
+
+
+def test_start_through_a_link_from_another_folder_finds_the_checkout(tree):
+  tree.add_python()
+  link = tree.tools / 'link'
+  link.symlink_to(tree.root / 'bin' / 'python')
+  code, output, _ = tree.run('one', program=link, cwd=tree.tools)
+  assert (code, output) == (0, 'ran [one]\n')
+  assert (tree.root / '.venv').is_dir()
+
+
+def test_cuda_libraries_are_installed_only_for_a_gpu(tree):
+  tree.add_python()
+  tree.run('one')
+  without = tree.calls.read_text().count('--require-hashes')
+  tree.run('two', DREAMERV2_TFA_GPU='1')
+  both = tree.calls.read_text().count('--require-hashes')
+  assert (without, both - without) == (2, 3)
+
+
+@pytest.mark.parametrize('script', [None, '#!/bin/sh\nexit 1\n'],
+                         ids=['none at all', 'another version'])
+def test_missing_python_is_one_message_with_its_remedy(tree, script):
+  if script:
+    tree.add_python('python3', script)
+  code, _, errors = tree.run('one')
+  assert code == 1
+  assert errors == ('bin/python: No Python 3.11 on PATH. To mend it: '
+                    'apt install python3.11 python3.11-venv\n')
+  assert not (tree.root / '.venv').exists()
+
+
+def test_missing_venv_module_is_one_message_with_its_remedy(tree):
+  tree.add_python(script='#!/bin/sh\ncase $2 in *venv*) exit 1;; esac\n')
+  code, _, errors = tree.run('one')
+  assert code == 1
+  assert errors == (
+      'bin/python: Python 3.11 is here without its modules venv and ensurepip. '
+      'To mend it: apt install python3.11 python3.11-venv\n')
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write anywhere')
+def test_checkout_that_cannot_be_written_is_one_message(tree):
+  tree.add_python()
+  tree.root.chmod(0o555)
+  code, _, errors = tree.run('one')
+  tree.root.chmod(0o755)
+  assert code == 1 and errors.count('\n') == 1 and 'cannot write' in errors
+
+
+def _canonical(name):
+  return re.sub(r'[-_.]+', '-', name).lower()
+
+
+def _locked():
+  """Package -> (version, hashes) of every entry of the lock."""
+  lines = (ROOT / 'requirements.lock').read_text().replace('\\\n', ' ')
+  entries = [line.split() for line in lines.splitlines()
+             if line.strip() and not line.startswith('#')]
+  return {_canonical(entry[0].split('==')[0]): (entry[0].split('==')[1],
+                                                entry[1:])
+          for entry in entries}
+
+
+def _pins(*names):
+  """Package -> version of the named lists and extras of setup.py."""
+  source = (ROOT / 'setup.py').read_text()
+  pins = {}
+  for name in names:
+    block = re.search(rf"{name}'?[:=\s]+\[(.*?)\]", source, re.DOTALL).group(1)
+    for package, version in re.findall(r"'([\w-]+)==([\w.]+)'", block):
+      pins[_canonical(package)] = version
+  return pins
+
+
+def test_lock_has_the_same_version_of_every_pin():
+  locked, pins = _locked(), _pins('CORE', 'dev')
+  assert len(pins) > 15
+  assert pins == {name: locked.get(name, (None,))[0] for name in pins}
+
+
+def test_every_entry_of_the_lock_has_a_hash():
+  for name, (_, hashes) in _locked().items():
+    assert hashes, name
+    for item in hashes:
+      assert re.fullmatch(r'--hash=sha256:[0-9a-f]{64}', item), name
+
+
+def test_cuda_libraries_stand_in_the_gpu_section_alone():
+  text = (ROOT / 'requirements.lock').read_text()
+  headings = re.findall(r'^# (\w+):', text, re.MULTILINE)
+  assert headings == ['build', 'core', 'gpu']
+  core, gpu = text.split('\n# gpu')
+  assert 'nvidia-' not in core
+  assert all(line.startswith('nvidia-')
+             for line in gpu.splitlines() if '==' in line)
