@@ -1,7 +1,7 @@
 """Numbers that change over training, written as strings."""
 
+from collections.abc import Callable
 import re
-from typing import Callable, Union
 
 import tensorflow as tf
 
@@ -10,7 +10,7 @@ _CALL = re.compile(r'(linear|warmup|exp|horizon)\((.*)\)')
 _ARGUMENTS = {'linear': 3, 'warmup': 2, 'exp': 3, 'horizon': 3}
 
 
-def parse(schedule: Union[str, float]) -> Callable[[tf.Tensor], tf.Tensor]:
+def parse(schedule: str | float) -> Callable[[tf.Tensor], tf.Tensor]:
   """Makes a function of the step from a number or its written schedule.
 
   The forms are those of the authors' package; `m = clip(step / steps, 0, 1)`:

@@ -5,7 +5,6 @@ numbers with bounds. Inside it is a float32 vector `[A]`: one-hot, or scaled to
 [-1, 1]. Outside, an observation is any nest; inside it is a flat dict.
 """
 
-from typing import Dict
 
 import numpy as np
 import tensorflow as tf
@@ -106,7 +105,7 @@ def _single(action_spec):
   return action_spec
 
 
-def flat_observation(observation) -> Dict[str, tf.Tensor]:
+def flat_observation(observation) -> dict[str, tf.Tensor]:
   """Names the parts of an observation, or of its specification.
 
   Args:

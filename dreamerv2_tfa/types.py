@@ -5,7 +5,7 @@ Letters in shapes: `B` sequences, `T` steps, `N = B * T` starts of imagination,
 stochastic variables, `C` classes of each, `F` feature size.
 """
 
-from typing import Dict, NamedTuple, Union
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -27,13 +27,13 @@ class GaussianState(NamedTuple):
   std: tf.Tensor  # [..., S] float32, likewise; positive
 
 
-RSSMState = Union[DiscreteState, GaussianState]
+RSSMState = DiscreteState | GaussianState
 
 
 class Sequence(NamedTuple):
   """What the world model reads: each row holds what arrived together."""
 
-  observation: Dict[str, tf.Tensor]  # [B, T, ...] as the environment gave it
+  observation: dict[str, tf.Tensor]  # [B, T, ...] as the environment gave it
   prev_action: tf.Tensor  # [B, T, A] float32, one-hot or in [-1, 1]
   reward: tf.Tensor  # [B, T] float32, raw, that led into the observation
   continue_: tf.Tensor  # [B, T] float32; 0 where the environment terminated
@@ -49,7 +49,7 @@ class ModelOutput(NamedTuple):
   embed: tf.Tensor  # [B, T, E] compute dtype
   feature: tf.Tensor  # [B, T, F] compute dtype
   kl: tf.Tensor  # [B, T] float32, nats
-  metrics: Dict[str, tf.Tensor]  # [] float32 each
+  metrics: dict[str, tf.Tensor]  # [] float32 each
 
 
 class Rollout(NamedTuple):
@@ -66,4 +66,4 @@ class BehaviourOutput(NamedTuple):
   actor_loss: tf.Tensor  # [] float32
   critic_loss: tf.Tensor  # [] float32
   reward_magnitude: tf.Tensor  # [] float64, next state of the normalisation
-  metrics: Dict[str, tf.Tensor]  # [] float32 each
+  metrics: dict[str, tf.Tensor]  # [] float32 each

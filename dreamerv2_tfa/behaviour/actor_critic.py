@@ -186,8 +186,8 @@ class ActorCritic(tf.Module):
     mix = tf.where(self.updates == 0, 1.0, self._fraction)
 
     def copy():
-      pairs = zip(self.critic.variables, self.slow_critic.variables)
-      for source, target in pairs:
+      sources, targets = self.critic.variables, self.slow_critic.variables
+      for source, target in zip(sources, targets, strict=True):
         target.assign(mix * source + (1.0 - mix) * target)
       return tf.constant(True)
 

@@ -107,8 +107,6 @@ def guarded(function):
 def _message(error):
   """The error's text without the frames that gin adds to it."""
   text = getattr(error, 'msg', None) or str(error)
-  kept = [
-      line.strip() for line in text.strip().splitlines()
-      if not re.match(r'\s*In (call to configurable|bindings string|file)', line)
-  ]
-  return ' '.join(line for line in kept if line)
+  frame = re.compile(r'\s*In (call to configurable|bindings string|file)')
+  lines = [line.strip() for line in text.splitlines() if not frame.match(line)]
+  return ' '.join(line for line in lines if line)

@@ -16,7 +16,7 @@ from dreamerv2_tfa import checks
 _ROM_NAMES = {'james_bond': 'jamesbond'}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def games():
   """Returns the sorted names of the games that can be played, in snake case.
 

@@ -1,7 +1,8 @@
 """Tasks by name, for example `atari_pong`."""
 
+from collections.abc import Callable
 import difflib
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import gin
 from tf_agents.environments import batched_py_environment

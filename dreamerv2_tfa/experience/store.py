@@ -1,5 +1,6 @@
 """Replay on disk: what the memory holds survives the process."""
 
+import itertools
 import pathlib
 
 import numpy as np
@@ -35,8 +36,7 @@ class Store:
       self._write(first + self._offset, self._read(first, end))
       self._saved = end
     forgotten = end + self._offset - self._capacity
-    files = self._files()
-    for old, newer in zip(files, files[1:]):
+    for old, newer in itertools.pairwise(self._files()):
       if int(newer.stem) <= forgotten:
         old.unlink()
 

@@ -103,7 +103,7 @@ class Decoder(tf.Module):
       x = tf.cast(self._image(x), tf.float32)
       means = layers.restore_prefix(x, feature, 1)
       means = tf.split(means, list(self._channels.values()), -1)
-      for key, mean in zip(self._channels, means):
+      for key, mean in zip(self._channels, means, strict=True):
         predictions[key] = distributions.unit_normal(mean, 3)
     if self._vectors:
       hidden = self._mlp(feature)

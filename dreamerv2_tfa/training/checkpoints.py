@@ -6,7 +6,6 @@ import shutil
 from tf_agents.policies import policy_saver
 from tf_agents.utils import common
 
-
 _KEPT = 2  # checkpoints
 
 

@@ -72,12 +72,12 @@ def describe(parts, plan, batch_size, sequence_length):
       f'{action.minimum.min()} to {action.maximum.max()}.',
       f'Parameters: world model {counts["world_model"]:,}, actor '
       f'{counts["actor"]:,}, critic {counts["critic"]:,}; {parts.precision}.',
-      f'Schedule: {plan.steps:,} agent steps ({plan.steps * repeat:,} frames); '
+      f'Schedule: {plan.steps:,} agent steps ({plan.steps * repeat:,} frames): '
       f'{plan.prefill:,} random, then {1 + plan.pretrain} updates, then one '
-      f'every {plan.steps_per_update}: {plan.updates_due(plan.steps):,} updates '
-      f'of {batch_size} x {sequence_length}. Report every {plan.log_every:,}, '
-      f'save every {plan.save_every:,}, evaluate every {plan.eval_every:,} '
-      'agent steps.',
+      f'every {plan.steps_per_update}; {plan.updates_due(plan.steps):,} in '
+      f'all, of {batch_size} x {sequence_length}. Agent steps between reports '
+      f'{plan.log_every:,}, saves {plan.save_every:,}, evaluations '
+      f'{plan.eval_every:,}.',
   ]
   return '\n'.join(lines)
 

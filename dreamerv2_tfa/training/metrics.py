@@ -11,14 +11,19 @@ import tensorflow as tf
 class Writer:
   """Writes one line and one set of TensorBoard points a call."""
 
-  def __init__(self, root_dir):
+  def __init__(self, root_dir, step):
     """Opens the files of a run for appending.
 
     Args:
       root_dir: Path of the run's folder, which exists.
+      step: int, environment frames that the run goes on from; lines of later
+        ones, left by a session that was killed, are dropped.
     """
     root_dir = pathlib.Path(root_dir)
-    self._lines = (root_dir / 'metrics.jsonl').open('a', encoding='utf-8')
+    path = root_dir / 'metrics.jsonl'
+    before = path.read_text(encoding='utf-8') if path.exists() else ''
+    path.write_text(_until(before, step), encoding='utf-8')
+    self._lines = path.open('a', encoding='utf-8')
     self._events = {
         name: tf.summary.create_file_writer(str(root_dir / name))
         for name in ('train', 'eval')
@@ -50,6 +55,12 @@ class Writer:
     self._lines.close()
     for events in self._events.values():
       events.close()
+
+
+def _until(lines, step):
+  """The whole lines whose step is at most `step`."""
+  whole = [line for line in lines.splitlines(True) if line.endswith('}\n')]
+  return ''.join(line for line in whole if json.loads(line)['step'] <= step)
 
 
 class UpdateMean:

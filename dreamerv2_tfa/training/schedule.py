@@ -5,6 +5,14 @@ from typing import NamedTuple
 from dreamerv2_tfa import checks
 
 
+class Due(NamedTuple):
+  """What the loop does after some agent steps."""
+
+  log: bool
+  evaluate: bool
+  save: bool
+
+
 class Schedule(NamedTuple):
   """Agent steps; the logs alone count environment frames."""
 
@@ -34,6 +42,25 @@ class Schedule(NamedTuple):
         1 + self.pretrain + (steps - self.prefill) // self.steps_per_update
     )
 
+  def due(self, before, now):
+    """What is due when the agent steps have gone from `before` to `now`.
+
+    The last step of a run is left to its end, which evaluates and saves.
+
+    Args:
+      before: int, agent steps.
+      now: int, agent steps.
+
+    Returns:
+      `Due`.
+    """
+    going_on = now < self.steps
+    return Due(
+        log=_crossed(self.log_every, before, now),
+        evaluate=going_on and _crossed(self.eval_every, before, now),
+        save=going_on and _crossed(self.save_every, before, now),
+    )
+
 
 def make(**numbers):
   """Checks the numbers of a `Schedule` and makes it.
@@ -54,6 +81,6 @@ def make(**numbers):
   })
 
 
-def crossed(every, before, now):
+def _crossed(every, before, now):
   """Whether a multiple of `every` lies in (before, now]."""
   return now // every > before // every

@@ -54,7 +54,7 @@ class Session:
     self._policies = checkpoints.Policies(root_dir, agent)
     self._means = metrics.UpdateMean()
     self._compiled = False
-    self._writer = metrics.Writer(root_dir)
+    self._writer = metrics.Writer(root_dir, self.frames)
     self.progress = progress.Progress(
         plan.steps * parts.task.action_repeat, self.frames
     )
@@ -86,11 +86,12 @@ class Session:
     self.progress.phase('Train')
 
   def collect(self):
-    """Takes the steps between two updates with the collect policy."""
+    """Takes the steps between two updates: `steps` afterwards."""
     self._samples.settle()
     left = self._plan.steps - self.steps
     self._collector.collect(min(self._plan.steps_per_update, left))
     self.progress.advance(self.frames, self.updates)
+    return self.steps
 
   def update(self, stop):
     """Trains until the updates that are due have run."""
@@ -101,6 +102,7 @@ class Session:
         self.progress.say('Compile the first update ...')
         self._compiled = True
       self._means.add(self._parts.agent.train(self._samples.next()))
+      self.progress.advance(self.frames, self.updates)
 
   def report(self):
     """Writes the means since the last report, to files and terminal.
@@ -161,7 +163,9 @@ class Session:
     self.evaluate()
     self.save()
     self.export()
-    self.progress.say(f'Done: {self.frames:,} frames, {self.updates:,} updates.')
+    self.progress.say(
+        f'Done: {self.frames:,} frames, {self.updates:,} updates.'
+    )
 
   def close(self):
     """Ends display and files."""

@@ -15,10 +15,10 @@ from dreamerv2_tfa.training import session as session_lib
 
 @gin.configurable
 def train(
-    root_dir, *, presets=(), task='catch', seed=0, precision='auto', eager=False,
-    steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5, batch_size=16,
-    sequence_length=50, replay_capacity=2e6, log_every=1e4, eval_every=1e5,
-    eval_episodes=1, save_every=1e4, dry_run=False,
+    root_dir, *, presets=(), task='catch', seed=0, precision='auto',
+    eager=False, steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5,
+    batch_size=16, sequence_length=50, replay_capacity=2e6, log_every=1e4,
+    eval_every=1e5, eval_episodes=1, save_every=1e4, dry_run=False,
 ):
   """Trains DreamerV2 on a task, or goes on where the folder's run stopped.
 
@@ -81,14 +81,13 @@ def train(
     session.update(stop)
     while session.steps < plan.steps and not stop.requested:
       before = session.steps
-      session.collect()
+      due = plan.due(before, session.collect())
       session.update(stop)
-      due = lambda every: schedule.crossed(every, before, session.steps)
-      if due(plan.log_every):
+      if due.log:
         session.report()
-      if due(plan.eval_every) and session.steps < plan.steps:
+      if due.evaluate:
         session.evaluate()
         session.export()
-      if due(plan.save_every) and session.steps < plan.steps:
+      if due.save:
         session.save()
     session.finish(stop)
