@@ -71,6 +71,8 @@ class TruncatedNormal(tfd.TruncatedNormal):
     below = _normal_cdf((self.low - self.loc) / self.scale)
     above = _normal_cdf((self.high - self.loc) / self.scale)
     quantile = below + noise.uniform(shape, seed) * (above - below)
+    # Rounding can reach 1, of which the inverse is infinite.
+    quantile = tf.clip_by_value(quantile, 1e-30, 1.0 - 2.0**-24)
     standard = tf.stop_gradient(tf.math.ndtri(quantile))
     sample = self.loc + self.scale * standard
     clipped = tf.clip_by_value(
@@ -83,9 +85,9 @@ class TanhNormal(tfd.TransformedDistribution):
   """tanh of a normal; see `tanh_normal`."""
 
   def _monte_carlo(self):
-    samples = self.sample(_MONTE_CARLO_SAMPLES, seed=_MONTE_CARLO_SEED)
-    # atanh of a rounded 1 is infinite: stay inside by a float32 step.
-    return tf.clip_by_value(samples, -1.0 + 6e-8, 1.0 - 6e-8)
+    # As they are: the bijector remembers what it made them from, so their
+    # log_prob needs no atanh of a rounded 1.
+    return self.sample(_MONTE_CARLO_SAMPLES, seed=_MONTE_CARLO_SEED)
 
   def _mean(self):
     return tf.reduce_mean(self._monte_carlo(), 0)
@@ -115,6 +117,28 @@ def tanh_normal(loc, scale):
     `TanhNormal` over float32 `[..., A]` in (-1, 1), each number its own event.
   """
   return TanhNormal(Normal(loc, scale), tfp.bijectors.Tanh())
+
+
+def plain(actor):
+  """An actor's continuous distribution made of TFP's own classes alone.
+
+  Args:
+    actor: `Independent` of `TruncatedNormal`, `Normal` or `TanhNormal`.
+
+  Returns:
+    `tfd.Independent`, the same distribution with TFP's samplers.
+  """
+  base = actor.distribution
+  if isinstance(base, TruncatedNormal):
+    base = tfd.TruncatedNormal(base.loc, base.scale, base.low, base.high)
+  elif isinstance(base, Normal):
+    base = tfd.Normal(base.loc, base.scale)
+  else:
+    normal = base.distribution
+    base = tfd.TransformedDistribution(
+        tfd.Normal(normal.loc, normal.scale), base.bijector
+    )
+  return tfd.Independent(base, 1)
 
 
 def unit_normal(mean, event_ndims):

@@ -3,6 +3,7 @@
 TensorFlow's stateless bits agree eagerly, in a graph and under XLA, but two
 things do not: its floats, made from other bits of the word, and what it makes
 of a negative seed. Hence floats from the bits here, and seeds kept positive.
+Normal numbers agree but for the last bits of XLA's inverse error function.
 A seed is int32 `[2]`.
 """
 

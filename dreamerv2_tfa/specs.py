@@ -5,7 +5,6 @@ numbers with bounds. Inside it is a float32 vector `[A]`: one-hot, or scaled to
 [-1, 1]. Outside, an observation is any nest; inside it is a flat dict.
 """
 
-
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -61,7 +60,7 @@ class Actions:
     prefix = tf.shape(action)[: action.shape.rank - self._spec.shape.rank]
     static = action.shape[: action.shape.rank - self._spec.shape.rank]
     if self.discrete:
-      index = tf.reshape(action, prefix) - tf.cast(self.low, action.dtype)
+      index = tf.cast(tf.reshape(action, prefix), tf.int32) - self.low
       inside = tf.one_hot(index, self.size)
     else:
       scaled = (tf.cast(action, tf.float32) - self.low) / self._range
@@ -73,8 +72,8 @@ class Actions:
     """Float `[..., A]` to the environment's dtype and `[..., *shape]`."""
     shape = tf.concat([tf.shape(inside)[:-1], self._spec.shape.as_list()], 0)
     if self.discrete:
-      action = tf.argmax(inside, -1, self._spec.dtype) + self.low
-      return tf.reshape(action, shape)
+      index = tf.argmax(inside, -1, tf.int32) + self.low
+      return tf.reshape(tf.cast(index, self._spec.dtype), shape)
     scaled = (tf.reshape(inside, shape) + 1.0) / 2.0
     return tf.cast(self.low + scaled * self._range, self._spec.dtype)
 

@@ -111,7 +111,11 @@ class DreamerPolicy(tf_policy.TFPolicy):
     return PolicyState(latent, policy_state.action), actor
 
   def _outside(self, actor):
-    """The actor as a distribution over the environment's actions."""
+    """The actor over the environment's actions, in TFP's own classes.
+
+    A SavedModel names the classes it returns, and whoever loads it may not
+    have this package.
+    """
     if self._actions.discrete and self._actions.low == 0:
       return tfd.Categorical(actor.logits, dtype=self.action_spec.dtype)
     if self._actions.discrete:
@@ -119,7 +123,9 @@ class DreamerPolicy(tf_policy.TFPolicy):
           logits=actor.logits, dtype=self.action_spec.dtype,
           shift=self._actions.low,
       )
-    return tfd.TransformedDistribution(actor, self._actions.bijector())
+    return tfd.TransformedDistribution(
+        distributions.plain(actor), self._actions.bijector()
+    )
 
   def _with_noise(self, action, seed):
     if not self._noise:

@@ -79,7 +79,8 @@ def default_root_dir():
 
 # What a setting, a file or a machine can cause; all else is our own fault.
 _USER_ERRORS = (
-    ValueError, TypeError, OSError, SyntaxError, FloatingPointError
+    ValueError, TypeError, OSError, SyntaxError, ImportError,
+    FloatingPointError,
 )
 
 
@@ -105,8 +106,13 @@ def guarded(function):
 
 
 def _message(error):
-  """The error's text without the frames that gin adds to it."""
-  text = getattr(error, 'msg', None) or str(error)
+  """The error's text in one line, without the frames that gin adds to it."""
+  text = str(error)
+  if isinstance(error, SyntaxError):
+    place = error.filename or f'--gin_bindings={_GIN_BINDINGS.value}'
+    text = f'{error.msg} (line {error.lineno} of {place})'
+  # For an unbound macro, gin adds the whole configuration.
+  text = text.partition(' in config string:')[0]
   frame = re.compile(r'\s*In (call to configurable|bindings string|file)')
   lines = [line.strip() for line in text.splitlines() if not frame.match(line)]
   return ' '.join(line for line in lines if line)

@@ -40,7 +40,7 @@ class Decoder(tf.Module):
       ValueError: If nothing is selected, or the kernels make no 64x64 image.
     """
     super().__init__(name=name)
-    checks.integer('Decoder.depth', depth)
+    depth = checks.integer('Decoder.depth', depth)
     images = encoder.select_images(observation_spec, image_keys)
     vectors = encoder.select_vectors(observation_spec, vector_keys)
     if not images and not vectors:

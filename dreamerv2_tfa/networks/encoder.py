@@ -94,7 +94,7 @@ class Encoder(tf.Module):
       ValueError: If nothing is selected, or an image is not 64x64.
     """
     super().__init__(name=name)
-    checks.integer('Encoder.depth', depth)
+    depth = checks.integer('Encoder.depth', depth)
     self._image_keys = select_images(observation_spec, image_keys)
     self._vector_keys = select_vectors(observation_spec, vector_keys)
     self._scalar_keys = [

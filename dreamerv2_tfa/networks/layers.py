@@ -73,8 +73,8 @@ class MLP(tf.Module):
       ValueError: If `layers` or `units` is not positive.
     """
     super().__init__(name=name)
-    checks.integer('MLP.layers', layers)
-    checks.integer('MLP.units', units)
+    layers = checks.integer('MLP.layers', layers)
+    units = checks.integer('MLP.units', units)
     sizes = [input_size] + [units] * (layers - 1)
     self._hidden = [
         Hidden(tf.keras.layers.Dense(units), (None, size),

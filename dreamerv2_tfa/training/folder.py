@@ -29,9 +29,9 @@ def check_writable(root_dir):
   """
   path = pathlib.Path(root_dir).expanduser().absolute()
   nearest = path
-  while not nearest.exists():
-    nearest = nearest.parent
   try:
+    while not nearest.exists():
+      nearest = nearest.parent
     with tempfile.TemporaryFile(dir=nearest):
       pass
   except OSError as error:
@@ -39,6 +39,27 @@ def check_writable(root_dir):
         f'The root directory {path} cannot be written ({error.strerror}: '
         f'{nearest}). Give another with --root_dir=DIR.'
     ) from error
+
+
+def check_task(root_dir, task):
+  """Refuses a folder that holds a run of another task.
+
+  Args:
+    root_dir: Path of the run's folder, which need not exist.
+    task: Name of the task.
+
+  Raises:
+    ValueError: If it does.
+  """
+  path = pathlib.Path(root_dir) / 'protocol.json'
+  if not path.exists():
+    return
+  there = json.loads(path.read_text(encoding='utf-8'))['task']
+  if there != task:
+    raise ValueError(
+        f'The folder {root_dir} holds a run of the task {there}; got {task}. '
+        'Take another --root_dir.'
+    )
 
 
 def saved_steps(root_dir):

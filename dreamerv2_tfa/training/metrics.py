@@ -73,23 +73,30 @@ class UpdateMean:
     """Keeps the scalars of an update, on the device, without waiting."""
     self._extras.append({'loss': loss_info.loss, **loss_info.extra})
 
-  def report(self):
-    """Dict of floats; empty without updates. Starts anew.
+  @property
+  def pending(self):
+    """Whether there are updates that no report has shown."""
+    return bool(self._extras)
+
+  def check(self):
+    """Waits for the updates and looks at them.
 
     Raises:
-      FloatingPointError: If the loss of an update was not finite; its step
-        was not taken.
+      FloatingPointError: If the loss of one is not finite.
     """
+    for extra in self._extras:
+      if not math.isfinite(extra['loss']):
+        names = (k for k, v in extra.items() if not math.isfinite(v))
+        raise FloatingPointError(
+            f'The loss is not finite ({", ".join(sorted(names))}).'
+        )
+
+  def report(self):
+    """Dict of floats, means over the updates; empty without. Starts anew."""
     extras, self._extras = self._extras, []
     if not extras:
       return {}
-    means = {
+    return {
         key: float(np.mean([float(extra[key]) for extra in extras]))
-        for key in extras[0]
+        for key in extras[0] if key != 'loss'
     }
-    if not math.isfinite(means.pop('loss')):
-      broken = sorted(k for k, v in means.items() if not math.isfinite(v))
-      raise FloatingPointError(
-          f'The loss is not finite ({", ".join(broken)}).'
-      )
-    return means

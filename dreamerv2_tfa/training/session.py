@@ -110,17 +110,20 @@ class Session:
     Raises:
       FloatingPointError: If a loss was not finite.
     """
-    numbers = self._collector.episode_metrics()
-    try:
-      numbers.update(self._means.report())
-    except FloatingPointError as error:
-      raise FloatingPointError(
-          f'{error} Update {self.updates} and those like it were not applied; '
-          f'the last checkpoint is {self._checkpoints.latest}.'
-      ) from error
+    self._check_losses()
+    numbers = {**self._collector.episode_metrics(), **self._means.report()}
     numbers['updates'] = float(self.updates)
     numbers['fps'] = self.progress.report(self.frames, self.updates, numbers)
     self._writer.write(self.frames, numbers)
+
+  def _check_losses(self):
+    try:
+      self._means.check()
+    except FloatingPointError as error:
+      raise FloatingPointError(
+          f'{error} Such updates are not applied; {self.updates} have run. The '
+          f'last checkpoint is {self._checkpoints.latest}.'
+      ) from error
 
   def evaluate(self):
     """Plays greedy episodes and writes their mean return and length."""
@@ -134,7 +137,12 @@ class Session:
     self.progress.phase('Train')
 
   def save(self):
-    """Writes replay, then the checkpoint that counts its rows."""
+    """Writes replay, then the checkpoint that counts its rows.
+
+    Raises:
+      FloatingPointError: If a loss was not finite; nothing is written then.
+    """
+    self._check_losses()
     self._samples.settle()
     self._store.save()
     self._checkpoints.save(self.steps)
@@ -153,6 +161,8 @@ class Session:
 
   def finish(self, stop):
     """Ends the run, or this session of it where `stop` is requested."""
+    if self._means.pending:
+      self.report()
     if stop.requested:
       self.save()
       self.progress.say(

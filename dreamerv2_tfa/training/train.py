@@ -61,6 +61,7 @@ def train(
   parts = parts_lib.build(
       task, seed, precision, eager, folder.saved_steps(root_dir)
   )
+  folder.check_task(root_dir, parts.task.name)
   data_spec = parts.agent.collect_data_spec
   replay.check(data_spec, capacity, sequence_length, plan.prefill)
   print(folder.describe(parts, plan, batch_size, sequence_length))

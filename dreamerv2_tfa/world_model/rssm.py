@@ -71,7 +71,14 @@ class RSSM(tf.Module):
       ValueError: If a size or `min_std` is out of its range, or a name unknown.
     """
     super().__init__(name=name)
-    _check(deter, hidden, stoch, classes, ensemble, std_activation, min_std)
+    deter = checks.integer('RSSM.deter', deter)
+    hidden = checks.integer('RSSM.hidden', hidden)
+    stoch = checks.integer('RSSM.stoch', stoch)
+    # One class would be no choice; none makes z Gaussian.
+    classes = checks.integer('RSSM.classes', classes, 2) if classes else 0
+    ensemble = checks.integer('RSSM.ensemble', ensemble)
+    checks.choice('RSSM.std_activation', std_activation, _STD_ACTIVATIONS)
+    checks.number('RSSM.min_std', min_std)
     self._dtype = tf.keras.mixed_precision.global_policy().compute_dtype
     self._sizes = (deter, stoch, classes)
     self._std_activation = _STD_ACTIVATIONS[std_activation]
@@ -220,16 +227,6 @@ class RSSM(tf.Module):
     mean, raw_std = tf.split(raw, 2, -1)
     std = self._std_activation(raw_std) + self._min_std
     return types.GaussianState(deter, stoch, mean, std)
-
-
-def _check(deter, hidden, stoch, classes, ensemble, std_activation, min_std):
-  sizes = dict(deter=deter, hidden=hidden, stoch=stoch, ensemble=ensemble)
-  for name, value in sizes.items():
-    checks.integer(f'RSSM.{name}', value)
-  if classes != 0:  # 0 makes z Gaussian
-    checks.integer('RSSM.classes', classes, 2)
-  checks.choice('RSSM.std_activation', std_activation, _STD_ACTIVATIONS)
-  checks.number('RSSM.min_std', min_std)
 
 
 def _flat(state):
