@@ -168,6 +168,9 @@ class ActorCritic(tf.Module):
     """Divides by the running mean of |reward|, which counts this batch."""
     momentum, scale, epsilon = self._norm
     batch = tf.cast(tf.reduce_mean(tf.abs(reward)), tf.float64)
+    # An update that is not finite leaves no trace here either.
+    finite = tf.math.is_finite(batch)
+    batch = tf.where(finite, batch, self.reward_magnitude)
     magnitude = tf.stop_gradient(
         momentum * self.reward_magnitude + (1.0 - momentum) * batch
     )
