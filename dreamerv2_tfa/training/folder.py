@@ -123,6 +123,12 @@ def unused_bindings():
   return sorted(names(gin.config_str()) - names(gin.operative_config_str()))
 
 
+def warn_unused():
+  """Prints the bindings that nothing has read, which may be a mistake."""
+  if unused := unused_bindings():
+    print(f'Note: nothing here reads the bindings {", ".join(unused)}.')
+
+
 def record(root_dir, parts, *, presets, seed):
   """Writes `operative_config.gin` and `protocol.json`.
 

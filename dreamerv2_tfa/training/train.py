@@ -66,15 +66,15 @@ def train(
   replay.check(data_spec, capacity, sequence_length, plan.prefill)
   print(folder.describe(parts, plan, batch_size, sequence_length))
   print(replay.describe(data_spec, capacity), flush=True)
-  if unused := folder.unused_bindings():
-    print(f'Note: nothing here reads the bindings {", ".join(unused)}.')
   if dry_run:
+    folder.warn_unused()
     return
   session = session_lib.Session(
       root_dir, parts, plan, batch_size=batch_size,
       sequence_length=sequence_length, replay_capacity=capacity,
       eval_episodes=eval_episodes,
   )
+  folder.warn_unused()
   folder.record(root_dir, parts, presets=presets, seed=seed)
   with contextlib.closing(session), interrupt.Interrupt() as stop:
     session.announce()

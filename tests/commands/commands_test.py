@@ -1,0 +1,303 @@
+"""Tests of the commands: flags, and what a user gets wrong."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from absl import flags
+from absl.testing import flagsaver
+import gin
+import pytest
+import tensorflow as tf
+
+from dreamerv2_tfa.commands import configuration
+from dreamerv2_tfa.commands import train as train_command
+from dreamerv2_tfa.training import train
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_DEBUG = '--gin_file=gin/debug.gin'  # small, so that it is built at once
+
+
+@pytest.fixture(autouse=True)
+def _clean():
+  gin.clear_config()
+  yield
+  gin.clear_config()
+  tf.config.run_functions_eagerly(False)
+  tf.keras.mixed_precision.set_global_policy('float32')
+
+
+@pytest.fixture
+def parse():
+  """Returns a function that reads flags as `bin/train` does: the presets."""
+  with flagsaver.flagsaver():
+    def run(*arguments):
+      flags.FLAGS(['train', *arguments])
+      return configuration.parse()
+    yield run
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+  """Returns a function that runs `bin/train` in an empty folder.
+
+  It returns the exit code and what was written to the standard error.
+  """
+  monkeypatch.chdir(tmp_path)
+
+  def run(*arguments):
+    with flagsaver.flagsaver():
+      flags.FLAGS(['train', *arguments])
+      try:
+        configuration.guarded(train_command.run)([])
+        code = 0
+      except SystemExit as error:
+        code = error.code
+    return code, capsys.readouterr().err
+
+  return run
+
+
+@pytest.fixture
+def trained(monkeypatch):
+  """What `train` was called with, which does nothing."""
+  calls = []
+  monkeypatch.setattr(
+      train, 'train', lambda *args, **kwargs: calls.append((args, kwargs))
+  )
+  return calls
+
+
+# Flags ------------------------------------------------------------------------
+
+
+def test_without_a_flag_the_preset_is_the_quickstart(parse):
+  assert parse() == ['quickstart']
+  assert gin.query_parameter('train.task') == 'catch'
+  assert gin.query_parameter('RSSM.deter') == 128
+
+
+@pytest.mark.parametrize('name', ['atari', 'debug', 'quickstart'])
+def test_a_gin_file_is_found_by_the_name_that_the_readme_uses(parse, name):
+  assert parse(f'--gin_file=gin/{name}.gin') == [name]
+
+
+def test_a_gin_file_is_found_by_its_bare_name(parse):
+  assert parse('--gin_file=atari.gin') == ['atari']
+
+
+def test_a_gin_file_is_found_anywhere(parse, tmp_path):
+  (tmp_path / 'mine.gin').write_text(
+      "include 'quickstart.gin'\nRSSM.deter = 77\n"
+  )
+  assert parse(f'--gin_file={tmp_path / "mine.gin"}') == ['mine']
+  assert gin.query_parameter('RSSM.deter') == 77
+  assert gin.query_parameter('RSSM.stoch') == 8
+
+
+@pytest.mark.parametrize('names, deter', [
+    (('atari', 'debug'), 16), (('debug', 'atari'), 600)
+])
+def test_a_later_gin_file_wins(parse, names, deter):
+  presets = parse(*(f'--gin_file=gin/{name}.gin' for name in names))
+  assert presets == list(names)
+  assert gin.query_parameter('RSSM.deter') == deter
+
+
+def test_gin_bindings_repeat_and_win_over_files(parse):
+  parse('--gin_bindings=RSSM.deter = 21', '--gin_bindings=MLP.units = 22')
+  assert gin.query_parameter('RSSM.deter') == 21
+  assert gin.query_parameter('MLP.units') == 22
+
+
+def test_a_later_binding_wins(parse):
+  parse('--gin_bindings=RSSM.deter = 21', '--gin_bindings=RSSM.deter = 23')
+  assert gin.query_parameter('RSSM.deter') == 23
+
+
+@pytest.mark.parametrize('flag, name, value', [
+    ('--task=atari_pong', 'task', 'atari_pong'),
+    ('--precision=bf16', 'precision', 'bf16'),
+    ('--precision=32', 'precision', '32'),
+    ('--seed=0', 'seed', 0),
+    ('--seed=17', 'seed', 17),
+])
+def test_a_flag_of_its_own_wins_over_bindings(parse, flag, name, value):
+  parse(f"--gin_bindings=train.{name} = 'else'", flag)
+  assert gin.query_parameter(f'train.{name}') == value
+
+
+@pytest.mark.parametrize('flag', ['root_dir', 'logdir'])
+def test_the_folder_is_given_as_root_dir_or_logdir(command, trained, flag):
+  assert command(f'--{flag}=somewhere') == (0, '')
+  (args, kwargs), = trained
+  assert args == ('somewhere',)
+  assert kwargs == {'presets': ['quickstart'], 'dry_run': False}
+
+
+def test_without_a_folder_a_run_gets_a_fresh_one(command, trained):
+  command()
+  (args, _), = trained
+  assert pathlib.Path(args[0]).parent == pathlib.Path('runs')
+
+
+def test_dry_run_is_passed_on(command, trained):
+  command('--dry_run')
+  assert trained[0][1]['dry_run']
+
+
+def test_a_dry_run_of_the_command_writes_nothing(command, tmp_path):
+  assert command(_DEBUG, '--dry_run') == (0, '')
+  assert not list(tmp_path.iterdir())
+
+
+# Mistakes ---------------------------------------------------------------------
+
+_MISTAKES = {
+    'unknown game': (
+        ['--gin_file=gin/atari.gin', '--task=atari_pogn'],
+        "no task 'atari_pogn'. Did you mean atari_pong",
+    ),
+    'unknown suite': (['--task=pong'], 'Did you mean atari_pong'),
+    'missing gin file': (
+        ['--gin_file=gin/atri.gin'], "no gin file 'gin/atri.gin'"
+    ),
+    'misspelt parameter': (
+        ['--gin_bindings=RSSM.detr = 3'], "no parameter named 'detr'"
+    ),
+    'misspelt configurable': (
+        ['--gin_bindings=RSM.deter = 3'], "No configurable matching 'RSM'"
+    ),
+    'binding without a value': (
+        ['--gin_bindings=RSSM.deter ='], 'Unable to parse value'
+    ),
+    'binding that is none': (
+        ['--gin_bindings=RSSM.deter'], "Couldn't parse statement"
+    ),
+    'unknown precision': (['--precision=8'], "'16', 'bf16', '32'; got '8'"),
+    'image size': (
+        [_DEBUG, '--task=atari_pong', '--gin_bindings=load_atari.size = 32'],
+        "Images must have shape (64, 64, channels); the observation 'image' "
+        'has (32, 32, 1)',
+    ),
+    'number out of range': (
+        [_DEBUG, '--gin_bindings=train.batch_size = 0'],
+        'train.batch_size must be a whole number of 1 or more; got 0',
+    ),
+    'wrong type': (
+        [_DEBUG, "--gin_bindings=train.steps = 'many'"],
+        "train.steps must be a whole number of 1 or more; got 'many'",
+    ),
+    'more memory than there is': (
+        [_DEBUG, '--gin_bindings=train.replay_capacity = 1e12'],
+        'Replay memory of 1,000,000,000,000 steps needs',
+    ),
+    'negative seed': ([_DEBUG, '--seed=-1'], 'train.seed must be'),
+}
+
+
+@pytest.mark.parametrize('name', _MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing(command, tmp_path, name):
+  arguments, message = _MISTAKES[name]
+  code, error = command('--root_dir=deep/run', *arguments)
+  line, = error.splitlines()
+  assert code == 1 and line.startswith('Error: ')
+  # gin and we differ in how a thing that does not exist is called.
+  assert message in line.replace("doesn't have a parameter", 'no parameter')
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_root_dir_that_cannot_be_written_is_one_line(command, tmp_path):
+  (tmp_path / 'file').write_text('x')
+  code, error = command(_DEBUG, '--root_dir=file/run')
+  line, = error.splitlines()
+  assert code == 1
+  assert line.startswith('Error: The root directory') and 'file/run' in line
+  assert [path.name for path in tmp_path.iterdir()] == ['file']
+
+
+def test_a_mistake_in_a_gin_file_names_the_line(command, tmp_path):
+  mine = tmp_path / 'mine.gin'
+  mine.write_text("include 'quickstart.gin'\nRSSM.detr = 3\n")
+  _, error = command(f'--gin_file={mine}', '--root_dir=run')
+  line, = error.splitlines()
+  assert 'RSSM.detr = 3' in line
+
+
+@pytest.mark.parametrize('text', ['RSSM.deter = ', 'RSSM deter = 3', '= 3'])
+def test_a_gin_file_that_cannot_be_read_is_named_in_one_line(
+    command, tmp_path, text):
+  mine = tmp_path / 'mine.gin'
+  mine.write_text(f'{text}\n')
+  code, error = command(f'--gin_file={mine}', '--root_dir=run')
+  line, = error.splitlines()
+  assert code == 1 and line.startswith('Error: ') and 'mine.gin' in line
+  assert [path.name for path in tmp_path.iterdir()] == ['mine.gin']
+
+
+def test_a_binding_that_cannot_be_read_is_shown(command):
+  _, error = command('--gin_bindings=RSSM.deter =', '--root_dir=run')
+  assert 'RSSM.deter' in error
+
+
+def test_a_module_that_a_binding_imports_and_is_missing_is_one_line(command):
+  code, error = command('--gin_bindings=import not_there', '--root_dir=run')
+  line, = error.splitlines()
+  assert code == 1 and 'not_there' in line
+
+
+def test_a_macro_that_is_not_bound_is_named_in_a_short_line(command):
+  _, error = command('--gin_bindings=RSSM.deter = %size', '--root_dir=run')
+  assert 'size' in error and len(error) < 500
+
+
+@pytest.mark.parametrize('kind', [FloatingPointError, OSError])
+def test_an_error_of_the_run_is_one_line(command, monkeypatch, kind):
+  def fail(*_, **__):
+    raise kind('The disk is full.\n  In call to configurable \'train\' (x)')
+
+  monkeypatch.setattr(train, 'train', fail)
+  assert command('--root_dir=run') == (1, 'Error: The disk is full.\n')
+
+
+def test_a_fault_of_ours_keeps_its_traceback(command, monkeypatch):
+  def fail(*_, **__):
+    raise KeyError('deter')
+
+  monkeypatch.setattr(train, 'train', fail)
+  with pytest.raises(KeyError):
+    command('--root_dir=run')
+
+
+def test_verbosity_shows_the_traceback_of_a_mistake(command):
+  with pytest.raises(ValueError):
+    command('--precision=8', '--root_dir=run', '--verbosity=1')
+
+
+# As a user runs it ------------------------------------------------------------
+
+
+def _shell(folder, *arguments):
+  """Runs the command as a process of its own."""
+  return subprocess.run(
+      [sys.executable, '-m', 'dreamerv2_tfa.commands.train', *arguments],
+      cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+      env={**os.environ, 'PYTHONPATH': str(_ROOT)},
+  )
+
+
+def test_a_process_ends_with_one_line_and_exit_code_1(tmp_path):
+  process = _shell(tmp_path, '--precision=8', '--root_dir=run')
+  line, = process.stderr.splitlines()
+  assert process.returncode == 1 and line.startswith('Error: --precision')
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_process_says_what_it_would_do_and_nothing_else(tmp_path):
+  process = _shell(
+      tmp_path, '--gin_file=gin/atari.gin', _DEBUG, '--dry_run',
+  )
+  assert (process.returncode, process.stderr) == (0, '')
+  assert process.stdout.startswith('Task atari_pong: 4 environment frames')
+  assert not list(tmp_path.iterdir())

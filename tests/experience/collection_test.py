@@ -1,0 +1,171 @@
+"""Tests of collection on Catch: steps counted one by one, across episodes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tf_agents.metrics import tf_metrics
+from tf_agents.policies import tf_policy
+from tf_agents.trajectories import policy_step
+from tf_agents.trajectories import time_step as ts
+
+from dreamerv2_tfa.environments import catch
+from dreamerv2_tfa.experience import collection
+from dreamerv2_tfa.experience import replay
+
+EPISODE = 9   # steps of an episode with one ball
+FIRST, MID, LAST = ts.StepType.FIRST, ts.StepType.MID, ts.StepType.LAST
+
+
+class CountingPolicy(tf_policy.TFPolicy):
+  """Plays 0, 1, 2, 0, 1, ... by a count that it carries as its state."""
+
+  def __init__(self, time_step_spec, action_spec):
+    super().__init__(
+        time_step_spec, action_spec,
+        policy_state_spec=tf.TensorSpec([], tf.int32),
+        automatic_state_reset=False)
+
+  def _variables(self):
+    return []
+
+  def _distribution(self, time_step, policy_state):
+    raise NotImplementedError
+
+  def _action(self, time_step, policy_state, seed):
+    return policy_step.PolicyStep(policy_state % 3, policy_state + 1, ())
+
+
+class Run:
+  """A collector on Catch with all that it writes to."""
+
+  def __init__(self, batch_size=1):
+    tf.random.set_seed(7)
+    environment = catch.Catch(batch_size=batch_size, seed=3, balls=1)
+    policy = CountingPolicy(
+        environment.time_step_spec(), environment.action_spec())
+    self.buffer = replay.make_buffer(
+        policy.trajectory_spec, batch_size, 100 * batch_size)
+    self.steps = tf_metrics.EnvironmentSteps()
+    self.collector = collection.Collector(
+        environment, policy, self.buffer, self.steps)
+
+  def rows(self):
+    """Stored rows `[rows, ...]` of the first environment, oldest first."""
+    return tf.nest.map_structure(
+        lambda x: x[0].numpy(), self.buffer.gather_all())
+
+
+@pytest.fixture(scope='module')
+def run():
+  """20 random steps, then 5, 1 and 21 with the policy; read-only."""
+  result = Run()
+  result.counts = []
+  result.collector.prefill(20)
+  result.counts.append(result.collector.steps)
+  for steps in (5, 1, 21):
+    result.collector.collect(steps)
+    result.counts.append(result.collector.steps)
+  return result
+
+
+def test_nothing_is_collected_before_it_is_asked_for():
+  fresh = Run()
+  assert fresh.collector.steps == 0
+  assert int(fresh.buffer.num_frames()) == 0
+  assert fresh.collector.episode_metrics() == {}
+
+
+def test_counts_are_exact_across_the_ends_of_episodes(run):
+  assert run.counts == [20, 25, 26, 47]
+  assert int(run.steps.result()) == 47
+
+
+def test_the_row_between_two_episodes_is_stored_and_not_counted(run):
+  step_type = run.rows().step_type
+  boundaries = (step_type == LAST).sum()
+  assert boundaries == 47 // EPISODE
+  assert len(step_type) == 47 + boundaries
+
+
+def test_rows_go_from_first_to_last_over_and_over(run):
+  episode = [FIRST] + [MID] * (EPISODE - 1) + [LAST]
+  step_type = run.rows().step_type
+  np.testing.assert_array_equal(
+      step_type, (episode * 6)[:len(step_type)])
+  np.testing.assert_array_equal(
+      run.rows().next_step_type[:-1], step_type[1:])
+
+
+def test_no_row_is_lost_between_two_calls(run):
+  rows = run.rows()
+  # The ball is at row t of the grid in step t: look for it in the picture.
+  ball = (rows.observation['image'][:, 2::6, :, 0] == 255).any(-1).argmax(1)
+  steps = np.arange(len(ball)) % (EPISODE + 1)
+  np.testing.assert_array_equal(ball, steps)
+
+
+def test_prefill_is_random_and_collect_plays_the_policy(run):
+  rows = run.rows()
+  # 20 steps and two boundary rows are random; then the policy counts from 0.
+  np.testing.assert_array_equal(
+      rows.action[22:], np.arange(len(rows.action) - 22) % 3)
+  assert (rows.action[:22] != np.arange(22) % 3).any()
+
+
+def test_prefill_plays_every_action():
+  fresh = Run()
+  fresh.collector.prefill(60)
+  counts = np.bincount(fresh.rows().action, minlength=3)
+  assert (counts > 8).all()   # 22 each on average, 4 standard deviations
+
+
+def test_the_policy_state_is_kept_over_calls(run):
+  rows = run.rows()
+  np.testing.assert_array_equal(np.diff(rows.action[22:]) % 3, 1)
+
+
+def test_a_slice_that_ends_with_an_episode_stops_at_its_last_step():
+  fresh = Run()
+  fresh.collector.collect(EPISODE)
+  rows = fresh.rows()
+  assert fresh.collector.steps == len(rows.step_type) == EPISODE
+  assert rows.next_step_type[-1] == LAST
+  fresh.collector.collect(1)   # the boundary row, and one step
+  assert fresh.collector.steps == EPISODE + 1
+  np.testing.assert_array_equal(
+      fresh.rows().step_type[-2:], [LAST, FIRST])
+
+
+def test_rewards_and_lengths_of_whole_episodes_are_reported(run):
+  rows = run.rows()
+  counted = rows.reward[rows.step_type != LAST]
+  returns = counted[:5 * EPISODE].reshape(5, EPISODE).sum(1)
+  assert set(returns) <= {-1.0, 1.0}
+  metrics = run.collector.episode_metrics()
+  assert metrics['train_episodes'] == 5.0
+  assert metrics['train_length'] == EPISODE
+  np.testing.assert_allclose(metrics['train_return'], returns.mean())
+
+
+def test_an_episode_that_is_not_over_is_not_reported():
+  fresh = Run()
+  fresh.collector.collect(EPISODE - 1)
+  assert fresh.collector.episode_metrics() == {}
+
+
+def test_steps_of_all_environments_are_counted():
+  fresh = Run(batch_size=2)
+  fresh.collector.prefill(8)
+  fresh.collector.collect(16)
+  assert fresh.collector.steps == 24
+  step_type = fresh.buffer.gather_all().step_type.numpy()
+  assert step_type.shape == (2, 13)   # 12 steps each, one boundary
+  np.testing.assert_array_equal((step_type == LAST).sum(1), [1, 1])
+
+
+def test_a_count_restored_from_a_checkpoint_goes_on():
+  fresh = Run()
+  fresh.steps.environment_steps.assign(1000)
+  fresh.collector.collect(4)
+  assert fresh.collector.steps == 1004
+  assert int(fresh.buffer.num_frames()) == 4

@@ -1,0 +1,201 @@
+"""Tests of replay memory: its size, its windows, and who reads it when."""
+
+import re
+import time
+
+import numpy as np
+import psutil
+import pytest
+import tensorflow as tf
+
+from dreamerv2_tfa.experience import replay
+
+SPEC = {
+    'image': tf.TensorSpec((4, 5, 3), tf.uint8),   # 60 bytes
+    'reward': tf.TensorSpec((), tf.float32),       # 4
+    'position': tf.TensorSpec((2,), tf.float64),   # 16
+}
+ROW_BYTES = 60 + 4 + 16 + 8   # TF-Agents keeps an int64 id with each row
+NUMBER = {'number': tf.TensorSpec((), tf.int64)}
+
+
+@pytest.fixture(autouse=True)
+def seed():
+  tf.random.set_seed(7)
+
+
+def numbered_buffer(rows, capacity, blocks=1):
+  """A buffer whose rows hold their number, plus 1000 in each further block."""
+  buffer = replay.make_buffer(NUMBER, blocks, capacity)
+  add(buffer, range(rows), blocks)
+  return buffer
+
+
+def add(buffer, numbers, blocks=1):
+  for number in numbers:
+    row = number + 1000 * np.arange(blocks)
+    buffer.add_batch({'number': tf.constant(row, tf.int64)})
+
+
+def pretend_memory(monkeypatch, total):
+  machine = psutil.virtual_memory()._replace(total=total)
+  monkeypatch.setattr(psutil, 'virtual_memory', lambda: machine)
+
+
+# Size.
+
+
+def test_required_bytes_by_hand():
+  assert replay.required_bytes(SPEC, 7) == 7 * ROW_BYTES
+
+
+def test_required_bytes_are_those_that_the_buffer_allocates():
+  buffer = replay.make_buffer(SPEC, 3, 12)
+  tables = [v for v in buffer.variables() if v.shape.rank]
+  allocated = sum(v.dtype.size * int(tf.size(v)) for v in tables)
+  assert replay.required_bytes(SPEC, 12) == allocated
+
+
+def test_the_description_says_rows_bytes_and_memory(monkeypatch):
+  pretend_memory(monkeypatch, 16 * 10**9)
+  assert replay.describe(SPEC, 10**7) == (
+      'Replay memory: 10,000,000 steps x 88 bytes = 0.88 GB of the 16.0 GB of '
+      'this machine.')
+
+
+def test_a_capacity_that_just_fits_is_allowed(monkeypatch):
+  pretend_memory(monkeypatch, 100 * ROW_BYTES)
+  replay.check(SPEC, 100, sequence_length=5, prefill=6)
+
+
+def test_a_capacity_beyond_the_memory_is_refused_with_one_that_fits(
+    monkeypatch):
+  pretend_memory(monkeypatch, 10**6 * ROW_BYTES)
+  with pytest.raises(ValueError) as refusal:
+    replay.check(SPEC, 5 * 10**7, sequence_length=5, prefill=6)
+  message = str(refusal.value)
+  assert '50,000,000 steps needs 4.4 GB; this machine has 0.1 GB' in message
+  advice = re.search(r"--gin_bindings='train.replay_capacity = (\d+)'", message)
+  assert 600_000 < int(advice.group(1)) <= 700_000   # 70 % of the memory
+
+
+def test_a_capacity_of_less_than_two_sequences_is_refused():
+  replay.check(SPEC, 12, sequence_length=5, prefill=6)
+  with pytest.raises(ValueError, match='wanted 12 or more'):
+    replay.check(SPEC, 11, sequence_length=5, prefill=6)
+
+
+def test_a_prefill_that_holds_no_sequence_is_refused():
+  replay.check(SPEC, 100, sequence_length=5, prefill=6)
+  with pytest.raises(ValueError, match=r'train.prefill = 5.*wanted 6 or more'):
+    replay.check(SPEC, 100, sequence_length=5, prefill=5)
+
+
+def test_the_capacity_is_shared_by_the_environments():
+  buffer = replay.make_buffer(NUMBER, 3, 12)
+  assert int(buffer.capacity) == 12
+  add(buffer, range(5), 3)   # each holds four
+  assert int(buffer.num_frames()) == 12
+
+
+# Samples.
+
+
+def test_a_sample_has_b_windows_of_t_plus_1_rows():
+  samples = replay.Samples(numbered_buffer(9, 20), 3, sequence_length=4)
+  assert samples.next()['number'].shape == (3, 5)
+
+
+def windows(samples, count):
+  return np.concatenate([samples.next()['number'] for _ in range(count)])
+
+
+@pytest.mark.parametrize('rows', [9, 27])   # the second wraps around
+def test_windows_are_consecutive_rows_in_the_order_of_collection(rows):
+  samples = replay.Samples(numbered_buffer(rows, 10), 7, sequence_length=4)
+  drawn = windows(samples, 20)
+  np.testing.assert_array_equal(np.diff(drawn, axis=1), 1)
+  assert drawn.min() >= rows - 10 and drawn.max() <= rows - 1
+
+
+def test_windows_start_at_every_row_that_has_room_alike_often():
+  samples = replay.Samples(numbered_buffer(9, 20), 50, sequence_length=4)
+  starts, counts = np.unique(windows(samples, 20)[:, 0], return_counts=True)
+  np.testing.assert_array_equal(starts, range(5))
+  chi_square = ((counts - 200) ** 2 / 200).sum()
+  assert chi_square < 18.5   # 4 degrees of freedom: one run in 1000 fails
+
+
+def test_a_window_stays_with_one_environment():
+  samples = replay.Samples(
+      numbered_buffer(9, 20, blocks=2), 7, sequence_length=4)
+  drawn = windows(samples, 10)
+  np.testing.assert_array_equal(np.diff(drawn, axis=1), 1)
+  assert set(np.unique(drawn // 1000)) == {0, 1}
+
+
+def test_exactly_as_many_rows_as_a_window_needs_are_enough():
+  samples = replay.Samples(numbered_buffer(5, 20), 2, sequence_length=4)
+  np.testing.assert_array_equal(
+      samples.next()['number'], [[0, 1, 2, 3, 4]] * 2)
+
+
+# Settling.
+
+
+class SlowBuffer:
+  """Gives the present value of `number` after a while."""
+
+  def __init__(self, seconds):
+    self.number = 0
+    self._seconds = seconds
+
+  def as_dataset(self, sample_batch_size, num_steps):
+    def read():
+      time.sleep(self._seconds)
+      return np.int64(self.number)
+
+    def row(_):
+      number = tf.py_function(read, [], tf.int64)
+      return {'number': tf.fill([sample_batch_size, num_steps], number)}, ()
+
+    return tf.data.Dataset.counter().map(row)
+
+
+def test_after_settling_the_next_batch_is_older_than_what_is_written_then():
+  buffer = SlowBuffer(0.2)
+  samples = replay.Samples(buffer, 2, sequence_length=4)
+  drawn = [samples.next()]
+  for number in (1, 2):
+    samples.settle()
+    buffer.number = number
+    drawn.append(samples.next())
+  # One batch is drawn ahead: what is written shows two batches later.
+  assert [int(batch['number'][0, 0]) for batch in drawn] == [0, 0, 1]
+
+
+def test_settling_before_the_first_batch_returns_at_once():
+  samples = replay.Samples(numbered_buffer(9, 20), 2, sequence_length=4)
+  start = time.monotonic()
+  samples.settle()
+  assert time.monotonic() - start < 1.0
+
+
+def test_no_more_than_one_batch_is_drawn_ahead():
+  buffer = numbered_buffer(9, 20)
+  samples = replay.Samples(buffer, 2, sequence_length=4)
+  samples.next()
+  samples.settle()
+  time.sleep(0.2)
+  add(buffer, range(100, 120))   # overwrites every row
+  assert int(samples.next()['number'].numpy().max()) < 9
+  assert int(samples.next()['number'].numpy().min()) >= 100
+
+
+def test_settling_twice_waits_for_nothing():
+  samples = replay.Samples(numbered_buffer(9, 20), 2, sequence_length=4)
+  samples.next()
+  samples.settle()
+  start = time.monotonic()
+  samples.settle()
+  assert time.monotonic() - start < 1.0

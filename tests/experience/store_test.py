@@ -1,0 +1,197 @@
+"""Tests of replay on disk: what comes back, which files there are."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dreamerv2_tfa.experience import replay
+from dreamerv2_tfa.experience import store
+
+CAPACITY = 10   # rows of each block
+SPEC = {
+    'action': tf.TensorSpec((2,), tf.float32),
+    'image': tf.TensorSpec((3, 4), tf.uint8),
+    'nested': (tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.bool)),
+}
+
+
+class Process:
+  """A buffer and its store, as one process has them."""
+
+  def __init__(self, root_dir, blocks=1, capacity=CAPACITY):
+    self._blocks = blocks
+    self.buffer = replay.make_buffer(SPEC, blocks, blocks * capacity)
+    self.store = store.Store(root_dir, self.buffer, capacity)
+
+  def add(self, numbers):
+    for number in numbers:
+      number = number + 1000 * np.arange(self._blocks)
+      self.buffer.add_batch({
+          'action': tf.constant(
+              np.stack([number, -number], 1), tf.float32),
+          'image': tf.constant(
+              number[:, None, None] % 256 + np.zeros((3, 4)), tf.uint8),
+          'nested': (tf.constant(number, tf.int64),
+                     tf.constant(number % 3 == 0))})
+
+  def rows(self):
+    """Everything in the buffer, `[blocks, rows, ...]`, oldest first."""
+    return self.buffer.gather_all()
+
+  def numbers(self):
+    return self.rows()['nested'][0].numpy()
+
+
+def files(root_dir):
+  """Numbers of the first rows of the files, and how many rows are in each."""
+  result = {}
+  for path in sorted((root_dir / 'replay').iterdir()):
+    with np.load(path) as arrays:
+      result[int(path.stem)] = len(arrays['0'])
+  return result
+
+
+@pytest.mark.parametrize('blocks', [1, 3])
+def test_rows_come_back_as_they_were_in_every_column(tmp_path, blocks):
+  before, after = Process(tmp_path, blocks), Process(tmp_path, blocks)
+  before.add(range(7))
+  before.store.save()
+  assert after.store.load() == 7
+  tf.nest.map_structure(
+      np.testing.assert_array_equal, before.rows(), after.rows())
+  assert after.numbers().shape == (blocks, 7)
+
+
+@pytest.mark.parametrize('rows', [10, 11, 27])
+def test_a_full_ring_comes_back_in_the_order_of_collection(tmp_path, rows):
+  before, after = Process(tmp_path, 2), Process(tmp_path, 2)
+  before.add(range(rows))
+  before.store.save()
+  after.store.load()
+  last = np.arange(rows - 10, rows)
+  np.testing.assert_array_equal(after.numbers(), [last, last + 1000])
+
+
+def test_each_save_writes_only_what_is_new(tmp_path):
+  process = Process(tmp_path)
+  process.add(range(4))
+  process.store.save()
+  first = tmp_path / 'replay' / '000000000000.npz'
+  written = first.stat().st_mtime_ns
+  process.add(range(4, 9))
+  process.store.save()
+  assert files(tmp_path) == {0: 4, 4: 5}
+  assert first.stat().st_mtime_ns == written
+
+
+def test_a_save_with_nothing_new_writes_nothing(tmp_path):
+  process = Process(tmp_path)
+  process.store.save()
+  assert not list(tmp_path.iterdir())
+  process.add(range(4))
+  process.store.save()
+  process.store.save()
+  assert files(tmp_path) == {0: 4}
+
+
+def test_loading_from_a_new_folder_gives_0_rows_and_makes_nothing(tmp_path):
+  assert Process(tmp_path).store.load() == 0
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_save_names_its_file_by_the_number_of_its_first_row(tmp_path):
+  process = Process(tmp_path)
+  process.add(range(4))
+  process.store.save()
+  assert [p.name for p in (tmp_path / 'replay').iterdir()] == [
+      '000000000000.npz']
+
+
+def test_files_that_memory_forgot_are_dropped_and_no_others(tmp_path):
+  process = Process(tmp_path)
+  kept = []
+  for start in range(0, 24, 4):
+    process.add(range(start, start + 4))
+    process.store.save()
+    kept.append(list(files(tmp_path)))
+  # Of 16 rows the last 10 start at 6: file 4 still holds two of them.
+  assert kept == [
+      [0], [0, 4], [0, 4, 8], [4, 8, 12], [8, 12, 16], [12, 16, 20]]
+
+
+def test_rows_overwritten_before_a_save_are_not_on_disk(tmp_path):
+  process = Process(tmp_path)
+  process.add(range(3))
+  process.store.save()
+  process.add(range(3, 25))
+  process.store.save()
+  assert files(tmp_path) == {15: 10}
+
+
+def test_a_save_that_crosses_the_end_of_the_ring_keeps_its_order(tmp_path):
+  before, after = Process(tmp_path), Process(tmp_path)
+  before.add(range(8))
+  before.store.save()
+  before.add(range(8, 13))
+  before.store.save()
+  with np.load(tmp_path / 'replay' / '000000000008.npz') as arrays:
+    np.testing.assert_array_equal(arrays['2'][:, 0], range(8, 13))
+  after.store.load()
+  np.testing.assert_array_equal(after.numbers(), [range(3, 13)])
+
+
+def test_a_second_process_goes_on_counting(tmp_path):
+  one, two, three = (Process(tmp_path) for _ in range(3))
+  one.add(range(4))
+  one.store.save()
+  two.store.load()
+  two.add(range(4, 7))
+  two.store.save()
+  assert files(tmp_path) == {0: 4, 4: 3}
+  assert three.store.load() == 7
+  np.testing.assert_array_equal(three.numbers(), [range(7)])
+
+
+def test_numbers_go_on_over_processes_after_files_were_dropped(tmp_path):
+  processes = [Process(tmp_path) for _ in range(5)]
+  for i, process in enumerate(processes):
+    process.store.load()
+    process.add(range(6 * i, 6 * i + 6))
+    process.store.save()
+  assert files(tmp_path) == {18: 6, 24: 6}
+  last = Process(tmp_path)
+  last.store.load()
+  np.testing.assert_array_equal(last.numbers(), [range(20, 30)])
+
+
+def test_loading_alone_writes_nothing_new(tmp_path):
+  one, two = Process(tmp_path), Process(tmp_path)
+  one.add(range(4))
+  one.store.save()
+  two.store.load()
+  two.store.save()
+  assert files(tmp_path) == {0: 4}
+
+
+@pytest.mark.parametrize('capacity', [5, 20])
+def test_a_run_may_go_on_with_another_capacity(tmp_path, capacity):
+  one, two, three = (
+      Process(tmp_path), Process(tmp_path, capacity=capacity),
+      Process(tmp_path, capacity=capacity))
+  one.add(range(8))
+  one.store.save()
+  two.store.load()
+  two.add(range(8, 10))
+  two.store.save()
+  three.store.load()
+  first = max(0, 10 - capacity)
+  np.testing.assert_array_equal(three.numbers(), [range(first, 10)])
+
+
+def test_a_file_that_was_being_written_when_the_process_died_is_ignored(
+    tmp_path):
+  one, two = Process(tmp_path), Process(tmp_path)
+  one.add(range(4))
+  one.store.save()
+  (tmp_path / 'replay' / '000000000004.part').write_bytes(b'PK half a file')
+  assert two.store.load() == 4

@@ -1,0 +1,154 @@
+"""Tests of metrics: lines of JSON, TensorBoard's events, means of updates."""
+
+import json
+import math
+
+import pytest
+import tensorflow as tf
+from tensorflow.core.util import event_pb2
+from tf_agents.agents import tf_agent
+
+from dreamerv2_tfa.training import metrics
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+  """A folder that two writers, one after another, wrote to."""
+  root = tmp_path_factory.mktemp('run')
+  first = metrics.Writer(root, 0)
+  first.write(40, {'model_loss': 3.5, 'fps': 20.0})
+  first.write(48, {'eval_return': -1.25})
+  first.write(80, {'model_loss': math.nan, 'actor_loss': -math.inf})
+  first.close()
+  second = metrics.Writer(root, 80)
+  second.write(120, {'model_loss': 2.5})
+  second.close()
+  return root
+
+
+def _events(folder):
+  """Points in the event files of a folder: list of tag, step, value."""
+  points = []
+  for path in sorted(folder.glob('events.out.tfevents.*')):
+    for record in tf.data.TFRecordDataset(str(path)):
+      event = event_pb2.Event.FromString(record.numpy())
+      for value in event.summary.value:
+        number = float(tf.make_ndarray(value.tensor))
+        points.append((value.tag, event.step, number))
+  return points
+
+
+def _info(loss, **extra):
+  constants = {key: tf.constant(value) for key, value in extra.items()}
+  return tf_agent.LossInfo(tf.constant(loss), constants)
+
+
+def _lines(root):
+  return (root / 'metrics.jsonl').read_text().splitlines()
+
+
+def test_a_line_has_the_step_and_the_metrics(root):
+  assert json.loads(_lines(root)[0]) == {
+      'step': 40, 'model_loss': 3.5, 'fps': 20.0
+  }
+
+
+def test_numbers_that_are_not_finite_are_null(root):
+  assert _lines(root)[2] == '{"step": 80, "model_loss": null, ' \
+      '"actor_loss": null}'
+
+
+def test_a_second_writer_appends(root):
+  steps = [json.loads(line)['step'] for line in _lines(root)]
+  assert steps == [40, 48, 80, 120]
+
+
+def test_training_goes_to_the_events_in_train(root):
+  points = [p for p in _events(root / 'train') if math.isfinite(p[2])]
+  assert points == [
+      ('model_loss', 40, 3.5), ('fps', 40, 20.0), ('model_loss', 120, 2.5)
+  ]
+
+
+def test_evaluation_goes_to_the_events_in_eval(root):
+  assert _events(root / 'eval') == [('eval_return', 48, -1.25)]
+
+
+def test_a_line_can_be_read_before_the_writer_is_closed(tmp_path):
+  writer = metrics.Writer(tmp_path, 0)
+  writer.write(4, {'fps': 1.0, 'eval_return': 2.0})
+  assert len(_lines(tmp_path)) == 1
+  assert _events(tmp_path / 'train') == [('fps', 4, 1.0)]
+  writer.close()
+
+
+def test_lines_after_the_step_that_a_run_goes_on_from_are_dropped(tmp_path):
+  first = metrics.Writer(tmp_path, 0)
+  for step in (40, 80, 80, 120):
+    first.write(step, {'fps': 1.0})
+  first.close()
+  metrics.Writer(tmp_path, 80).close()
+  assert [json.loads(line)['step'] for line in _lines(tmp_path)] == [40, 80, 80]
+
+
+def test_a_line_that_a_killed_process_left_half_written_is_dropped(tmp_path):
+  (tmp_path / 'metrics.jsonl').write_text('{"step": 40, "fps": 1.0}\n{"step"')
+  writer = metrics.Writer(tmp_path, 80)
+  writer.write(120, {'fps': 1.0})
+  writer.close()
+  assert [json.loads(line)['step'] for line in _lines(tmp_path)] == [40, 120]
+
+
+def test_a_report_is_the_mean_of_each_metric():
+  means = metrics.UpdateMean()
+  means.add(_info(1.0, model_loss=1.0, kl_loss=8.0))
+  means.add(_info(2.0, model_loss=2.0, kl_loss=4.0))
+  means.add(_info(9.0, model_loss=6.0, kl_loss=3.0))
+  assert means.report() == {'model_loss': 3.0, 'kl_loss': 5.0}
+
+
+def test_a_report_starts_anew():
+  means = metrics.UpdateMean()
+  means.add(_info(1.0, model_loss=1.0))
+  means.report()
+  means.add(_info(1.0, model_loss=7.0))
+  assert means.report() == {'model_loss': 7.0}
+
+
+def test_without_updates_there_is_nothing_to_report():
+  assert metrics.UpdateMean().report() == {}
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
+def test_one_loss_of_many_that_is_not_finite_raises(value):
+  means = metrics.UpdateMean()
+  means.add(_info(1.0, model_loss=1.0, kl_loss=2.0))
+  means.add(_info(value, model_loss=value, kl_loss=2.0))
+  means.add(_info(1.0, model_loss=1.0, kl_loss=2.0))
+  with pytest.raises(FloatingPointError, match='not finite') as error:
+    means.check()
+  assert 'model_loss' in str(error.value) and 'kl_loss' not in str(error.value)
+
+
+def test_a_check_of_finite_losses_leaves_the_report_as_it_is():
+  means = metrics.UpdateMean()
+  means.add(_info(1.0, model_loss=1.0))
+  means.check()
+  assert means.report() == {'model_loss': 1.0}
+
+
+def test_updates_are_pending_until_they_are_reported():
+  means = metrics.UpdateMean()
+  assert not means.pending
+  means.add(_info(1.0, model_loss=1.0))
+  assert means.pending
+  means.report()
+  assert not means.pending
+
+
+def test_a_gradient_norm_that_overflowed_does_not_raise():
+  # Dynamic loss scaling skips such a step and goes on.
+  means = metrics.UpdateMean()
+  means.add(_info(1.0, model_loss=1.0, model_grad_norm=math.inf))
+  means.check()
+  assert means.report() == {'model_loss': 1.0, 'model_grad_norm': math.inf}
