@@ -13,7 +13,7 @@ import sys
 import matplotlib
 
 matplotlib.use('Agg')
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 _HERE = pathlib.Path(__file__).resolve().parent
 

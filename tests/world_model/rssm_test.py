@@ -1,5 +1,7 @@
 """Tests of the RSSM against numpy twins of its equations."""
 
+import itertools
+
 import numpy as np
 import pytest
 import small
@@ -304,7 +306,7 @@ def test_observe_draws_an_ensemble_member_for_each_step():
     assert len(row) == 1
     members += row
   assert set(members) == {0, 1, 2}
-  assert len(set(zip(members, members[1:]))) > 3  # no fixed order
+  assert len(set(itertools.pairwise(members))) > 3  # no fixed order
 
 
 @pytest.mark.parametrize('binding', [
