@@ -65,7 +65,6 @@ class Collector:
     return {
         'train_return': float(self._returns.result()),
         'train_length': float(self._lengths.result()),
-        'train_episodes': float(self._episodes.result()),
     }
 
   def _take(self, run, steps, policy_state):

@@ -22,7 +22,9 @@ class Writer:
     root_dir = pathlib.Path(root_dir)
     path = root_dir / 'metrics.jsonl'
     before = path.read_text(encoding='utf-8') if path.exists() else ''
-    path.write_text(_until(before, step), encoding='utf-8')
+    kept = path.with_suffix('.part')
+    kept.write_text(_until(before, step), encoding='utf-8')
+    kept.replace(path)
     self._lines = path.open('a', encoding='utf-8')
     self._events = {
         name: tf.summary.create_file_writer(str(root_dir / name))
