@@ -46,7 +46,7 @@ def main(root_dirs):
   axes.text(0, 5.1, 'best', color='grey', fontsize=8)
   axes.text(0, -2.9, 'random play', color='grey', fontsize=8)
   axes.set(xlabel='environment frames', ylabel='return (20 episodes)',
-           ylim=(-5.5, 6))
+           xlim=(0, None), ylim=(-5.5, 6))
   axes.legend(loc='lower right')
   figure.savefig(_HERE / 'curves.png', dpi=110)
 
