@@ -41,10 +41,17 @@ class Run(NamedTuple):
 
 
 @functools.cache
-def run(how, precision, kind):
-  """Trains a new agent 'eager', as a 'graph' or under 'xla'."""
+def run(how, precision, kind, like=None):
+  """Trains a new agent 'eager', as a 'graph' or under 'xla'.
+
+  Its latents are those with which the precision `like`, or its own, is tested.
+  """
+  # In 8 or 11 bits a class may win in one compiler and lose in the other, and
+  # one class changes everything after it; a Gaussian latent moves a little.
+  full = (like or precision) == 'float32'
+  latents = () if full else ('RSSM.classes = 0',)
   agent = small.make_agent(
-      action=ACTIONS[kind], precision=precision,
+      *latents, action=ACTIONS[kind], precision=precision,
       jit='on' if how == 'xla' else 'off',
       model_learning_rate=1e-2, actor_learning_rate=1e-2,
       critic_learning_rate=1e-2,
@@ -121,7 +128,7 @@ def test_auto_takes_xla_where_there_is_a_gpu():
 def test_low_precision_is_near_float32(precision):
   """In the first update's losses: the same weights and noise, rounded."""
   ours = run('graph', precision, 'discrete').metrics[0]
-  full = run('graph', 'float32', 'discrete').metrics[0]
+  full = run('graph', 'float32', 'discrete', precision).metrics[0]
   rtol, atol, _ = TOLERANCES[precision]
   for name in ('model_loss', 'reward_loss', 'discount_loss'):
     np.testing.assert_allclose(ours[name], full[name], rtol=rtol, atol=atol)
