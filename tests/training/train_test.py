@@ -27,6 +27,9 @@ from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import session as session_lib
 from dreamerv2_tfa.training import train
 
+# Whole runs: their shared agents take longer than all the quick tests should.
+pytestmark = pytest.mark.slow
+
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 # 60 random steps, then 3 updates, then one every 7 steps.
 _TINY = (
