@@ -29,7 +29,7 @@ class Optimizer(tf.Module):
       learning_rate: float, positive.
       epsilon: float, positive; added to Adam's denominator.
       clip_norm: float, positive; largest global norm of a step's gradient.
-      weight_decay: float in [0, 1], fraction lost a step.
+      weight_decay: float in [0, 1), fraction lost a step.
       loss_scaling: bool; scale the loss dynamically, for float16.
       name: str, prefix of the returned metrics.
 
@@ -41,6 +41,11 @@ class Optimizer(tf.Module):
     checks.positive('DreamerV2Agent.adam_epsilon', epsilon)
     checks.positive('DreamerV2Agent.clip_norm', clip_norm)
     checks.number('DreamerV2Agent.weight_decay', weight_decay, 0, 1)
+    if weight_decay == 1:
+      raise ValueError(
+          'DreamerV2Agent.weight_decay must be below 1; got 1, which would make '
+          'every weight 0.'
+      )
     self._variables = list(variables)
     if not self._variables:
       raise ValueError(f'The {name} optimizer got no variables to train.')

@@ -349,3 +349,8 @@ def test_a_number_out_of_its_range_is_refused_by_name(name, value):
 def test_a_group_without_variables_is_refused():
   with pytest.raises(ValueError, match='model optimizer got no variables'):
     make([])
+
+
+def test_a_decay_that_leaves_nothing_is_refused():
+  with pytest.raises(ValueError, match='weight_decay must be below 1'):
+    make(make_variables(), weight_decay=1.0)
