@@ -55,6 +55,7 @@ setuptools.setup(
     entry_points={
         'console_scripts': [
             'dreamerv2-train = dreamerv2_tfa.commands.train:main',
+            'dreamerv2-import = dreamerv2_tfa.commands.import_published:main',
         ],
     },
 )

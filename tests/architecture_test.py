@@ -33,7 +33,10 @@ _ROOMS = {
         'checks', 'noise', 'optimizers', 'specs', 'experience', 'world_model',
         'behaviour',
     ),
-    'training': ('checks', 'specs', 'environments', 'experience', 'agent'),
+    'migration': ('specs',),
+    'training': (
+        'checks', 'specs', 'environments', 'experience', 'agent', 'migration',
+    ),
     'commands': ('training',),
 }
 _PURE = (

@@ -40,7 +40,7 @@ _CONFIGURABLES = {
 }
 # What a caller passes, so that no binding may: not in the gin files.
 _WIRED = {
-    'train': {'root_dir', 'presets', 'dry_run'},
+    'train': {'root_dir', 'presets', 'dry_run', 'adopt'},
     'DreamerV2Agent': {
         'seed', 'train_step_counter', 'schedule_step', 'name',
         'time_step_spec', 'action_spec',

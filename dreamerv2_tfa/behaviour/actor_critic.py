@@ -110,10 +110,7 @@ class ActorCritic(tf.Module):
       rollout = tf.nest.map_structure(tf.stop_gradient, rollout)
     feature = rollout.feature
     reward, magnitude, metrics = self._normalise(world_model.reward(feature))
-    # The first state is real: so is its discount.
-    discounts = tf.concat(
-        [continue_[None], world_model.discount(feature)[1:]], 0
-    )
+    discounts = world_model.discounts(feature, continue_)
     values = self.slow_critic(feature).mode()
     targets = returns.lambda_returns(
         reward[:-1], discounts[:-1], values[:-1], values[-1],

@@ -13,6 +13,10 @@ import gin
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 _DEFAULT = 'quickstart.gin'
 
+_ROOT_DIR = flags.DEFINE_string(
+    'root_dir', None, 'Folder of the run; the same one again resumes it.'
+)
+flags.DEFINE_alias('logdir', 'root_dir')
 _GIN_FILE = flags.DEFINE_multi_string(
     'gin_file', [], 'Preset or overlay, such as gin/atari.gin; repeatable, a '
     'later one wins. Without any: gin/quickstart.gin.'
@@ -71,8 +75,10 @@ def _find(name):
     )
 
 
-def default_root_dir():
-  """A fresh folder for a run without --root_dir: runs/<date>-<time>."""
+def root_dir():
+  """The run's folder; without --root_dir a fresh one, runs/<date>-<time>."""
+  if _ROOT_DIR.value:
+    return _ROOT_DIR.value
   now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
   return os.path.join('runs', now)
 

@@ -5,10 +5,6 @@ from absl import flags
 
 from dreamerv2_tfa.commands import configuration
 
-_ROOT_DIR = flags.DEFINE_string(
-    'root_dir', None, 'Folder of the run; the same one again resumes it.'
-)
-flags.DEFINE_alias('logdir', 'root_dir')
 _DRY_RUN = flags.DEFINE_bool(
     'dry_run', False, 'Build everything, print what it is, write nothing.'
 )
@@ -20,7 +16,7 @@ def run(unused_argv):
 
   presets = configuration.parse()
   train.train(
-      _ROOT_DIR.value or configuration.default_root_dir(), presets=presets,
+      configuration.root_dir(), presets=presets,
       dry_run=_DRY_RUN.value,
   )
 

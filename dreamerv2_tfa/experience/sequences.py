@@ -19,8 +19,8 @@ def from_trajectory(trajectory, actions: specs.Actions) -> types.Sequence:
     model row                 o_1 a_0       o_2 a_1
                               r_1 d_1       r_2 d_2
 
-  A row whose step type is FIRST starts an episode: its reward is 0 and its
-  continuation 1, whatever the row before says (between LAST and FIRST it means
+  A row whose step type is FIRST starts an episode: its reward and action are 0
+  and its continuation 1, whatever the row before says (between LAST and FIRST it means
   nothing). The first model row starts anew as well, in the middle of an
   episode too, but keeps the reward and continuation that led into it: they are
   true of its observation (the published package does the same). The LAST row
@@ -50,10 +50,11 @@ def from_trajectory(trajectory, actions: specs.Actions) -> types.Sequence:
   is_first = starts | tf.concat([tf.ones_like(starts[:, :1]), window], 1)
   reward = tf.cast(led_here(trajectory.reward), tf.float32)
   continue_ = tf.cast(led_here(trajectory.discount), tf.float32)
+  prev_action = actions.encode(led_here(trajectory.action))
   observation = specs.flat_observation(trajectory.observation)
   return types.Sequence(
       observation={key: arrived(x) for key, x in observation.items()},
-      prev_action=actions.encode(led_here(trajectory.action)),
+      prev_action=tf.where(starts[..., None], 0.0, prev_action),
       reward=tf.where(starts, 0.0, reward),
       continue_=tf.where(starts, 1.0, continue_),
       is_first=is_first,

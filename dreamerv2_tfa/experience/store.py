@@ -47,11 +47,15 @@ class Store:
       with np.load(path) as arrays:
         columns = [arrays[str(i)] for i in range(len(arrays.files))]
       rows = tf.nest.pack_sequence_as(self._buffer.data_spec, columns)
-      self._add(tf.data.Dataset.from_tensor_slices(rows))
+      self.add(rows)
     if files:
       self._offset = int(files[0].stem)
     self._saved = self._rows()
     return self._saved
+
+  def add(self, rows):
+    """Adds rows to the buffer: a nest of arrays `[rows, blocks, ...]`."""
+    self._add_each(tf.data.Dataset.from_tensor_slices(rows))
 
   def _rows(self):
     """Rows added to each block so far; the buffer keeps the last id last."""
@@ -78,6 +82,6 @@ class Store:
     partial.rename(path)
 
   @tf.function
-  def _add(self, dataset):
+  def _add_each(self, dataset):
     for row in dataset:
       self._buffer.add_batch(row)

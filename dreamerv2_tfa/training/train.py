@@ -19,6 +19,7 @@ def train(
     eager=False, steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5,
     batch_size=16, sequence_length=50, replay_capacity=2e6, log_every=1e4,
     eval_every=1e5, eval_episodes=1, save_every=1e4, dry_run=False,
+    adopt=None,
 ):
   """Trains DreamerV2 on a task, or goes on where the folder's run stopped.
 
@@ -41,6 +42,8 @@ def train(
     eval_episodes: int, episodes an evaluation.
     save_every: Agent steps between checkpoints.
     dry_run: bool; build everything, print what it is, write nothing.
+    adopt: Log folder of a run of the published package; take its weights and
+      episodes, save, and train no step. None: train.
 
   Raises:
     ValueError: If a setting cannot be used; nothing was written then.
@@ -75,8 +78,12 @@ def train(
       eval_episodes=eval_episodes,
   )
   folder.warn_unused()
-  folder.record(root_dir, parts, presets=presets, seed=seed)
   with contextlib.closing(session), interrupt.Interrupt() as stop:
+    if adopt is not None:
+      session.adopt(adopt)
+    folder.record(root_dir, parts, presets=presets, seed=seed)
+    if adopt is not None:
+      return
     session.announce()
     session.prefill(stop)
     session.update(stop)

@@ -140,6 +140,21 @@ class WorldModel(tf.Module):
       return tf.fill(tf.shape(feature)[:-1], tf.constant(self._gamma))
     return self._continue_head(feature).mean()
 
+  def discounts(self, feature, first):
+    """Discount factors of an imagined rollout, float32 `[H + 1, N]`.
+
+    As predicted, but for the first state, which is real, and so is its
+    discount. Without the continue head, gamma everywhere.
+
+    Args:
+      feature: compute dtype `[H + 1, N, F]`.
+      first: float32 `[N]`, gamma, or 0 where the environment terminated.
+    """
+    predicted = self.discount(feature)
+    if self._continue_head is None:
+      return predicted
+    return tf.concat([first[None], predicted[1:]], 0)
+
 
 def preprocess(observation):
   """Scales what the environment gave to what the networks read.

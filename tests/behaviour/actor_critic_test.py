@@ -195,7 +195,11 @@ class Constant:
   def __init__(self, rssm, reward, discount):
     self.rssm = rssm
     self.reward = lambda feature: tf.fill(tf.shape(feature)[:-1], reward)
-    self.discount = lambda feature: tf.fill(tf.shape(feature)[:-1], discount)
+    self._discount = discount
+
+  def discounts(self, feature, first):
+    later = tf.fill(tf.shape(feature)[:-1] - [1, 0], self._discount)
+    return tf.concat([first[None], later], 0)
 
 
 def by_hand(*bindings, reward=1.0, continue_=0.5, slow_value=0.0):

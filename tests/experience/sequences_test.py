@@ -126,9 +126,13 @@ def test_a_window_that_starts_mid_episode_keeps_what_led_into_its_first_row():
 def test_prev_action_is_the_one_that_led_into_the_observation():
   prev_action = windows().prev_action
   assert (prev_action.shape, prev_action.dtype) == ((2, 5, 4), tf.float32)
-  chosen = 1 + tf.argmax(prev_action, -1).numpy()   # the lowest action is 1
-  expected = [[STREAM[t - 1][3] for t in row] for row in TIMES]
-  np.testing.assert_array_equal(chosen, expected)
+  # The lowest action is 1; into the first step of an episode none has led.
+  expected = [
+      [STREAM[t - 1][3] if STREAM[t][0] != FIRST else 0 for t in row]
+      for row in TIMES
+  ]
+  one_hot = np.eye(5)[np.array(expected)][..., 1:]
+  np.testing.assert_array_equal(prev_action, one_hot)
 
 
 def test_boxes_are_scaled_on_the_way():
@@ -139,6 +143,7 @@ def test_boxes_are_scaled_on_the_way():
   rows = tf.nest.map_structure(lambda x: x[None], rows)
   prev_action = sequences.from_trajectory(rows, actions).prev_action
   by_hand = np.arange(9) / 8 - 1
+  by_hand[[t - 1 for t in (4, 7)]] = 0.0  # first steps: none has led there
   np.testing.assert_allclose(prev_action[0], np.stack([by_hand] * 2, 1))
 
 

@@ -129,6 +129,22 @@ def test_without_a_continue_head_the_discount_is_gamma_everywhere():
   np.testing.assert_array_equal(discount, np.full([B, T], np.float32(0.7)))
 
 
+def test_a_rollout_starts_with_the_true_discount():
+  model = make()
+  feature = model.loss(make_sequence(), SEED).feature
+  first = tf.constant([0.0, 0.7, 0.6, 0.5, 0.4, 0.3][:feature.shape[1]])
+  discounts = model.discounts(feature, first)
+  close(discounts[0], first)
+  close(discounts[1:], model.discount(feature)[1:])
+
+
+def test_without_a_continue_head_a_terminal_start_counts_like_any_other():
+  model = make('WorldModel.continue_head = False', discount=0.7)
+  feature = model.loss(make_sequence(), SEED).feature
+  discounts = model.discounts(feature, tf.zeros(feature.shape[1]))
+  np.testing.assert_array_equal(discounts, np.full([B, T], np.float32(0.7)))
+
+
 def test_predicted_reward_is_the_mean_of_the_reward_head():
   model = make()
   feature = model.loss(make_sequence(), SEED).feature

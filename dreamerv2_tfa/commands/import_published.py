@@ -1,0 +1,35 @@
+"""`bin/import`: a run of the published package becomes one of ours."""
+
+from absl import app
+from absl import flags
+
+from dreamerv2_tfa.commands import configuration
+
+_FROM = flags.DEFINE_string(
+    'from', None, 'Log folder of a run of the published package, with '
+    'variables.pkl and train_episodes/.'
+)
+
+
+def run(unused_argv):
+  """Parses gin and calls `train` to take over a run."""
+  from dreamerv2_tfa.training import train  # after the flags: slow to import
+
+  if not _FROM.value:
+    raise ValueError(
+        'Which run? Give the log folder of the published package: --from=DIR.'
+    )
+  presets = configuration.parse()
+  train.train(
+      configuration.root_dir(), presets=presets,
+      adopt=_FROM.value,
+  )
+
+
+def main():
+  """Entry point of the console script."""
+  app.run(configuration.guarded(run))
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,1 @@
+"""From the published package (dreamerv2 2.2.0): its weights, its episodes."""

@@ -1,0 +1,197 @@
+"""The published package's weights: by meaning, and in the order of its file.
+
+A name says the part and the layer, in the published package's own words:
+`rssm/img_in/kernel`, `rssm/gru/kernel`, `encoder/conv0/bias`,
+`decoder/convin/kernel`, `reward/dense0/kernel`, `actor/out/bias`,
+`slow_critic/out/kernel`. Kernels are laid out alike in both packages.
+"""
+
+import pathlib
+import pickle
+import re
+
+import numpy as np
+import tensorflow as tf
+
+# From a variable's path in this package to its name, applied in this order.
+_RENAMED = (
+    (r'^_(encoder|decoder)/_convolutions/(\d+)/_layer', r'\1/conv\2'),
+    (r'^_(encoder|decoder)/_convolutions/(\d+)/_norm', r'\1/convnorm\2'),
+    (r'^_(encoder|decoder)/_mlp/_hidden/(\d+)/_norm', r'\1/densenorm\2'),
+    (r'^_(encoder|decoder)/_mlp', r'\1'),
+    (r'^_decoder/_start', 'decoder/convin'),
+    (r'^_decoder/_vectors/(.+)/_dense', r'decoder/dense_\1'),
+    (r'^_reward_head', 'reward'),
+    (r'^_continue_head', 'discount'),
+    (r'^rssm/_cell/_gates', 'rssm/gru'),
+    (r'^rssm/_cell/_norm', 'rssm/gru/norm'),
+    (r'^rssm/_input/_layer', 'rssm/img_in'),
+    (r'^rssm/_input/_norm', 'rssm/img_in_norm'),
+    (r'^rssm/_priors/(\d+)/_hidden/_layer', r'rssm/img_out_\1'),
+    (r'^rssm/_priors/(\d+)/_hidden/_norm', r'rssm/img_out_norm_\1'),
+    (r'^rssm/_priors/(\d+)/_out', r'rssm/img_dist_\1'),
+    (r'^rssm/_posterior/_hidden/_layer', 'rssm/obs_out'),
+    (r'^rssm/_posterior/_hidden/_norm', 'rssm/obs_out_norm'),
+    (r'^rssm/_posterior/_out', 'rssm/obs_dist'),
+    (r'/_mlp/', '/'),
+    (r'/_hidden/(\d+)/_layer', r'/dense\1'),
+    (r'/_hidden/(\d+)/_norm', r'/norm\1'),
+    (r'/_output/_dense', '/out'),
+    (r'/_scale/_dense', '/std'),
+)
+_WEIGHTS = ('kernel', 'bias', 'gamma', 'beta')  # of a layer, in file order
+# Parts in the order of the file: its modules come sorted by attribute.
+_BEHAVIOUR = ('slow_critic', 'actor', 'critic')
+_MODEL = ('encoder', 'decoder', 'discount', 'reward', 'rssm')
+
+
+def named(agent):
+  """The weights of an agent's world model and task behaviour.
+
+  Args:
+    agent: `DreamerV2Agent`.
+
+  Returns:
+    Dict from the published package's name to float32 `tf.Variable`.
+  """
+  variables = {}
+  for module in (agent.world_model, agent.actor_critic):
+    found = module._flatten(
+        predicate=lambda x: isinstance(x, tf.Variable), with_path=True
+    )
+    variables.update({
+        _name('/'.join(map(str, path))): variable
+        for path, variable in found if path[-1] in _WEIGHTS
+    })
+  # The last transposed convolution, which makes the image.
+  hidden = sum(bool(re.fullmatch(r'decoder/conv\d+/bias', name))
+               for name in variables)
+  for weight in _WEIGHTS:
+    if (variable := variables.pop(f'_decoder/_image/{weight}', None)) is not None:
+      variables[f'decoder/conv{hidden}/{weight}'] = variable
+  return variables
+
+
+def _name(path):
+  for pattern, replacement in _RENAMED:
+    path = re.sub(pattern, replacement, path)
+  return path
+
+
+def file_order(agent):
+  """The variables that the published package's `variables.pkl` holds.
+
+  Args:
+    agent: `DreamerV2Agent`.
+
+  Returns:
+    List of pairs (name, `tf.Variable`) in the order of the file. Beside the
+    weights these are 'step' (None: agent steps, which a run counts anew),
+    'updates' and 'reward_magnitude' of the task behaviour.
+  """
+  weights = named(agent)
+  behaviour = agent.actor_critic
+  order = [('step', None), ('updates', behaviour.updates)]
+  order += _in_parts(weights, _BEHAVIOUR)
+  order.append(('reward_magnitude', behaviour.reward_magnitude))
+  return order + _in_parts(weights, _MODEL)
+
+
+def _in_parts(weights, parts):
+  def key(name):
+    *layer, weight = name.split('/')
+    # The cell comes before the other layers of the RSSM.
+    return layer[1] != 'gru', layer, _WEIGHTS.index(weight)
+
+  return [
+      (name, weights[name]) for part in parts
+      for name in sorted(
+          (n for n in weights if n.startswith(f'{part}/')), key=key
+      )
+  ]
+
+
+def load(agent, path):
+  """Puts the weights of the published package's `variables.pkl` into an agent.
+
+  The file holds no optimizer state (the published package never saved any), so
+  Adam starts anew.
+
+  Args:
+    agent: `DreamerV2Agent` of the sizes that the file was trained with.
+    path: Path of `variables.pkl`.
+
+  Returns:
+    Dict of what else the file says: 'step', agent steps taken, and 'updates'.
+
+  Raises:
+    ValueError: If the file is not such a pickle, or does not fit the agent;
+      the agent is unchanged then.
+  """
+  arrays = read(path)
+  order = file_order(agent)
+  if len(arrays) != len(order):
+    raise ValueError(
+        f'{path} holds {len(arrays)} arrays; this agent wants {len(order)}. '
+        'Take the preset it was trained with: number of layers, norms, '
+        'continue head, observation keys. Files of runs with an exploration '
+        'behaviour other than greedy cannot be read.'
+    )
+  for (name, variable), array in zip(order, arrays, strict=True):
+    shape = () if variable is None else tuple(variable.shape)
+    if array.shape != shape:
+      raise ValueError(
+          f'{path}: {name} has shape {list(array.shape)}; this agent wants '
+          f'{list(shape)}. Take the sizes that it was trained with.'
+      )
+    if not np.isfinite(array).all():
+      raise ValueError(f'{path}: {name} is not finite; take another file.')
+  for (_, variable), array in zip(order, arrays, strict=True):
+    if variable is not None:
+      variable.assign(tf.cast(array, variable.dtype))
+  return {'step': int(arrays[0]), 'updates': int(arrays[1])}
+
+
+class _Unpickler(pickle.Unpickler):
+  """Admits numpy arrays and scalars, and nothing that can run code."""
+
+  _ADMITTED = {
+      (f'numpy.{core}.multiarray', name)
+      for core in ('core', '_core') for name in ('_reconstruct', 'scalar')
+  } | {('numpy', 'ndarray'), ('numpy', 'dtype')}
+
+  def find_class(self, module, name):
+    if (module, name) not in self._ADMITTED:
+      raise pickle.UnpicklingError(f'it names {module}.{name}')
+    if module == 'numpy':
+      return getattr(np, name)
+    return getattr(np.core.multiarray, name)
+
+
+def read(path):
+  """Reads the arrays of a `variables.pkl`: list of numpy arrays of numbers.
+
+  Raises:
+    ValueError: If it is anything but a sequence of such arrays.
+  """
+  path = pathlib.Path(path)
+  try:
+    with path.open('rb') as file:
+      arrays = _Unpickler(file).load()
+  except OSError:
+    raise
+  except Exception as error:  # whatever a damaged pickle makes numpy raise
+    raise ValueError(
+        f'{path} is no variables.pkl of the published package, a pickle of '
+        f'numpy arrays and nothing else: {error}.'
+    ) from error
+  plain = isinstance(arrays, list | tuple) and all(
+      isinstance(x, np.ndarray | np.number) and x.dtype.kind in 'fiu'
+      for x in arrays
+  )
+  if not plain:
+    raise ValueError(
+        f'{path} is no variables.pkl of the published package: wanted a '
+        'sequence of numpy arrays of numbers.'
+    )
+  return [np.asarray(x) for x in arrays]
