@@ -1,5 +1,7 @@
 """DreamerV2 as a TF-Agents agent: one update, in the paper's order."""
 
+import functools
+
 import gin
 import tensorflow as tf
 from tf_agents.agents import data_converter
@@ -10,6 +12,7 @@ from dreamerv2_tfa import noise
 from dreamerv2_tfa import optimizers
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.behaviour import actor_critic
+from dreamerv2_tfa.behaviour import exploration as exploration_lib
 from dreamerv2_tfa.behaviour import policy
 from dreamerv2_tfa.experience import sequences
 from dreamerv2_tfa.world_model import world_model
@@ -36,8 +39,9 @@ class DreamerV2Agent(tf_agent.TFAgent):
       model_learning_rate=1e-4, actor_learning_rate=8e-5,
       critic_learning_rate=2e-4, adam_epsilon=1e-5, clip_norm=100.0,
       weight_decay=1e-6, collect_noise=0.0, eval_noise=0.0,
-      eval_mode_latent=False, jit='auto', seed=0, train_step_counter=None,
-      schedule_step=None, name=None,
+      eval_mode_latent=False, exploration='greedy', jit='auto', seed=0,
+      train_step_counter=None, schedule_step=None, exploration_steps=0,
+      name=None,
   ):
     """Builds the world model, the actor-critic, their optimizers, policies.
 
@@ -55,6 +59,8 @@ class DreamerV2Agent(tf_agent.TFAgent):
       collect_noise: float, action noise of `collect_policy`.
       eval_noise: float, action noise of `policy`.
       eval_mode_latent: bool; `policy` takes the mode of the latent too.
+      exploration: Behaviour that collects: 'greedy' (the task's own actor),
+        'random', 'plan2explore' or 'model_loss'.
       jit: 'on' compiles the update with XLA, 'off' makes it a plain graph,
         'auto' is 'on' where there is a GPU (XLA lacks oneDNN on a CPU).
       seed: int, of all sampling in updates and policies.
@@ -62,16 +68,16 @@ class DreamerV2Agent(tf_agent.TFAgent):
         by default.
       schedule_step: Scalar variable that schedules read, agent steps taken;
         the counter of updates by default.
+      exploration_steps: int, value of `schedule_step` from which on the task's
+        own actor collects; 0: never.
       name: Name of the agent.
 
     Raises:
       ValueError: If a spec or a number cannot be used.
     """
     tf.Module.__init__(self, name=name)
-    checks.choice('DreamerV2Agent.jit', jit, _JIT)
-    checks.integer('seed', seed, 0, 2**31 - 1)
-    checks.number('DreamerV2Agent.collect_noise', collect_noise)
-    checks.number('DreamerV2Agent.eval_noise', eval_noise)
+    _check(jit, exploration, exploration_steps, seed, collect_noise,
+           eval_noise)
     if train_step_counter is None:
       train_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False)
     self._actions = specs.Actions(action_spec)
@@ -88,30 +94,36 @@ class DreamerV2Agent(tf_agent.TFAgent):
         self._world_model.rssm.feature_size, self._actions.size,
         self._actions.discrete,
     )
-    precision = tf.keras.mixed_precision.global_policy().compute_dtype
-    make_optimizer = lambda name, module, rate: optimizers.Optimizer(
-        module.trainable_variables, learning_rate=rate, epsilon=adam_epsilon,
-        clip_norm=clip_norm, weight_decay=weight_decay,
-        loss_scaling=precision == 'float16', name=name,
+    self._make_optimizer = functools.partial(
+        optimizers.Optimizer, epsilon=adam_epsilon, clip_norm=clip_norm,
+        weight_decay=weight_decay, loss_scaling=(
+            tf.keras.mixed_precision.global_policy().compute_dtype == 'float16'
+        ),
     )
-    self._model_optimizer = make_optimizer(
-        'model', self._world_model, model_learning_rate
+    self._rates = (actor_learning_rate, critic_learning_rate)
+    self._model_optimizer = self._make_optimizer(
+        self._world_model.trainable_variables,
+        learning_rate=model_learning_rate, name='model',
     )
-    self._actor_optimizer = make_optimizer(
-        'actor', self._actor_critic.actor, actor_learning_rate
+    self._actor_optimizer, self._critic_optimizer = self._optimizers_of(
+        self._actor_critic
     )
-    self._critic_optimizer = make_optimizer(
-        'critic', self._actor_critic.critic, critic_learning_rate
+    self._exploration = self._make_exploration(exploration)
+    make_policy = functools.partial(
+        policy.DreamerPolicy, time_step_spec, action_spec, self._world_model
     )
-    make_policy = lambda offset, **kwargs: policy.DreamerPolicy(
-        time_step_spec, action_spec, self._world_model,
-        self._actor_critic.actor, seed=seed + offset, **kwargs
+    collect = functools.partial(
+        make_policy, greedy=False, noise=collect_noise
     )
     super().__init__(
         time_step_spec, action_spec,
-        policy=make_policy(1, greedy=True, noise=eval_noise,
-                           mode_latent=eval_mode_latent),
-        collect_policy=make_policy(2, greedy=False, noise=collect_noise),
+        policy=make_policy(
+            self._actor_critic.actor, greedy=True, noise=eval_noise,
+            mode_latent=eval_mode_latent, seed=seed + 1,
+        ),
+        collect_policy=self._make_collect_policy(
+            collect, exploration, exploration_steps
+        ),
         train_sequence_length=None, train_step_counter=train_step_counter,
     )
     self._as_trajectory = data_converter.AsTrajectory(
@@ -120,6 +132,49 @@ class DreamerV2Agent(tf_agent.TFAgent):
     compiled = resolve_jit(jit)
     self._compiled_update = tf.function(self._update, jit_compile=compiled)
     self._compiled_losses = tf.function(self._losses, jit_compile=compiled)
+
+  def _optimizers_of(self, behaviour, prefix=''):
+    """Optimizers of an actor-critic: actor, critic."""
+    pairs = zip(
+        ('actor', 'critic'), (behaviour.actor, behaviour.critic), self._rates,
+        strict=True,
+    )
+    return tuple(
+        self._make_optimizer(
+            module.trainable_variables, learning_rate=rate, name=prefix + name
+        )
+        for name, module, rate in pairs
+    )
+
+  def _make_exploration(self, behaviour):
+    if behaviour in ('greedy', 'random'):
+      return None
+
+    def make_optimizers(explorer, behaviour):
+      first = self._make_optimizer(
+          explorer.trainable_variables, name='expl_expl',
+          learning_rate=explorer.learning_rate,
+      )
+      return (first, *self._optimizers_of(behaviour, 'expl_'))
+
+    return exploration_lib.Exploration(
+        behaviour, self._world_model, self._actions, make_optimizers
+    )
+
+  def _make_collect_policy(self, make_policy, exploration, exploration_steps):
+    task = make_policy(self._actor_critic.actor, seed=self._seed + 2)
+    if exploration == 'greedy':
+      return task
+    if self._exploration is None:
+      actor = exploration_lib.random_actor(
+          self._actions.size, self._actions.discrete
+      )
+    else:
+      actor = self._exploration.actor_critic.actor
+    return policy.until(
+        exploration_steps, self._schedule_step,
+        make_policy(actor, seed=self._seed + 3), task,
+    )
 
   @property
   def world_model(self):
@@ -130,6 +185,11 @@ class DreamerV2Agent(tf_agent.TFAgent):
   def actor_critic(self):
     """The agent's `ActorCritic`."""
     return self._actor_critic
+
+  @property
+  def exploration(self):
+    """The agent's `Exploration`, or None where none is learned."""
+    return self._exploration
 
   def _initialize(self):
     pass  # everything is built in the constructor
@@ -155,14 +215,16 @@ class DreamerV2Agent(tf_agent.TFAgent):
   def _update(self, experience, weights):
     """One update of model, actor, critic and slow critic."""
     sequence = sequences.from_trajectory(experience, self._actions)
-    model_seed, behaviour_seed = self._seeds()
+    model_seed, behaviour_seed, exploration_seed = self._seeds()
 
     with tf.GradientTape() as model_tape:
       model = self._world_model.loss(sequence, model_seed, weights=weights)
     norms = self._model_optimizer.minimize(model_tape, model.loss)
 
     with tf.GradientTape(persistent=True) as behaviour_tape:
-      behaviour = self._behaviour(model, sequence, weights, behaviour_seed)
+      behaviour = self._imagination(
+          model, sequence, weights, behaviour_seed
+      )(self._actor_critic)
     norms.update(self._actor_optimizer.minimize(
         behaviour_tape, behaviour.actor_loss
     ))
@@ -171,38 +233,68 @@ class DreamerV2Agent(tf_agent.TFAgent):
     ))
     self._actor_critic.reward_magnitude.assign(behaviour.reward_magnitude)
     self._actor_critic.update_slow_critic()
+    if self._exploration is not None:
+      norms.update(self._exploration.update(
+          model, sequence, weights, self._imagination(
+              model, sequence, weights, exploration_seed
+          ),
+      ))
     self._train_step_counter.assign_add(1)
     return _loss_info(model, behaviour, norms)
 
   def _losses(self, experience, weights):
     """What `_update` would minimise next; changes nothing."""
     sequence = sequences.from_trajectory(experience, self._actions)
-    model_seed, behaviour_seed = self._seeds()
+    model_seed, behaviour_seed, exploration_seed = self._seeds()
     with tf.GradientTape(persistent=True) as tape:
       model = self._world_model.loss(sequence, model_seed, weights=weights)
-      behaviour = self._behaviour(model, sequence, weights, behaviour_seed)
+      behaviour = self._imagination(
+          model, sequence, weights, behaviour_seed
+      )(self._actor_critic)
     norms = self._model_optimizer.measure(tape, model.loss)
     norms.update(self._actor_optimizer.measure(tape, behaviour.actor_loss))
     norms.update(self._critic_optimizer.measure(tape, behaviour.critic_loss))
+    if self._exploration is not None:
+      norms.update(self._exploration.measure(
+          model, sequence, weights, self._imagination(
+              model, sequence, weights, exploration_seed
+          ),
+      ))
     return _loss_info(model, behaviour, norms)
 
-  def _behaviour(self, model, sequence, weights, seed):
-    """Imagines from every posterior: `[B, T, ...]` to `[N, ...]`."""
+  def _imagination(self, model, sequence, weights, seed):
+    """Function of an `ActorCritic` (and its reward) to a `BehaviourOutput`.
+
+    Imagines from every posterior: `[B, T, ...]` to `[N, ...]`.
+    """
     flat = lambda x: tf.reshape(x, [-1] + x.shape[2:].as_list())
     start = tf.nest.map_structure(
         lambda x: tf.stop_gradient(flat(x)), model.posterior
     )
-    per_start = tf.repeat(weights, sequence.continue_.shape[1])
-    return self._actor_critic.loss(
-        self._world_model, start, self._gamma * flat(sequence.continue_),
-        seed, step=self._schedule_step, weights=per_start,
+    return functools.partial(
+        actor_critic.ActorCritic.loss, world_model=self._world_model,
+        start=start, continue_=self._gamma * flat(sequence.continue_),
+        seed=seed, step=self._schedule_step,
+        weights=tf.repeat(weights, sequence.continue_.shape[1]),
     )
 
   def _seeds(self):
     """Seeds of this update: a function of the agent's seed and the count."""
     count = tf.cast(self._train_step_counter, tf.int32)
     seed = tf.stack([tf.constant(self._seed, tf.int32), count])
-    return tf.unstack(noise.split(seed, 2))
+    model, behaviour = tf.unstack(noise.split(seed, 2))
+    return model, behaviour, noise.split(behaviour, 2)[1]
+
+
+def _check(jit, exploration, exploration_steps, seed, collect_noise,
+           eval_noise):
+  checks.choice('DreamerV2Agent.jit', jit, _JIT)
+  checks.choice('DreamerV2Agent.exploration', exploration,
+                exploration_lib.BEHAVIOURS)
+  checks.integer('exploration_steps', exploration_steps, 0)
+  checks.integer('seed', seed, 0, 2**31 - 1)
+  checks.number('DreamerV2Agent.collect_noise', collect_noise)
+  checks.number('DreamerV2Agent.eval_noise', eval_noise)
 
 
 def resolve_jit(jit):

@@ -81,6 +81,19 @@ class TruncatedNormal(tfd.TruncatedNormal):
     return sample + tf.stop_gradient(clipped - sample)
 
 
+class Uniform(tfd.Uniform):
+  """Uniform on [low, high]."""
+
+  def _sample_n(self, n, seed=None):
+    shape = tf.concat([[n], self._batch_shape_tensor()], 0)
+    return self.low + (self.high - self.low) * noise.uniform(shape, seed)
+
+
+def uniform_box(like):
+  """Uniform on [-1, 1]^A; its event is the last axis of `like` `[..., A]`."""
+  return tfd.Independent(Uniform(-tf.ones_like(like), tf.ones_like(like)), 1)
+
+
 class TanhNormal(tfd.TransformedDistribution):
   """tanh of a normal; see `tanh_normal`."""
 
@@ -123,7 +136,8 @@ def plain(actor):
   """An actor's continuous distribution made of TFP's own classes alone.
 
   Args:
-    actor: `Independent` of `TruncatedNormal`, `Normal` or `TanhNormal`.
+    actor: `Independent` of `TruncatedNormal`, `Normal`, `TanhNormal` or
+      `Uniform`.
 
   Returns:
     `tfd.Independent`, the same distribution with TFP's samplers.
@@ -133,6 +147,8 @@ def plain(actor):
     base = tfd.TruncatedNormal(base.loc, base.scale, base.low, base.high)
   elif isinstance(base, Normal):
     base = tfd.Normal(base.loc, base.scale)
+  elif isinstance(base, Uniform):
+    base = tfd.Uniform(base.low, base.high)
   else:
     normal = base.distribution
     base = tfd.TransformedDistribution(

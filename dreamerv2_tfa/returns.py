@@ -58,3 +58,27 @@ def state_weights(discounts):
     float32 `[H + 1, N]` in [0, 1].
   """
   return tf.math.cumprod(discounts, axis=0, exclusive=True)
+
+
+def normalise(rewards, magnitude, *, momentum, scale, epsilon):
+  """Divides rewards by the running mean of their size, which counts these.
+
+    m' = momentum * m + (1 - momentum) * mean |r|,  r' = scale * r / (m' + eps)
+
+  Args:
+    rewards: float32, any shape.
+    magnitude: float64 scalar m.
+    momentum: float in [0, 1]; 1 keeps m as it is.
+    scale: float.
+    epsilon: float.
+
+  Returns:
+    float32 rewards of the same shape, and m', float64, without gradient. What
+    is not finite leaves m as it was.
+  """
+  batch = tf.cast(tf.reduce_mean(tf.abs(rewards)), tf.float64)
+  batch = tf.where(tf.math.is_finite(batch), batch, magnitude)
+  magnitude = tf.stop_gradient(
+      momentum * magnitude + (1.0 - momentum) * batch
+  )
+  return rewards / (tf.cast(magnitude, tf.float32) + epsilon) * scale, magnitude

@@ -49,6 +49,7 @@ class ModelOutput(NamedTuple):
   embed: tf.Tensor  # [B, T, E] compute dtype
   feature: tf.Tensor  # [B, T, F] compute dtype
   kl: tf.Tensor  # [B, T] float32, nats
+  row_losses: dict[str, tf.Tensor]  # [B, T] float32 each: 'kl', -log p of heads
   metrics: dict[str, tf.Tensor]  # [] float32 each
 
 

@@ -13,6 +13,7 @@ from tf_agents.specs import array_spec
 
 from dreamerv2_tfa import agent
 from dreamerv2_tfa.behaviour import actor_critic
+from dreamerv2_tfa.behaviour import exploration
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.networks import decoder
 from dreamerv2_tfa.networks import encoder
@@ -23,7 +24,7 @@ from dreamerv2_tfa.world_model import rssm
 from dreamerv2_tfa.world_model import world_model
 
 _GIN = pathlib.Path(__file__).resolve().parents[1] / 'gin'
-_OVERLAYS = ('debug',)
+_OVERLAYS = ('debug', 'model_loss', 'plan2explore', 'random')
 _PRESETS = sorted(
     path.stem for path in _GIN.glob('*.gin') if path.stem not in _OVERLAYS
 )
@@ -36,13 +37,21 @@ _CONFIGURABLES = {
     'Decoder': decoder.Decoder.__init__,
     'MLP': layers.MLP.__init__,
     'ActorCritic': actor_critic.ActorCritic.__init__,
+    'Plan2Explore': exploration.Plan2Explore.__init__,
+    'ModelLoss': exploration.ModelLoss.__init__,
     'load_atari': tasks.load_atari,
+}
+# The file that holds a configurable's numbers, where it is not the defaults.
+_HOME = {
+    'load_atari': 'atari', 'Plan2Explore': 'plan2explore',
+    'ModelLoss': 'model_loss',
 }
 # What a caller passes, so that no binding may: not in the gin files.
 _WIRED = {
     'train': {'root_dir', 'presets', 'dry_run', 'adopt'},
     'DreamerV2Agent': {
         'seed', 'train_step_counter', 'schedule_step', 'name',
+        'exploration_steps',
         'time_step_spec', 'action_spec',
     },
     'WorldModel': {'observation_spec', 'action_size', 'discount', 'name'},
@@ -51,6 +60,8 @@ _WIRED = {
     'Decoder': {'feature_size', 'observation_spec', 'name'},
     'MLP': {'input_size', 'name'},
     'ActorCritic': {'feature_size', 'action_size', 'discrete', 'name'},
+    'Plan2Explore': {'world_model', 'action_size', 'name'},
+    'ModelLoss': {'world_model', 'action_size', 'name'},
     'load_atari': {'game'},
 }
 
@@ -147,7 +158,8 @@ _SMALL = (
 
 @pytest.mark.parametrize(
     'names', [(preset,) for preset in _PRESETS]
-    + [(preset, 'debug') for preset in _PRESETS], ids='+'.join
+    + [(preset, 'debug') for preset in _PRESETS]
+    + [('quickstart', overlay) for overlay in _OVERLAYS], ids='+'.join
 )
 def test_a_preset_builds_and_reads_every_line(names, monkeypatch, tmp_path):
   monkeypatch.setattr(tasks, 'load', _load)
@@ -191,7 +203,7 @@ def test_the_paper_preset_differs_from_atari_by_the_papers_table_alone():
 
 @pytest.mark.parametrize('name', sorted(_CONFIGURABLES))
 def test_python_defaults_are_the_ones_in_the_gin_files(name):
-  _parse('atari' if name == 'load_atari' else 'defaults')
+  _parse(_HOME.get(name, 'defaults'))
   parameters = inspect.signature(_CONFIGURABLES[name]).parameters
   names = set(parameters) - _WIRED[name] - {'self'}
   found = {key: gin.query_parameter(f'{name}.{key}') for key in names}

@@ -75,7 +75,8 @@ class ActorCritic(tf.Module):
     self._entropy_scale = schedules.parse(entropy_scale)
     self._period = slow_critic_period
     self._fraction = slow_critic_fraction
-    self._norm = (reward_norm_momentum, reward_norm_scale, reward_norm_epsilon)
+    self._norm = dict(momentum=reward_norm_momentum, scale=reward_norm_scale,
+                      epsilon=reward_norm_epsilon)
     self.actor = heads.ActionHead(
         feature_size, action_size, kind=actor_distribution,
         min_std=actor_min_std,
@@ -87,7 +88,10 @@ class ActorCritic(tf.Module):
         1.0, dtype=tf.float64, trainable=False
     )
 
-  def loss(self, world_model, start, continue_, seed, *, step, weights=None):
+  def loss(
+      self, world_model, start, continue_, seed, *, step, weights=None,
+      reward=None,
+  ):
     """Losses of actor and critic on one imagined batch; changes nothing.
 
     Args:
@@ -98,6 +102,8 @@ class ActorCritic(tf.Module):
       seed: int32 `[2]`.
       step: Scalar that schedules read, agent steps.
       weights: None or float32 `[N]`, multiplies each start's losses.
+      reward: Function from a `Rollout` to float32 `[H + 1, N]`; None is what
+        the world model predicts of the task's.
 
     Returns:
       `BehaviourOutput`. The gradient of `actor_loss` is meant for the actor's
@@ -109,11 +115,15 @@ class ActorCritic(tf.Module):
     if self._gradient == 'reinforce':  # no gradient through the rollout
       rollout = tf.nest.map_structure(tf.stop_gradient, rollout)
     feature = rollout.feature
-    reward, magnitude, metrics = self._normalise(world_model.reward(feature))
+    if reward is None:
+      rewards = world_model.reward(feature)
+    else:
+      rewards = reward(rollout)
+    rewards, magnitude, metrics = self._normalise(rewards)
     discounts = world_model.discounts(feature, continue_)
     values = self.slow_critic(feature).mode()
     targets = returns.lambda_returns(
-        reward[:-1], discounts[:-1], values[:-1], values[-1],
+        rewards[:-1], discounts[:-1], values[:-1], values[-1],
         lambda_=self._lambda,
     )
     state_weights = tf.stop_gradient(returns.state_weights(discounts))
@@ -162,16 +172,9 @@ class ActorCritic(tf.Module):
     return loss, metrics
 
   def _normalise(self, reward):
-    """Divides by the running mean of |reward|, which counts this batch."""
-    momentum, scale, epsilon = self._norm
-    batch = tf.cast(tf.reduce_mean(tf.abs(reward)), tf.float64)
-    # An update that is not finite leaves no trace here either.
-    finite = tf.math.is_finite(batch)
-    batch = tf.where(finite, batch, self.reward_magnitude)
-    magnitude = tf.stop_gradient(
-        momentum * self.reward_magnitude + (1.0 - momentum) * batch
+    normed, magnitude = returns.normalise(
+        reward, self.reward_magnitude, **self._norm
     )
-    normed = reward / (tf.cast(magnitude, tf.float32) + epsilon) * scale
     metrics = {
         'reward_mean': tf.reduce_mean(reward),
         'reward_std': tf.math.reduce_std(reward),

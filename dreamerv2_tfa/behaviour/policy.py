@@ -74,8 +74,8 @@ class DreamerPolicy(tf_policy.TFPolicy):
     )
 
   def _variables(self):
-    return (*self._world_model.variables, *self._actor.variables,
-            self._generator.state)
+    actor = getattr(self._actor, 'variables', ())  # a random one has none
+    return (*self._world_model.variables, *actor, self._generator.state)
 
   def _distribution(self, time_step, policy_state):
     state, actor = self._observe(time_step, policy_state, self._seeds(1)[0])
@@ -145,3 +145,53 @@ class DreamerPolicy(tf_policy.TFPolicy):
     else:
       base = tfp.random.sanitize_seed(seed)
     return tf.unstack(noise.split(base, count))
+
+
+class UntilPolicy(tf_policy.TFPolicy):
+  """Acts by one policy until a step, by another from then on.
+
+  Both filter with the same world model, so the state is common: the change may
+  come in the middle of an episode.
+  """
+
+  def __init__(self, steps, step, first, second):
+    self._steps = steps
+    self._step = step
+    self._first = first
+    self._second = second
+    super().__init__(
+        first.time_step_spec, first.action_spec, first.policy_state_spec,
+        automatic_state_reset=False,
+    )
+
+  def _variables(self):
+    found = (*self._first.variables(), *self._second.variables(), self._step)
+    return tuple({id(variable): variable for variable in found}.values())
+
+  def _action(self, time_step, policy_state, seed):
+    act = lambda policy: lambda: policy.action(time_step, policy_state, seed)
+    return tf.cond(
+        tf.cast(self._step, tf.int64) < self._steps,
+        act(self._first), act(self._second),
+    )
+
+  def _distribution(self, time_step, policy_state):
+    raise NotImplementedError(
+        'The collect policy has no one distribution while it may explore; '
+        'use `action`, or the agent\'s `policy`.'
+    )
+
+
+def until(steps, step, first, second):
+  """A policy that acts by `first` while `step < steps`, then by `second`.
+
+  Args:
+    steps: int; 0 for `first` alone.
+    step: Scalar integer variable.
+    first: `DreamerPolicy`.
+    second: `DreamerPolicy` of the same world model.
+
+  Returns:
+    `TFPolicy`.
+  """
+  return UntilPolicy(steps, step, first, second) if steps else first

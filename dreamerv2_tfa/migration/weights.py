@@ -56,13 +56,7 @@ def named(agent):
   """
   variables = {}
   for module in (agent.world_model, agent.actor_critic):
-    found = module._flatten(
-        predicate=lambda x: isinstance(x, tf.Variable), with_path=True
-    )
-    variables.update({
-        _name('/'.join(map(str, path))): variable
-        for path, variable in found if path[-1] in _WEIGHTS
-    })
+    variables.update(named_in(module))
   # The last transposed convolution, which makes the image.
   hidden = sum(bool(re.fullmatch(r'decoder/conv\d+/bias', name))
                for name in variables)
@@ -70,6 +64,17 @@ def named(agent):
     if (variable := variables.pop(f'_decoder/_image/{weight}', None)) is not None:
       variables[f'decoder/conv{hidden}/{weight}'] = variable
   return variables
+
+
+def named_in(module):
+  """The weights of one module by name: dict to `tf.Variable`."""
+  found = module._flatten(
+      predicate=lambda x: isinstance(x, tf.Variable), with_path=True
+  )
+  return {
+      _name('/'.join(map(str, path))): variable
+      for path, variable in found if path[-1] in _WEIGHTS
+  }
 
 
 def _name(path):

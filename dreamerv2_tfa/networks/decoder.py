@@ -62,6 +62,11 @@ class Decoder(tf.Module):
           for key in vectors
       }
 
+  @property
+  def keys(self):
+    """What is predicted, images first: tuple of str."""
+    return (*self._channels, *self._vectors)
+
   def _build_images(self, feature_size, depth, kernels, activation, norm):
     self._start = tf.keras.layers.Dense(32 * depth)
     self._start.build((None, feature_size))

@@ -43,6 +43,19 @@ class RegressionHead(tf.Module):
     return distributions.unit_normal(self._output(self._mlp(feature)), 0)
 
 
+class VectorHead(tf.Module):
+  """Unit-variance Gaussian of a vector: what an ensemble predicts."""
+
+  def __init__(self, input_size, size, name=None):
+    super().__init__(name=name)
+    self._mlp = layers.MLP(input_size)
+    self._output = Output(self._mlp.output_size, [size])
+
+  def __call__(self, inputs):
+    """`inputs` `[..., I]` to a distribution over float32 `[..., size]`."""
+    return distributions.unit_normal(self._output(self._mlp(inputs)), 1)
+
+
 class BernoulliHead(tf.Module):
   """Probability of an event, such as that the episode goes on."""
 

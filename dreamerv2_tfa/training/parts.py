@@ -24,7 +24,7 @@ class Parts(NamedTuple):
   agent: agent_lib.DreamerV2Agent
 
 
-def build(task, seed, precision, eager, session):
+def build(task, seed, precision, eager, session, explore_until=0):
   """Builds the environments and the agent.
 
   Args:
@@ -34,6 +34,7 @@ def build(task, seed, precision, eager, session):
     eager: bool; run every function line by line.
     session: int, agent steps of earlier sessions: a resumed run draws other
       episodes than the ones it has seen.
+    explore_until: Environment frames of the exploration behaviour; 0: all.
 
   Returns:
     `Parts`.
@@ -51,5 +52,6 @@ def build(task, seed, precision, eager, session):
   agent = agent_lib.DreamerV2Agent(
       environment.time_step_spec(), environment.action_spec(),
       seed=seed, schedule_step=steps.environment_steps,
+      exploration_steps=-(-explore_until // task.action_repeat),
   )
   return Parts(task, keras_policy, environment, evaluation, steps, agent)

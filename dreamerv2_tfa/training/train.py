@@ -17,7 +17,7 @@ from dreamerv2_tfa.training import session as session_lib
 def train(
     root_dir, *, presets=(), task='catch', seed=0, precision='auto',
     eager=False, steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5,
-    batch_size=16, sequence_length=50, replay_capacity=2e6, log_every=1e4,
+    explore_until=0, batch_size=16, sequence_length=50, replay_capacity=2e6, log_every=1e4,
     eval_every=1e5, eval_episodes=1, save_every=1e4, dry_run=False,
     adopt=None,
 ):
@@ -34,6 +34,8 @@ def train(
     prefill: Agent steps of uniformly random play at the start.
     pretrain: Updates after prefill, beside the first one.
     steps_per_update: Agent steps between updates.
+    explore_until: Environment frames after which the task's own actor
+      collects, whatever DreamerV2Agent.exploration is; 0: never.
     batch_size: int B, sequences an update.
     sequence_length: int T, model rows a sequence.
     replay_capacity: Rows of replay memory.
@@ -59,10 +61,11 @@ def train(
   checks.integer('train.sequence_length', sequence_length)
   checks.integer('train.eval_episodes', eval_episodes)
   checks.integer('train.seed', seed, 0, 2**31 - 1)
+  until = checks.integer('train.explore_until', explore_until, 0)
   checks.flag('train.eager', eager)
   folder.check_writable(root_dir)
   parts = parts_lib.build(
-      task, seed, precision, eager, folder.saved_steps(root_dir)
+      task, seed, precision, eager, folder.saved_steps(root_dir), until
   )
   folder.check_task(root_dir, parts.task.name)
   data_spec = parts.agent.collect_data_spec

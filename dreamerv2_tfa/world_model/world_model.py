@@ -94,12 +94,13 @@ class WorldModel(tf.Module):
     kl_loss, kl = losses.kl_loss(
         posterior, prior, weights=weights, **self._kl
     )
-    terms = {'kl': kl_loss}
+    terms, row_losses = {'kl': kl_loss}, {'kl': kl}
     targets = dict(observation, reward=self._reward_transform(sequence.reward),
                    discount=self._gamma * sequence.continue_)
     for key, prediction in self._predict(feature).items():
       log_prob = prediction.log_prob(tf.cast(targets[key], tf.float32))
-      terms[key] = -losses.weighted_mean(log_prob, weights)
+      row_losses[key] = -log_prob
+      terms[key] = losses.weighted_mean(-log_prob, weights)
     loss = tf.add_n([self._scales.get(k, 1.0) * v for k, v in terms.items()])
     metrics = {f'{key}_loss': value for key, value in terms.items()}
     metrics.update(
@@ -108,7 +109,7 @@ class WorldModel(tf.Module):
         post_ent=tf.reduce_mean(distributions.latent(posterior).entropy()),
     )
     return types.ModelOutput(
-        loss, posterior, prior, embed, feature, kl, metrics
+        loss, posterior, prior, embed, feature, kl, row_losses, metrics
     )
 
   def _predict(self, feature):
@@ -121,6 +122,17 @@ class WorldModel(tf.Module):
     if self._continue_head is not None:
       predictions['discount'] = self._continue_head(inputs('discount'))
     return predictions
+
+  @property
+  def embed_size(self):
+    """Size E of an embedding: int."""
+    return self._encoder.output_size
+
+  @property
+  def loss_names(self):
+    """Keys of `ModelOutput.row_losses`: tuple of str."""
+    names = ('kl', *self._decoder.keys, 'reward')
+    return names + (() if self._continue_head is None else ('discount',))
 
   def embed(self, observation):
     """Embeds raw observations `[..., event]`: compute dtype `[..., E]`."""

@@ -103,6 +103,20 @@ RUNS = {
     'vectors': (cases.BOX, 'dmc_proprio', cases.VECTORS, (
         'ActorCritic.slow_critic_period = 3',
         'WorldModel.free_nats = 0.1', 'DreamerV2Agent.weight_decay = 1e-2')),
+    'plan2explore': (cases.DISCRETE, 'dmc_proprio', cases.VECTORS, (
+        "DreamerV2Agent.exploration = 'plan2explore'",
+        'WorldModel.continue_head = True', 'Plan2Explore.members = 3',
+        'Plan2Explore.intrinsic_scale = 0.9',
+        'Plan2Explore.extrinsic_scale = 0.2',
+        'Plan2Explore.reward_norm_momentum = 0.8')),
+    'plan2explore_log': (cases.BOX, 'dmc_proprio', cases.VECTORS, (
+        "DreamerV2Agent.exploration = 'plan2explore'", 'RSSM.classes = 0',
+        'Plan2Explore.members = 2', "Plan2Explore.target = 'deter'",
+        'Plan2Explore.log = True', 'Plan2Explore.offset = 0',
+        'Plan2Explore.action_conditioned = False')),
+    'model_loss': (cases.DISCRETE, 'dmc_proprio', cases.VECTORS, (
+        "DreamerV2Agent.exploration = 'model_loss'",
+        'ModelLoss.intrinsic_scale = 0.9', 'ModelLoss.extrinsic_scale = 0.2')),
 }
 
 
@@ -113,7 +127,7 @@ def test_whole_updates_one_after_another(case, monkeypatch):
   agent = cases.make_agent(
       golden, preset, *bindings, observation=observation, action=action
   )
-  variables = weights.named(agent)
+  variables = cases.named(agent)
   for i in range(5):
     with cases.fed(monkeypatch) as feed:
       feed.give(golden.series(f'noise/{i}'))

@@ -30,7 +30,6 @@ VECTORS = {'position': tf.TensorSpec([3], tf.float32),
 DISCRETE = tensor_spec.BoundedTensorSpec((), tf.int32, 0, A - 1)
 BOX = tensor_spec.BoundedTensorSpec((A,), tf.float32, -1.0, 1.0)
 
-# Of an exploration behaviour, beside `weights.named`: see `make.py`.
 FORWARD, GRADIENT = 1e-5, 1e-4  # relative tolerances
 
 
@@ -102,9 +101,30 @@ def make_agent(golden, preset, *bindings, observation=None, action=DISCRETE):
   return agent
 
 
+def named(agent):
+  """Weights by name, of an exploration behaviour too: see `make.py`."""
+  found = weights.named(agent)
+  if agent.exploration is not None:
+    found.update({
+        f'expl/{name}': variable for name, variable in
+        weights.named_in(agent.exploration.actor_critic).items()
+    })
+    explorer = agent.exploration.explorer
+    for i, head in enumerate(getattr(explorer, '_heads', None)
+                             or [explorer._head]):
+      prefix = f'expl/head{i}'
+      found.update({
+          f'{prefix}/{name.lstrip("/")}': variable for name, variable in
+          ((n.replace('_mlp/', '').replace('_output/_dense', 'out')
+            .replace('_hidden/', 'dense').replace('/_layer', ''), v)
+           for n, v in weights.named_in(head).items())
+      })
+  return found
+
+
 def load(agent, arrays):
   """Assigns weights by name; all of them."""
-  variables = weights.named(agent)
+  variables = named(agent)
   assert set(variables) == set(arrays)
   for name, variable in variables.items():
     variable.assign(arrays[name])

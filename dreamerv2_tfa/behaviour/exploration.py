@@ -1,0 +1,288 @@
+"""Behaviours that explore: their own actor-critic, on an intrinsic reward.
+
+Plan2Explore is of Sekar et al. 2020 (arXiv 2005.05960); all numbers and their
+order are the published package's.
+"""
+
+import gin
+import tensorflow as tf
+
+from dreamerv2_tfa import checks
+from dreamerv2_tfa import distributions
+from dreamerv2_tfa import losses
+from dreamerv2_tfa import returns
+from dreamerv2_tfa.behaviour import actor_critic
+from dreamerv2_tfa.networks import heads
+
+BEHAVIOURS = ('greedy', 'random', 'plan2explore', 'model_loss')
+_TARGETS = ('stoch', 'deter', 'embed', 'feat')
+
+
+@gin.configurable
+class Plan2Explore(tf.Module):
+  """Seeks states whose future an ensemble disagrees about.
+
+    loss   = -sum_k mean log N(target_{t+offset} | head_k(feature_t, a_t), 1)
+    reward = scale * mean_dim std_k head_k(feature, a)
+
+  As in the published package, `a_t` is the action that led into row t.
+  """
+
+  def __init__(
+      self, world_model, action_size, *, members=10, target='stoch', log=False,
+      offset=1, action_conditioned=True, intrinsic_scale=1.0,
+      extrinsic_scale=0.0, reward_norm_momentum=1.0, reward_norm_scale=1.0,
+      reward_norm_epsilon=1e-8, learning_rate=3e-4, name=None,
+  ):
+    """Builds the ensemble.
+
+    Args:
+      world_model: `WorldModel`.
+      action_size: int A.
+      members: int, heads, at least 2.
+      target: 'stoch', 'deter', 'embed' or 'feat', what they predict.
+      log: bool; the reward is the logarithm of the disagreement.
+      offset: int, rows from the feature to what is predicted from it.
+      action_conditioned: bool; the heads see the action too.
+      intrinsic_scale: float, of the disagreement, normalised.
+      extrinsic_scale: float, of the task's predicted reward, normalised.
+      reward_norm_momentum: float in [0, 1]; 1 turns both normalisations off.
+      reward_norm_scale: float, magnitude of normalised rewards.
+      reward_norm_epsilon: float, added to the magnitude.
+      learning_rate: float, of the ensemble.
+      name: Name of the module.
+
+    Raises:
+      ValueError: If a number or a name is out of its range.
+    """
+    super().__init__(name=name)
+    members = checks.integer('Plan2Explore.members', members, 2)
+    checks.choice('Plan2Explore.target', target, _TARGETS)
+    checks.number('Plan2Explore.reward_norm_momentum', reward_norm_momentum,
+                  0, 1)
+    self.learning_rate = learning_rate
+    self._target = target
+    self._log = log
+    self._offset = checks.integer('Plan2Explore.offset', offset, 0)
+    self._action_conditioned = action_conditioned
+    self._scales = (intrinsic_scale, extrinsic_scale)
+    self._norm = dict(momentum=reward_norm_momentum, scale=reward_norm_scale,
+                      epsilon=reward_norm_epsilon)
+    feature_size = world_model.rssm.feature_size
+    deter = world_model.rssm.initial(1).deter.shape[-1]
+    size = {
+        'stoch': feature_size - deter, 'deter': deter, 'feat': feature_size,
+        'embed': world_model.embed_size,
+    }[target]
+    inputs = feature_size + (action_size if action_conditioned else 0)
+    self._heads = [heads.VectorHead(inputs, size) for _ in range(members)]
+    magnitude = lambda: tf.Variable(1.0, dtype=tf.float64, trainable=False)
+    self.magnitudes = (magnitude(), magnitude())  # intrinsic, extrinsic
+
+  def loss(self, model, sequence, weights):
+    """Loss of the ensemble on replayed rows, float32 scalar.
+
+    Args:
+      model: `ModelOutput` of the batch.
+      sequence: `Sequence` `[B, T, ...]`.
+      weights: float32 `[B]`.
+
+    Raises:
+      ValueError: If the rows are no more than the offset.
+    """
+    length = model.feature.shape[1]
+    if length is not None and length <= self._offset:
+      raise ValueError(
+          f'Plan2Explore.offset is {self._offset} rows, and the sequences have '
+          f'{length}; raise train.sequence_length.'
+      )
+    feature, deter = model.feature, model.posterior.deter
+    target = {
+        'stoch': feature[..., :feature.shape[-1] - deter.shape[-1]],
+        'deter': deter, 'feat': feature, 'embed': model.embed,
+    }[self._target]
+    rows = length - self._offset
+    inputs = self._inputs(feature, sequence.prev_action)[:, :rows]
+    inputs = tf.stop_gradient(inputs)
+    target = tf.stop_gradient(tf.cast(target[:, self._offset:], tf.float32))
+    return tf.add_n([
+        -losses.weighted_mean(head(inputs).log_prob(target), weights[:, None])
+        for head in self._heads
+    ])
+
+  def reward(self, world_model, rollout):
+    """Reward of imagined states.
+
+    Args:
+      world_model: `WorldModel`.
+      rollout: `Rollout`.
+
+    Returns:
+      float32 `[H + 1, N]`, and the next `magnitudes`; none is assigned.
+    """
+    inputs = self._inputs(rollout.feature, rollout.action)
+    means = tf.stack([head(inputs).mode() for head in self._heads])
+    disagreement = tf.reduce_mean(tf.math.reduce_std(means, 0), -1)
+    if self._log:
+      disagreement = tf.math.log(disagreement)
+    intrinsic, extrinsic = self.magnitudes
+    normed, intrinsic = returns.normalise(
+        disagreement, intrinsic, **self._norm
+    )
+    reward = self._scales[0] * normed
+    if self._scales[1]:
+      normed, extrinsic = returns.normalise(
+          world_model.reward(rollout.feature), extrinsic, **self._norm
+      )
+      reward += self._scales[1] * normed
+    return reward, (intrinsic, extrinsic)
+
+  def _inputs(self, feature, action):
+    if not self._action_conditioned:
+      return feature
+    return tf.concat([feature, tf.cast(action, feature.dtype)], -1)
+
+
+@gin.configurable
+class ModelLoss(tf.Module):
+  """Seeks states where the world model is known to be poor.
+
+    loss   = -mean log N(model loss_t | head(feature_t), 1)
+    reward = scale * head(feature)
+  """
+
+  def __init__(
+      self, world_model, action_size, *, target='kl', intrinsic_scale=1.0,
+      extrinsic_scale=0.0, learning_rate=3e-4, name=None,
+  ):
+    """Builds the head.
+
+    Args:
+      world_model: `WorldModel`.
+      action_size: int A; not read.
+      target: 'kl', 'reward', 'discount' or the key of an observation: the
+        model's loss that is predicted, a row at a time.
+      intrinsic_scale: float, of the predicted loss.
+      extrinsic_scale: float, of the task's predicted reward.
+      learning_rate: float, of the head.
+      name: Name of the module.
+
+    Raises:
+      ValueError: If the world model has no such loss.
+    """
+    super().__init__(name=name)
+    del action_size
+    checks.choice('ModelLoss.target', target, world_model.loss_names)
+    self.learning_rate = learning_rate
+    self._target = target
+    self._scales = (intrinsic_scale, extrinsic_scale)
+    self._head = heads.RegressionHead(world_model.rssm.feature_size)
+    self.magnitudes = ()
+
+  def loss(self, model, sequence, weights):
+    """Loss of the head; see `Plan2Explore.loss`."""
+    del sequence
+    target = tf.stop_gradient(model.row_losses[self._target])
+    prediction = self._head(tf.stop_gradient(model.feature))
+    return -losses.weighted_mean(
+        prediction.log_prob(target), weights[:, None]
+    )
+
+  def reward(self, world_model, rollout):
+    """Reward of imagined states; see `Plan2Explore.reward`."""
+    reward = self._scales[0] * self._head(rollout.feature).mode()
+    if self._scales[1]:
+      reward += self._scales[1] * world_model.reward(rollout.feature)
+    return reward, ()
+
+
+class Exploration(tf.Module):
+  """A behaviour that learns to explore: what it predicts, and how it acts."""
+
+  def __init__(self, behaviour, world_model, actions, make_optimizers):
+    """Builds explorer, actor-critic and optimizers.
+
+    Args:
+      behaviour: 'plan2explore' or 'model_loss'.
+      world_model: `WorldModel`.
+      actions: `specs.Actions`.
+      make_optimizers: Function of the explorer and the actor-critic to their
+        optimizers: explorer, actor, critic.
+    """
+    super().__init__()
+    made = Plan2Explore if behaviour == 'plan2explore' else ModelLoss
+    self._world_model = world_model
+    self.explorer = made(world_model, actions.size)
+    self.actor_critic = actor_critic.ActorCritic(
+        world_model.rssm.feature_size, actions.size, actions.discrete
+    )
+    self._optimizers = make_optimizers(self.explorer, self.actor_critic)
+
+  def update(self, model, sequence, weights, imagine):
+    """Trains the explorer, then the actor-critic on its reward.
+
+    Args:
+      model: `ModelOutput` of the batch.
+      sequence: `Sequence` `[B, T, ...]`.
+      weights: float32 `[B]`.
+      imagine: Function of an `ActorCritic` and `reward=` to a
+        `BehaviourOutput`.
+
+    Returns:
+      Metrics: dict of float32 scalars.
+    """
+    first, *others = self._optimizers
+    with tf.GradientTape() as tape:
+      loss = self.explorer.loss(model, sequence, weights)
+    metrics = {'expl_expl_loss': loss, **first.minimize(tape, loss)}
+    with tf.GradientTape(persistent=True) as tape:
+      output, magnitudes = self._imagine(imagine)
+    both = output.actor_loss, output.critic_loss
+    for optimizer, loss in zip(others, both, strict=True):
+      metrics.update(optimizer.minimize(tape, loss))
+    self.actor_critic.reward_magnitude.assign(output.reward_magnitude)
+    for variable, value in zip(
+        self.explorer.magnitudes, magnitudes, strict=True
+    ):
+      variable.assign(value)
+    self.actor_critic.update_slow_critic()
+    return metrics | _prefixed(output.metrics)
+
+  def measure(self, model, sequence, weights, imagine):
+    """The metrics of `update`; changes nothing."""
+    with tf.GradientTape(persistent=True) as tape:
+      loss = self.explorer.loss(model, sequence, weights)
+      output, _ = self._imagine(imagine)
+    metrics = {'expl_expl_loss': loss}
+    each = loss, output.actor_loss, output.critic_loss
+    for optimizer, loss in zip(self._optimizers, each, strict=True):
+      metrics.update(optimizer.measure(tape, loss))
+    return metrics | _prefixed(output.metrics)
+
+  def _imagine(self, imagine):
+    kept = []
+
+    def reward(rollout):
+      value, magnitudes = self.explorer.reward(self._world_model, rollout)
+      kept.extend(magnitudes)
+      return value
+
+    return imagine(self.actor_critic, reward=reward), kept
+
+
+def _prefixed(metrics):
+  return {f'expl_{key}': value for key, value in metrics.items()}
+
+
+def random_actor(action_size, discrete):
+  """An actor that is uniformly random: function of features `[..., F]`."""
+  def actor(feature):
+    shape = tf.concat([tf.shape(feature)[:-1], [action_size]], 0)
+    zeros = tf.ensure_shape(
+        tf.zeros(shape), feature.shape[:-1].as_list() + [action_size]
+    )
+    if discrete:
+      return distributions.one_hot(zeros)
+    return distributions.uniform_box(zeros)
+
+  return actor
