@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 import difflib
+import importlib
+import os
+import sys
 from typing import NamedTuple
 
 import gin
 from tf_agents.environments import batched_py_environment
+from tf_agents.environments import py_environment
 from tf_agents.environments import tf_environment
 from tf_agents.environments import tf_py_environment
 
@@ -31,7 +35,8 @@ def load(name):
   """Returns the task of this name under the bound settings of its suite.
 
   Args:
-    name: Python string: `catch`, or `atari_` and a game in snake case.
+    name: Python string: `catch`, or `atari_` and a game in snake case, or
+      `module:factory`, see `load_factory`.
 
   Returns:
     A `Task`.
@@ -39,6 +44,8 @@ def load(name):
   Raises:
     ValueError: If there is no such task.
   """
+  if ':' in name:
+    return load_factory(name)
   if name not in names():
     raise ValueError(_unknown(str(name)))
   if name == 'catch':
@@ -49,6 +56,48 @@ def load(name):
 def load_catch():
   """Returns the task `catch`, one frame an agent step."""
   return Task('catch', 1, lambda seed: catch.Catch(batch_size=1, seed=seed))
+
+
+def load_factory(name):
+  """Returns a task of the user's own, one frame an agent step.
+
+  Args:
+    name: Python string `module:factory`. The module is found from the working
+      directory or among what is installed; `factory(seed)` returns a TF-Agents
+      `PyEnvironment`, or a `TFEnvironment` of batch size 1.
+
+  Returns:
+    A `Task`. Its `make` raises `ValueError` if that is not what it returns.
+
+  Raises:
+    ValueError: If there is no such module or no such function in it.
+  """
+  module_name, _, attribute = name.partition(':')
+  if (here := os.getcwd()) not in sys.path:
+    sys.path.append(here)
+  try:
+    factory = getattr(importlib.import_module(module_name), attribute)
+  except (ImportError, AttributeError, ValueError) as error:
+    raise ValueError(
+        f'There is no task {name!r}: {error}. Wanted module:factory, with the '
+        'module importable from here.') from error
+  return Task(name, 1, lambda seed: _in_tensorflow(name, factory(seed)))
+
+
+def _in_tensorflow(name, environment):
+  if isinstance(environment, py_environment.PyEnvironment):
+    if not environment.batched:
+      environment = batched_py_environment.BatchedPyEnvironment(
+          [environment], multithreading=False)
+    environment = tf_py_environment.TFPyEnvironment(environment)
+  if not isinstance(environment, tf_environment.TFEnvironment):
+    raise ValueError(
+        f'The task {name!r} returned {environment!r}; wanted a TF-Agents '
+        'PyEnvironment or TFEnvironment.')
+  if environment.batch_size != 1:
+    raise ValueError(
+        f'The task {name!r} has batch size {environment.batch_size}; wanted 1.')
+  return environment
 
 
 @gin.configurable
@@ -98,4 +147,4 @@ def _unknown(name):
             f'{", ".join(atari.games())}.')
   return (f'There is no task {name!r}: unknown suite {suite!r}.{hint} This '
           'version has the tasks catch and atari_<game>, for example '
-          'atari_pong.')
+          'atari_pong, and module:factory for your own.')
