@@ -3,26 +3,46 @@
 import setuptools
 
 # Exact pins of what the package imports, and of what breaks it when it moves.
-# requirements.lock holds the same versions, with all that they pull in.
-CORE = [
+# requirements.lock holds the same versions, with all that they pull in;
+# requirements-next.lock does for Python 3.12 and 3.13, which TensorFlow 2.15
+# does not have.
+BOTH = [
     'absl-py==2.5.1',
     'ale-py==0.12.1',
     'dm-tree==0.1.10',
     'gin-config==0.5.0',
     'gym==0.23.0',  # the newest that tf-agents allows
-    'keras==2.15.0',
     'matplotlib==3.11.2',
-    'numpy==1.26.4',
     'opencv-python-headless==4.11.0.86',
-    'protobuf==4.25.9',
     'psutil==7.2.2',
     'rich==15.0.0',
     'setuptools==75.8.2',  # tensorboard needs pkg_resources, gone from 82 on
+    'tf-agents==0.19.0',
+]
+DEFAULT = [
+    'keras==2.15.0',
+    'numpy==1.26.4',
+    'protobuf==4.25.9',
     'tensorboard==2.15.2',
     'tensorflow==2.15.1',  # on CPU and GPU: never tensorflow-cpu beside it
     'tensorflow-probability==0.23.0',
-    'tf-agents==0.19.0',
     'typing_extensions==4.5.0',  # a newer one breaks tf.Module attributes
+]
+# Only --no-deps installs these: tf-agents asks for tensorflow-probability 0.23,
+# typing-extensions 4.5.0 and pygame 2.1.3, but works with what is here.
+NEXT = [
+    'numpy==2.3.5',
+    'protobuf==7.36.2',
+    'tensorboard==2.21.0',
+    'tensorflow==2.21.0',
+    'tensorflow-probability==0.25.0',
+    'tf-keras==2.21.0',  # Keras 2, of the same minor as tensorflow
+    'typing_extensions==4.16.0',
+]
+CORE = [
+    *BOTH,
+    *(f"{pin}; python_version < '3.12'" for pin in DEFAULT),
+    *(f"{pin}; python_version >= '3.12'" for pin in NEXT),
 ]
 
 EXTRAS = {
@@ -30,8 +50,12 @@ EXTRAS = {
     'crafter': ['crafter==1.8.3'],
     'dev': ['pytest==9.2.0', 'pytest-xdist==3.8.0'],
     'dmc': ['dm_control==1.0.50', 'mujoco==3.17.0'],
-    'gpu': ['tensorflow[and-cuda]==2.15.1'],  # adds the CUDA 12.2 libraries
+    'gpu': [  # adds the CUDA libraries, 12.2 and 12.9
+        "tensorflow[and-cuda]==2.15.1; python_version < '3.12'",
+        "tensorflow[and-cuda]==2.21.0; python_version >= '3.12'",
+    ],
     'minigrid': ['gym-minigrid==1.1.0', 'gymnasium==1.3.0'],
+    'reports': ['pandas==2.3.3', 'rliable==1.2.0'],  # pandas 3 breaks rliable
     'reverb': ['dm-reverb==0.14.0'],  # its own extra pulls a second TensorFlow
 }
 
@@ -42,7 +66,7 @@ setuptools.setup(
     author='the dreamerv2_tfa authors',
     license='MIT',
     license_files=['LICENSE'],
-    python_requires='>=3.11,<3.12',
+    python_requires='>=3.11,<3.14',
     install_requires=CORE,
     extras_require=EXTRAS,
     # The presets live in gin/ here and in dreamerv2_tfa/gin/ once installed.
@@ -51,7 +75,10 @@ setuptools.setup(
         'dreamerv2_tfa.gin',
     ],
     package_dir={'dreamerv2_tfa.gin': 'gin'},
-    package_data={'dreamerv2_tfa.gin': ['*.gin']},
+    package_data={
+        'dreamerv2_tfa.gin': ['*.gin'],
+        'dreamerv2_tfa.reports': ['*.csv'],
+    },
     entry_points={
         'console_scripts': [
             'dreamerv2-train = dreamerv2_tfa.commands.train:main',

@@ -1,5 +1,40 @@
 """DreamerV2 as a TF-Agents agent."""
 
+import importlib.metadata
+import os
+import sys
+
+
+def _choose_keras():
+  """Asks TensorFlow for Keras 2, which TF-Agents is written for.
+
+  Up to TensorFlow 2.15 it is the only one. A newer TensorFlow takes it from
+  tf-keras, if it is told so before it is imported.
+
+  Raises:
+    ImportError: If TensorFlow was told, or has already taken, Keras 3.
+  """
+  try:
+    version = importlib.metadata.version('tensorflow')
+  except importlib.metadata.PackageNotFoundError:
+    return  # under another name, whose owner chooses
+  if tuple(map(int, version.split('.')[:2])) < (2, 16):
+    return
+  chosen = os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
+  keras_2 = chosen.lower() in ('1', 'true')
+  if keras_2 and 'tensorflow' in sys.modules:
+    dense = sys.modules['tensorflow'].keras.layers.Dense
+    keras_2 = dense.__module__.startswith('tf_keras')
+  if not keras_2:
+    raise ImportError(
+        f'dreamerv2_tfa needs Keras 2, and TensorFlow {version} uses Keras 3. '
+        'Set TF_USE_LEGACY_KERAS=1 before importing tensorflow, or import '
+        'dreamerv2_tfa first.'
+    )
+
+
+_choose_keras()
+
 
 def __getattr__(name):
   """Imports the agent, and TensorFlow with it, when it is first asked for."""

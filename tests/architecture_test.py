@@ -37,6 +37,7 @@ _ROOMS = {
     'training': (
         'checks', 'specs', 'environments', 'experience', 'agent', 'migration',
     ),
+    'reports': (),
     'commands': ('training',),
 }
 _PURE = (

@@ -1,7 +1,7 @@
 """`bin/python` sets up the environment; requirements.lock and setup.py agree.
 
 No test goes to the network: the launcher runs in a small tree of its own with
-a fake Python 3.11, a shell script that notes how it is called.
+fake Pythons, shell scripts that note how they are called.
 """
 
 import os
@@ -16,17 +16,26 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # As python3.11, `-m venv DIR` makes DIR/bin/python, a copy of this script. As
-# that copy, `-m pip` passes or fails, and anything else tells its arguments.
+# that copy, `-m pip` passes or fails, and anything else tells its arguments and
+# which Keras it was told to take. It passes for a Python 3.MINOR.
 FAKE_PYTHON = r"""#!/bin/sh
 echo "$*" >>"$CALLS"
 case "$*" in
   *'-m venv '*)
     for venv; do :; done
     mkdir -p "$venv/bin" && cp "$0" "$venv/bin/python" ;;
-  *'-m pip '*) sleep "${PIP_TAKES:-0}"; echo "pip says"; exit "${PIP_RC:-0}" ;;
+  *'-m pip '*)
+    case "$*" in *require-hashes*) cat >>"$CALLS" ;; esac
+    sleep "${PIP_TAKES:-0}"; echo "pip says"; exit "${PIP_RC:-0}" ;;
+  *'version_info[1] == MINOR'*) ;;
+  *version_info*) exit 1 ;;
   '-c '*) ;;
-  *) printf 'ran [%s]\n' "$@" ;;
+  *) printf 'ran [%s]\n' "$@" ${TF_USE_LEGACY_KERAS:+Keras 2} ;;
 esac
+"""
+# A Python 3.MINOR as Debian ships it: its module venv is another package.
+NO_VENV = r"""#!/bin/sh
+case $2 in *venv*) exit 1 ;; *'== MINOR') ;; *) exit 1 ;; esac
 """
 TOOLS = ('cat', 'cp', 'date', 'flock', 'mkdir', 'readlink', 'rm', 'sed', 'sh',
          'sha256sum', 'sleep', 'tail')
@@ -42,14 +51,17 @@ class Tree:
     (self.root / 'bin').mkdir(parents=True)
     self.tools.mkdir()
     shutil.copy(ROOT / 'bin' / 'python', self.root / 'bin' / 'python')
-    (self.root / 'requirements.lock').write_text('# build\n# core\n# gpu\n')
+    for name, pin in (('requirements', 'default'), ('requirements-next', 'next')):
+      (self.root / f'{name}.lock').write_text(
+          f'# build: a\n# core: b\n{pin}-pin\n# gpu: c\n'
+      )
     (self.root / 'setup.py').write_text('')
     for tool in TOOLS:
       (self.tools / tool).symlink_to(shutil.which(tool))
 
-  def add_python(self, name='python3.11', script=FAKE_PYTHON):
+  def add_python(self, name='python3.11', script=FAKE_PYTHON, minor=11):
     path = self.tools / name
-    path.write_text(script)
+    path.write_text(script.replace('MINOR', str(minor)))
     path.chmod(0o755)
 
   def start(self, *arguments, program=None, cwd=None, **variables):
@@ -63,6 +75,10 @@ class Tree:
     process = self.start(*arguments, **options)
     output, errors = process.communicate(timeout=30)
     return process.returncode, output, errors
+
+  def installed(self):
+    """Which locks' pins were installed, in order."""
+    return re.findall('(.*)-pin', self.calls.read_text())
 
   def setups(self):
     return self.calls.read_text().count('-m venv')
@@ -87,7 +103,9 @@ def test_environment_that_is_up_to_date_is_not_made_again(tree):
   assert tree.setups() == 1
 
 
-@pytest.mark.parametrize('pins', ['requirements.lock', 'setup.py'])
+@pytest.mark.parametrize(
+    'pins', ['requirements.lock', 'requirements-next.lock', 'setup.py']
+)
 def test_changed_pins_make_the_environment_again(tree, pins):
   tree.add_python()
   tree.run('one')
@@ -152,6 +170,35 @@ def test_cuda_libraries_are_installed_only_for_a_gpu(tree):
   assert (without, both - without) == (2, 3)
 
 
+# Versions of Python ----------------------------------------------------------
+
+
+@pytest.mark.parametrize('minors, taken, lock', [
+    ((11,), 11, 'default'), ((12,), 12, 'next'), ((13,), 13, 'next'),
+    ((11, 12, 13), 11, 'default'), ((12, 13), 12, 'next'),
+])
+@pytest.mark.parametrize('named', [True, False], ids=['python3.N', 'python3'])
+def test_lock_is_that_of_the_oldest_python(tree, minors, taken, lock, named):
+  for minor in minors:
+    name = 'python3' if (minor == taken and not named) else f'python3.{minor}'
+    tree.add_python(name, minor=minor)
+  code, output, _ = tree.run('one')
+  keras = {'default': '', 'next': 'ran [Keras]\nran [2]\n'}[lock]
+  assert (code, output) == (0, f'ran [one]\n{keras}')
+  assert tree.installed() == [lock]
+  made_by = (tree.root / '.venv' / 'bin' / 'python').read_text()
+  assert f'== {taken}' in made_by
+  # A start that sets nothing up tells of the same Keras.
+  assert tree.run('two')[1] == f'ran [two]\n{keras}'
+
+
+def test_python_without_venv_is_left_for_a_newer_one_that_has_it(tree):
+  tree.add_python(script=NO_VENV)
+  tree.add_python('python3.13', minor=13)
+  assert tree.run('one')[0] == 0
+  assert tree.installed() == ['next']
+
+
 @pytest.mark.parametrize('script', [None, '#!/bin/sh\nexit 1\n'],
                          ids=['none at all', 'another version'])
 def test_missing_python_is_one_message_with_its_remedy(tree, script):
@@ -159,18 +206,54 @@ def test_missing_python_is_one_message_with_its_remedy(tree, script):
     tree.add_python('python3', script)
   code, _, errors = tree.run('one')
   assert code == 1
-  assert errors == ('bin/python: No Python 3.11 on PATH. To mend it: '
-                    'apt install python3.11 python3.11-venv\n')
+  assert errors == (
+      'bin/python: No Python 3.11, 3.12 or 3.13 on PATH. To mend it: apt install '
+      'python3.11 python3.11-venv (or the same of 3.12 or 3.13)\n')
   assert not (tree.root / '.venv').exists()
 
 
-def test_missing_venv_module_is_one_message_with_its_remedy(tree):
-  tree.add_python(script='#!/bin/sh\ncase $2 in *venv*) exit 1;; esac\n')
+@pytest.mark.parametrize('minor', [11, 12, 13])
+def test_missing_venv_module_is_one_message_with_its_remedy(tree, minor):
+  tree.add_python('python3', NO_VENV, minor)
   code, _, errors = tree.run('one')
   assert code == 1
   assert errors == (
-      'bin/python: Python 3.11 is here without its modules venv and ensurepip. '
-      'To mend it: apt install python3.11 python3.11-venv\n')
+      f'bin/python: Python 3.{minor} is here without its modules venv and '
+      'ensurepip. To mend it: apt install '
+      f'python3.{minor} python3.{minor}-venv\n')
+
+
+# The second stack ------------------------------------------------------------
+
+
+def test_next_stack_has_an_environment_of_its_own(tree):
+  tree.add_python()
+  tree.run('one')
+  code, output, errors = tree.run('a', '--stack=next', 'b')
+  assert (code, output) == (0, 'ran [a]\nran [b]\nran [Keras]\nran [2]\n')
+  assert 'Setting up .venv-next ' in errors
+  assert tree.installed() == ['default', 'next']
+  assert tree.run('two') == (0, 'ran [two]\n', '')
+  assert tree.run('--stack=default', 'two') == (0, 'ran [two]\n', '')
+
+
+def test_bin_test_hands_the_stack_on(tree):
+  shutil.copy(ROOT / 'bin' / 'test', tree.root / 'bin' / 'test')
+  for tool in ('dirname', 'nproc'):
+    (tree.tools / tool).symlink_to(shutil.which(tool))
+  tree.add_python()
+  code, output, _ = tree.run(
+      '--stack=next', '--quick', program=tree.root / 'bin' / 'test'
+  )
+  assert code == 0 and tree.installed() == ['next']
+  assert 'ran [not slow]' in output and 'stack' not in output
+
+
+def test_unknown_stack_is_one_message(tree):
+  tree.add_python()
+  assert tree.run('--stack=newest') == (
+      1, '', 'bin/python: there is no --stack=newest; wanted --stack=default or '
+      'next.\n')
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write anywhere')
@@ -186,9 +269,9 @@ def _canonical(name):
   return re.sub(r'[-_.]+', '-', name).lower()
 
 
-def _locked():
-  """Package -> (version, hashes) of every entry of the lock."""
-  lines = (ROOT / 'requirements.lock').read_text().replace('\\\n', ' ')
+def _locked(lock='requirements.lock'):
+  """Package -> (version, hashes) of every entry of a lock."""
+  lines = (ROOT / lock).read_text().replace('\\\n', ' ')
   entries = [line.split() for line in lines.splitlines()
              if line.strip() and not line.startswith('#')]
   return {_canonical(entry[0].split('==')[0]): (entry[0].split('==')[1],
@@ -201,27 +284,43 @@ def _pins(*names):
   source = (ROOT / 'setup.py').read_text()
   pins = {}
   for name in names:
-    block = re.search(rf"{name}'?[:=\s]+\[(.*?)\]", source, re.DOTALL).group(1)
+    block = re.search(
+        rf"\b{name}'?[:=\s]+\[(.*?)\]", source, re.DOTALL
+    ).group(1)
     for package, version in re.findall(r"'([\w-]+)==([\w.]+)'", block):
       pins[_canonical(package)] = version
   return pins
 
 
-def test_lock_has_the_same_version_of_every_pin():
-  locked, pins = _locked(), _pins('CORE', 'dev')
-  assert len(pins) > 15
+LOCKS = {'requirements.lock': 'DEFAULT', 'requirements-next.lock': 'NEXT'}
+
+
+@pytest.mark.parametrize('lock', LOCKS)
+def test_lock_has_the_same_version_of_every_pin(lock):
+  pins = _pins('BOTH', LOCKS[lock], 'dev', 'reports')
+  locked = _locked(lock)
+  assert len(pins) > 20
   assert pins == {name: locked.get(name, (None,))[0] for name in pins}
 
 
-def test_every_entry_of_the_lock_has_a_hash():
-  for name, (_, hashes) in _locked().items():
+def test_next_lock_has_the_keras_of_its_tensorflow():
+  locked = _locked('requirements-next.lock')
+  minors = {locked[name][0].rpartition('.')[0]
+            for name in ('tensorflow', 'tf-keras', 'tensorboard')}
+  assert len(minors) == 1
+
+
+@pytest.mark.parametrize('lock', LOCKS)
+def test_every_entry_of_the_lock_has_a_hash(lock):
+  for name, (_, hashes) in _locked(lock).items():
     assert hashes, name
     for item in hashes:
       assert re.fullmatch(r'--hash=sha256:[0-9a-f]{64}', item), name
 
 
-def test_cuda_libraries_stand_in_the_gpu_section_alone():
-  text = (ROOT / 'requirements.lock').read_text()
+@pytest.mark.parametrize('lock', LOCKS)
+def test_cuda_libraries_stand_in_the_gpu_section_alone(lock):
+  text = (ROOT / lock).read_text()
   headings = re.findall(r'^# (\w+):', text, re.MULTILINE)
   assert headings == ['build', 'core', 'gpu']
   core, gpu = text.split('\n# gpu')

@@ -1,0 +1,1 @@
+"""What is read after training: published figures and scores."""
