@@ -1,14 +1,11 @@
 """One process's share of a run: the parts that move, and what they do."""
 
-import pathlib
-
 import tensorflow as tf
 
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.migration import episodes
-from dreamerv2_tfa.migration import weights
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import metrics
@@ -165,44 +162,34 @@ class Session:
           f'{self._stored_rows:,} stored rows.'
       )
 
-  def adopt(self, folder):
-    """Takes over a run of the published package, and saves.
+  def adopt(self, old):
+    """Takes over the episodes and counts of an old run, and saves.
 
-    Its weights, and the episodes it stored. Its count of steps holds where
-    there are episodes; without them the run starts at 0, with random play.
+    The agent has its weights already. Its count of steps holds where there are
+    episodes; without them the run starts at 0, with random play.
 
     Args:
-      folder: Its log folder, with `variables.pkl` and `train_episodes/`.
+      old: `migration.run.Run`.
 
     Raises:
-      ValueError: If a file cannot be read or does not fit; nothing is written
-        then.
+      ValueError: If this folder holds a run, or an episode does not fit.
     """
-    path = pathlib.Path(folder) / 'variables.pkl'
-    if not path.is_file():
-      raise ValueError(
-          f'There is no {path}. Give the log folder of a run of the published '
-          'package with --from=DIR.'
-      )
     if self.steps or self.updates or self._stored_rows:
       raise ValueError(
           'The root directory holds a run already. Take another --root_dir.'
       )
     agent = self._parts.agent
-    found = weights.load(agent, path)
-    files = episodes.find(folder)
-    for file in files:
+    for file in old.episodes:
       rows = episodes.read(file, agent.collect_data_spec)
       self._store.add(tf.nest.map_structure(lambda x: x[:, None], rows))
-    if files:
-      self._parts.steps.environment_steps.assign(found['step'])
-      due = self._plan.updates_due(found['step'])
-      agent.train_step_counter.assign(due)
+    if old.episodes:
+      self._parts.steps.environment_steps.assign(old.steps)
+      agent.train_step_counter.assign(self._plan.updates_due(old.steps))
     self.save()
     self.export()
     self.progress.say(
-        f'Imported {path.parent}: the weights after {found["step"]:,} agent '
-        f'steps and {found["updates"]:,} updates, {len(files):,} episodes. '
+        f'Imported {old.folder}: the weights after {old.steps:,} agent steps '
+        f'and {old.updates:,} updates, {len(old.episodes):,} episodes. '
         'bin/train with the same flags goes on from here.'
     )
 

@@ -6,6 +6,7 @@ import gin
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.experience import replay
+from dreamerv2_tfa.migration import run as run_lib
 from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import parts as parts_lib
@@ -75,6 +76,7 @@ def train(
   if dry_run:
     folder.warn_unused()
     return
+  old = None if adopt is None else run_lib.load(parts.agent, adopt)
   session = session_lib.Session(
       root_dir, parts, plan, batch_size=batch_size,
       sequence_length=sequence_length, replay_capacity=capacity,
@@ -82,10 +84,10 @@ def train(
   )
   folder.warn_unused()
   with contextlib.closing(session), interrupt.Interrupt() as stop:
-    if adopt is not None:
-      session.adopt(adopt)
+    if old is not None:
+      session.adopt(old)
     folder.record(root_dir, parts, presets=presets, seed=seed)
-    if adopt is not None:
+    if old is not None:
       return
     session.announce()
     session.prefill(stop)

@@ -175,5 +175,22 @@ def test_weights_alone_start_with_random_play(run_train, old_run, tmp_path):
 def test_a_folder_without_a_run_is_refused(run_train, tmp_path):
   with pytest.raises(ValueError, match='There is no .*variables.pkl'):
     run_train(tmp_path / 'new', adopt=tmp_path)
+  assert not (tmp_path / 'new').exists()
+
+
+def test_episodes_of_another_task_are_refused_before_anything_is_written(
+    run_train, old_run, tmp_path):
+  write_episode(old_run, 5, actions=4)
+  with pytest.raises(ValueError, match='actions have shape'):
+    run_train(tmp_path / 'new', adopt=old_run)
+  assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.slow
+def test_a_folder_with_a_run_is_not_written_over(run_train, old_run, tmp_path):
+  write_episode(old_run, 30)
+  run_train(tmp_path / 'new', adopt=old_run)
+  with pytest.raises(ValueError, match='holds a run already'):
+    run_train(tmp_path / 'new', adopt=old_run)
 
 
