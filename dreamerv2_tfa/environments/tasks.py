@@ -44,7 +44,7 @@ def load(name):
   Raises:
     ValueError: If there is no such task.
   """
-  if ':' in name:
+  if ':' in str(name):
     return load_factory(name)
   if name not in names():
     raise ValueError(_unknown(str(name)))
