@@ -25,13 +25,32 @@ class OneHot(tfd.OneHotCategorical):
   """One-hot categorical with straight-through gradients; see `one_hot`."""
 
   def _sample_n(self, n, seed=None):
-    logits = self.logits
-    shape = tf.concat([[n], tf.shape(logits)], 0)
-    gumbel = -tf.math.log(-tf.math.log(noise.uniform(shape, seed)))
-    sample = tf.one_hot(tf.argmax(logits + gumbel, -1), logits.shape[-1])
+    shape = tf.concat([[n], tf.shape(self.logits)], 0)
+    logits = tf.broadcast_to(self.logits, shape)
+    return straight_through(logits, noise.gumbel(shape, seed))
+
+
+@tf.custom_gradient
+def straight_through(logits, drawn):
+  """One-hot sample whose gradient is that of the probabilities (algorithm 1).
+
+    forward    one_hot(argmax(logits + drawn))
+    backward   probs = softmax(logits)
+
+  Args:
+    logits: float32 `[..., C]`.
+    drawn: float32 `[..., C]`, Gumbel noise, see `noise.gumbel`.
+
+  Returns:
+    float32 `[..., C]`.
+  """
+  def gradient(upstream):
     probs = tf.nn.softmax(logits)
-    # The bracket is exactly zero: the value is the one-hot, to the last bit.
-    return sample + (probs - tf.stop_gradient(probs))
+    inner = tf.reduce_sum(upstream * probs, -1, keepdims=True)
+    return (upstream - inner) * probs, None
+
+  index = tf.argmax(logits + drawn, -1)
+  return tf.one_hot(index, logits.shape[-1]), gradient
 
 
 def one_hot(logits):
@@ -168,6 +187,23 @@ def bernoulli(logits):
     log p(x) = x * log(sigmoid(l)) + (1 - x) * log(1 - sigmoid(l))
   """
   return tfd.Bernoulli(logits=logits, dtype=tf.float32)
+
+
+def draw_latent(state: types.RSSMState, drawn):
+  """A sample of a latent's distribution, made of noise drawn before.
+
+  Args:
+    state: `RSSMState` `[..., ...]`; its `stoch` is not read.
+    drawn: float32 `[..., S, C]` Gumbel or `[..., S]` normal; None: the mode.
+
+  Returns:
+    float32, shaped like `drawn`; the mode has no gradient through a one-hot.
+  """
+  if drawn is None:
+    return latent(state).mode()
+  if isinstance(state, types.DiscreteState):
+    return straight_through(state.logits, drawn)
+  return state.mean + state.std * drawn
 
 
 def latent(state: types.RSSMState):

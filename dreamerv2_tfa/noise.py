@@ -31,6 +31,11 @@ def standard_normal(shape, seed):
   return tf.math.ndtri(uniform(shape, seed))
 
 
+def gumbel(shape, seed):
+  """Float32 standard Gumbel numbers: `argmax(logits + gumbel)` is a class."""
+  return -tf.math.log(-tf.math.log(uniform(shape, seed)))
+
+
 def _positive(seed):
   seed = tf.cast(seed, tf.int32)
   return tf.bitwise.bitwise_and(seed, tf.constant(2**31 - 1, tf.int32))

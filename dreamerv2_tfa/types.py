@@ -56,9 +56,10 @@ class ModelOutput(NamedTuple):
 class Rollout(NamedTuple):
   """An imagined trajectory, time-major; index 0 is the replayed state."""
 
-  feature: tf.Tensor  # [H + 1, N, F] compute dtype
+  feature: tf.Tensor  # [H + 1, N, F] compute dtype, of each state
   action: tf.Tensor  # [H + 1, N, A] float32, that led into the state; 0 at 0
-  state: RSSMState  # [H + 1, N, ...]
+  policy: tuple[tf.Tensor, ...]  # [H, N, A] float32, what `ActionHead`
+  # makes of the state: parameters of the distribution the next action is from
 
 
 class BehaviourOutput(NamedTuple):

@@ -110,10 +110,9 @@ class ActorCritic(tf.Module):
       variables, that of `critic_loss` for the critic's.
     """
     rollout = imagination.imagine(
-        world_model.rssm, self.actor, start, horizon=self._horizon, seed=seed
+        world_model.rssm, self.actor, start, horizon=self._horizon, seed=seed,
+        differentiable=self._gradient != 'reinforce',
     )
-    if self._gradient == 'reinforce':  # no gradient through the rollout
-      rollout = tf.nest.map_structure(tf.stop_gradient, rollout)
     feature = rollout.feature
     if reward is None:
       rewards = world_model.reward(feature)
@@ -148,7 +147,9 @@ class ActorCritic(tf.Module):
     # state    [s0]->[s1]-> s2 -> s3    the state it leads into, against the
     # target    t0   [t1]  [t2]         value of the state it was taken in.
     # value    [v0]  [v1]   v2    v3    Bracketed: used, at H = 3.
-    policy = self.actor(tf.stop_gradient(rollout.feature[:-2]))
+    policy = self.actor.distribution(
+        tf.nest.map_structure(lambda x: x[:-1], rollout.policy)
+    )
     mix = self._mix(step)
     metrics = {}
     if self._gradient == 'dynamics':

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import distributions
+from dreamerv2_tfa.networks import convolutions
 from dreamerv2_tfa.networks import encoder
 from dreamerv2_tfa.networks import heads
 from dreamerv2_tfa.networks import layers
@@ -68,17 +69,17 @@ class Decoder(tf.Module):
     return (*self._channels, *self._vectors)
 
   def _build_images(self, feature_size, depth, kernels, activation, norm):
-    self._start = tf.keras.layers.Dense(32 * depth)
+    self._start = layers.Dense(32 * depth)
     self._start.build((None, feature_size))
     shape = (None, 1, 1, 32 * depth)
     self._convolutions = []
     for i, kernel in enumerate(kernels[:-1]):
       channels = depth * 2 ** (len(kernels) - i - 2)
-      layer = tf.keras.layers.Conv2DTranspose(channels, kernel, 2)
+      layer = convolutions.TransposedConvolution(channels, kernel, 2)
       hidden = layers.Hidden(layer, shape, activation=activation, norm=norm)
       self._convolutions.append(hidden)
       shape = hidden.output_shape
-    self._image = tf.keras.layers.Conv2DTranspose(
+    self._image = convolutions.TransposedConvolution(
         sum(self._channels.values()), kernels[-1], 2
     )
     self._image.build(shape)

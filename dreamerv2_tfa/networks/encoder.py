@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.networks import convolutions
 from dreamerv2_tfa.networks import layers
 
 IMAGE_SIZE = 64  # pixels a side: what four strided convolutions are made for
@@ -115,7 +116,7 @@ class Encoder(tf.Module):
       channels = sum(observation_spec[k].shape[-1] for k in self._image_keys)
       shape = (None, IMAGE_SIZE, IMAGE_SIZE, channels)
       for i, kernel in enumerate(kernels):
-        layer = tf.keras.layers.Conv2D(depth * 2**i, kernel, 2)
+        layer = convolutions.Convolution(depth * 2**i, kernel, 2)
         hidden = layers.Hidden(layer, shape, activation=activation, norm=norm)
         self._convolutions.append(hidden)
         shape = hidden.output_shape

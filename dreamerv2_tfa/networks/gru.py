@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from dreamerv2_tfa.networks import layers
+
 _UPDATE_BIAS = -1.0  # published package: starts by keeping the old state
 
 
@@ -21,7 +23,7 @@ class GRUCell(tf.Module):
       name: Name of the module.
     """
     super().__init__(name=name)
-    self._gates = tf.keras.layers.Dense(3 * units)
+    self._gates = layers.Dense(3 * units)
     self._gates.build((None, input_size + units))
     self._norm = tf.keras.layers.LayerNormalization(dtype=tf.float32)
     self._norm.build((None, 3 * units))

@@ -21,7 +21,7 @@ class Output(tf.Module):
     size = 1
     for length in self._event_shape:
       size *= length
-    self._dense = tf.keras.layers.Dense(size)
+    self._dense = layers.Dense(size)
     self._dense.build((None, input_size))
 
   def __call__(self, inputs):
@@ -103,20 +103,32 @@ class ActionHead(tf.Module):
 
   def __call__(self, feature):
     """`feature` `[..., F]` to a distribution over float32 `[..., A]`."""
+    return self.distribution(self.parameters(feature))
+
+  def parameters(self, feature):
+    """`[..., F]` to what `distribution` takes: a tuple of float32 `[..., A]`.
+
+    Logits of the one-hot, or loc and scale.
+    """
     hidden = self._mlp(feature)
     raw = self._output(hidden)
     if self._kind == 'onehot':
-      return distributions.one_hot(raw)
+      return (raw,)
     scale = self._scale(hidden)
     if self._kind == 'trunc_normal':
-      actions = distributions.TruncatedNormal(
-          tf.tanh(raw), 2.0 * tf.sigmoid(scale / 2.0) + self._min_std,
-          -1.0, 1.0,
-      )
+      return tf.tanh(raw), 2.0 * tf.sigmoid(scale / 2.0) + self._min_std
+    if self._kind == 'tanh_normal':
+      raw = 5.0 * tf.tanh(raw / 5.0)
+    return raw, tf.nn.softplus(scale) + self._min_std
+
+  def distribution(self, parameters):
+    """The distribution over float32 `[..., A]` with these parameters."""
+    if self._kind == 'onehot':
+      return distributions.one_hot(*parameters)
+    if self._kind == 'trunc_normal':
+      actions = distributions.TruncatedNormal(*parameters, -1.0, 1.0)
+    elif self._kind == 'normal':
+      actions = distributions.Normal(*parameters)
     else:
-      scale = tf.nn.softplus(scale) + self._min_std
-      if self._kind == 'normal':
-        actions = distributions.Normal(raw, scale)
-      else:
-        actions = distributions.tanh_normal(5.0 * tf.tanh(raw / 5.0), scale)
+      actions = distributions.tanh_normal(*parameters)
     return tfd.Independent(actions, 1)

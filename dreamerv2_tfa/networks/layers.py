@@ -1,5 +1,7 @@
 """The hidden layer and the multilayer perceptron that every part is made of."""
 
+import contextlib
+
 import gin
 import tensorflow as tf
 
@@ -27,6 +29,52 @@ def make_norm(norm, shape):
   return layer
 
 
+class Dense(tf.keras.layers.Dense):
+  """Keras' layer; in a loop it can use weights that were read before it."""
+
+  held = None
+
+  def call(self, inputs):
+    if self.held is None:
+      return super().call(inputs)
+    kernel, bias = self.held
+    return tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
+
+  def product(self, inputs, first):
+    """`inputs` times as many rows of the kernel, from row `first` on."""
+    kernel = read([self])[0][0] if self.held is None else self.held[0]
+    return tf.matmul(inputs, kernel[first:first + inputs.shape[-1]])
+
+
+def dense_layers(modules):
+  """Every `Dense` in some `tf.Module`s: list."""
+  return [
+      part for module in modules for part in module.submodules
+      if isinstance(part, Dense)
+  ]
+
+
+def read(dense):
+  """Kernel and bias of each layer, in its compute dtype: list of pairs."""
+  return [
+      tuple(tf.cast(tf.convert_to_tensor(variable), layer.compute_dtype)
+            for variable in (layer.kernel, layer.bias))
+      for layer in dense
+  ]
+
+
+@contextlib.contextmanager
+def holding(dense, weights):
+  """Makes layers use these weights: read and cast once, not at every step."""
+  for layer, pair in zip(dense, weights, strict=True):
+    layer.__dict__['held'] = pair  # past Keras, which would track it
+  try:
+    yield
+  finally:
+    for layer in dense:
+      del layer.__dict__['held']
+
+
 class Hidden(tf.Module):
   """act(norm(layer(x))) for a dense or convolutional Keras layer."""
 
@@ -49,6 +97,23 @@ class Hidden(tf.Module):
 
   def __call__(self, inputs):
     return self._activation(self._norm(self._layer(inputs)))
+
+  def project(self, inputs, first):
+    """What the columns from `first` on add before the norm, and the bias.
+
+    Dense layers only. `join` takes it: what the steps of a loop do not change
+    is made before it, for all of them.
+    """
+    inputs = tf.convert_to_tensor(inputs)
+    flat = tf.reshape(inputs, [-1, inputs.shape[-1]])
+    total = self._layer.product(flat, first)
+    total += tf.cast(self._layer.bias, inputs.dtype)
+    return restore_prefix(total, inputs, 1)
+
+  def join(self, inputs, projected):
+    """The layer on `[inputs, more]`, where `project` made something of more."""
+    total = self._layer.product(inputs, 0) + projected
+    return self._activation(self._norm(total))
 
 
 @gin.configurable
@@ -77,7 +142,7 @@ class MLP(tf.Module):
     units = checks.integer('MLP.units', units)
     sizes = [input_size] + [units] * (layers - 1)
     self._hidden = [
-        Hidden(tf.keras.layers.Dense(units), (None, size),
+        Hidden(Dense(units), (None, size),
                activation=activation, norm=norm)
         for size in sizes
     ]

@@ -6,37 +6,63 @@ from dreamerv2_tfa import noise
 from dreamerv2_tfa import types
 
 
-def imagine(rssm, policy, start, *, horizon, seed):
-  """Rolls a policy out under fixed world-model weights (paper, section 2.2).
+def imagine(rssm, actor, start, *, horizon, seed, differentiable=True):
+  """Rolls an actor out under fixed world-model weights (paper, section 2.2).
 
     state    s_0 --> s_1 --> ... --> s_H      s_0 is the replayed state
-    action   0   a_1     a_2    ...  a_H      a_{k+1} ~ policy(sg(feature_k))
+    action   0   a_1     a_2    ...  a_H      a_{k+1} ~ policy_k
+    policy   p_0     p_1    ...  p_{H-1}      p_k = actor(sg(feature_k))
 
   Args:
     rssm: `RSSM`.
-    policy: Function from a feature `[N, F]` to a distribution over actions.
+    actor: `ActionHead`.
     start: `RSSMState` `[N, ...]`, posteriors of replayed rows.
     horizon: int H, steps.
     seed: int32 `[2]`.
+    differentiable: bool; False stops gradients at each action, which cuts
+      the states off from what led to them. The policies keep theirs.
 
   Returns:
     `Rollout`, time-major. Gradients flow from states to the actions that led
     into them, not from an action to the feature it was chosen in.
   """
-  def step(prev, step_seed):
-    action_seed, state_seed = tf.unstack(
-        noise.split(step_seed, 2)
-    )
-    feature = tf.stop_gradient(rssm.feature(prev[0]))
-    action = policy(feature).sample(seed=action_seed)
-    return rssm.img_step(prev[0], action, state_seed), action
+  stop = tf.identity if differentiable else tf.stop_gradient
+  held = lambda state: tf.nest.map_structure(stop, state)
 
-  first = policy(tf.stop_gradient(rssm.feature(start)))
-  no_action = tf.zeros(first.batch_shape + first.event_shape)
+  def step(k, state, feature, rows):
+    action_seed, state_seed = tf.unstack(noise.split(seeds[k], 2))
+    policy = actor.parameters(tf.stop_gradient(feature))
+    action = stop(actor.distribution(policy).sample(seed=action_seed))
+    state = held(rssm.img_step(state, action, state_seed))
+    feature = rssm.feature(state)
+    places = types.Rollout(k + 1, k + 1, tuple(k for _ in policy))
+    values = types.Rollout(feature, action, policy)
+    rows = tf.nest.map_structure(
+        lambda array, place, value: array.write(place, value),
+        rows, places, values,
+    )
+    return k + 1, state, feature, rows
+
   seeds = noise.split(seed, horizon)
-  states, actions = tf.scan(step, seeds, (start, no_action))
-  states, actions = tf.nest.map_structure(
-      lambda head, tail: tf.concat([head[None], tail], 0),
-      (start, no_action), (states, actions),
+  feature = rssm.feature(start)
+  rows = _arrays(actor, feature, horizon)
+  with rssm.weights_read():
+    *_, rows = tf.while_loop(
+        lambda k, *unused: k < horizon, step,
+        (tf.constant(0), start, feature, rows), maximum_iterations=horizon,
+    )
+  return tf.nest.map_structure(lambda array: array.stack(), rows)
+
+
+def _arrays(actor, feature, horizon):
+  """Room for a `Rollout`; what there is at index 0 is in it."""
+  policy = actor.parameters(tf.stop_gradient(feature))
+  no_action = tf.zeros_like(policy[0])
+  room = lambda x, length: tf.TensorArray(
+      x.dtype, length, element_shape=x.shape, clear_after_read=False
   )
-  return types.Rollout(rssm.feature(states), actions, states)
+  return types.Rollout(
+      room(feature, horizon + 1).write(0, feature),
+      room(no_action, horizon + 1).write(0, no_action),
+      tuple(room(x, horizon) for x in policy),
+  )

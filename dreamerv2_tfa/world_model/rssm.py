@@ -1,5 +1,7 @@
 """The recurrent state-space model: h_t deterministic, z_t stochastic."""
 
+import contextlib
+
 import gin
 import tensorflow as tf
 
@@ -9,6 +11,7 @@ from dreamerv2_tfa import noise
 from dreamerv2_tfa import types
 from dreamerv2_tfa.networks import gru
 from dreamerv2_tfa.networks import layers
+from dreamerv2_tfa.networks import recurrence
 
 _STD_ACTIVATIONS = {
     'softplus': tf.nn.softplus,
@@ -23,10 +26,10 @@ class Statistics(tf.Module):
   def __init__(self, input_size, hidden, outputs, *, activation, norm):
     super().__init__()
     self._hidden = layers.Hidden(
-        tf.keras.layers.Dense(hidden), (None, input_size),
+        layers.Dense(hidden), (None, input_size),
         activation=activation, norm=norm,
     )
-    self._out = tf.keras.layers.Dense(outputs)
+    self._out = layers.Dense(outputs)
     self._out.build((None, hidden))
 
   def __call__(self, inputs):
@@ -35,6 +38,14 @@ class Statistics(tf.Module):
         self._hidden(tf.reshape(inputs, [-1, inputs.shape[-1]]))
     )
     return layers.restore_prefix(tf.cast(flat, tf.float32), inputs, 1)
+
+  def project(self, inputs, first):
+    """The part of the hidden layer's sum that columns from `first` on make."""
+    return self._hidden.project(inputs, first)
+
+  def join(self, inputs, projected):
+    """`[B, I]` and what `project` made of further columns, to the outputs."""
+    return tf.cast(self._out(self._hidden.join(inputs, projected)), tf.float32)
 
 
 @gin.configurable
@@ -87,7 +98,7 @@ class RSSM(tf.Module):
     outputs = stoch * classes if classes else 2 * stoch
     shared = dict(activation=activation, norm=norm)
     self._input = layers.Hidden(
-        tf.keras.layers.Dense(hidden), (None, flat + action_size), **shared
+        layers.Dense(hidden), (None, flat + action_size), **shared
     )
     self._cell = gru.GRUCell(hidden, deter)
     self._priors = [
@@ -133,18 +144,16 @@ class RSSM(tf.Module):
       Posterior and prior, `RSSMState` `[B, T, ...]`. The prior has the
       statistics that h_t alone predicts; its `stoch` is the posterior's.
     """
-    batch = prev_action.shape[0] or tf.shape(prev_action)[0]
-    length = prev_action.shape[1]
-    post_seed, prior_seed = tf.unstack(
-        noise.split(seed, 2)
-    )
-    seeds = noise.split(post_seed, length)
-    inputs = tf.nest.map_structure(
-        _swap_time, (prev_action, embed, is_first)
-    )
-    posterior = tf.scan(
-        lambda prev, row: self.obs_step(prev, *row, sample=sample),
-        (*inputs, seeds), self.initial(batch) if state is None else state,
+    post_seed, prior_seed = tf.unstack(noise.split(seed, 2))
+    inputs = tuple(map(_swap_time, (
+        self._posterior.project(embed, self._sizes[0]), prev_action, is_first,
+    )))
+    if sample:
+      inputs += (self._noise(_swap_time(prev_action).shape[:2], post_seed),)
+    if state is None:
+      state = self.initial(prev_action.shape[0] or tf.shape(prev_action)[0])
+    posterior = recurrence.scan(
+        self._filter, inputs, state, (self._input, self._cell, self._posterior)
     )
     # Priors depend on h alone, so they need no scan.
     raw = self._ensemble_member(posterior.deter, prior_seed)
@@ -166,12 +175,17 @@ class RSSM(tf.Module):
     Returns:
       Posterior `RSSMState` `[B, ...]`.
     """
+    projected = self._posterior.project(embed, self._sizes[0])
+    drawn = self._noise(tf.shape(prev_action)[:1], seed) if sample else None
+    return self._filter(prev_state, projected, prev_action, is_first, drawn)
+
+  def _filter(self, prev_state, projected, prev_action, is_first, drawn=None):
+    """One step of filtering, from the embedding's share and drawn noise."""
     prev_state, prev_action = tf.nest.map_structure(
         lambda x: _zero_where(is_first, x), (prev_state, prev_action)
     )
     deter = self._deter(prev_state, prev_action)
-    inputs = tf.concat([deter, embed], -1)
-    return self._draw(deter, self._posterior(inputs), seed, sample)
+    return self._draw(deter, self._posterior.join(deter, projected), drawn)
 
   def img_step(self, prev_state, prev_action, seed, *, sample=True):
     """One step of imagination.
@@ -191,7 +205,15 @@ class RSSM(tf.Module):
     deter = self._deter(prev_state, prev_action)
     # The ensemble wants a time axis: one member is drawn for each step.
     raw = self._ensemble_member(deter[None], member_seed)[0]
-    return self._draw(deter, raw, sample_seed, sample)
+    drawn = self._noise(tf.shape(deter)[:1], sample_seed) if sample else None
+    return self._draw(deter, raw, drawn)
+
+  @contextlib.contextmanager
+  def weights_read(self):
+    """Within it the layers use weights as they are now: for loops."""
+    dense = layers.dense_layers([self])
+    with layers.holding(dense, layers.read(dense)):
+      yield
 
   def prior_ensemble(self, deter):
     """Raw statistics of every prior head: float32 `[K, ..., outputs]`."""
@@ -212,10 +234,17 @@ class RSSM(tf.Module):
     index = tf.stack([tf.cast(draws, tf.int32), tf.range(length)], -1)
     return tf.gather_nd(every, index)
 
-  def _draw(self, deter, raw, seed, sample):
+  def _noise(self, prefix, seed):
+    """What one latent of each row is drawn with: float32 `[prefix..., ...]`."""
+    _, variables, classes = self._sizes
+    event = [variables, classes] if classes else [variables]
+    draw = noise.gumbel if classes else noise.standard_normal
+    return draw(tf.concat([prefix, event], 0), seed)
+
+  def _draw(self, deter, raw, drawn):
+    """A state with a latent made of drawn noise, or its mode without."""
     state = self._state(deter, None, raw)
-    latent = distributions.latent(state)
-    stoch = latent.sample(seed=seed) if sample else latent.mode()
+    stoch = distributions.draw_latent(state, drawn)
     return state._replace(stoch=tf.cast(stoch, deter.dtype))
 
   def _state(self, deter, stoch, raw):

@@ -35,6 +35,23 @@ def make_start(model):
   )
 
 
+class Uniform:
+  """A policy that is nothing but noise."""
+
+  def parameters(self, feature):
+    return (tf.zeros([feature.shape[0], A]),)
+
+  def distribution(self, parameters):
+    return tfd.OneHotCategorical(*parameters, dtype=tf.float32)
+
+
+def parts(model, rollout):
+  """One-hot latents `[H + 1, N, 3, 4]` and h of a rollout's features."""
+  stoch, deter = tf.split(rollout.feature, [12, 8], -1)
+  assert model.feature_size == 20
+  return tf.reshape(stoch, stoch.shape[:2] + [3, 4]), deter
+
+
 class Linear:
   """A policy without noise: the action is a function of the feature."""
 
@@ -42,10 +59,11 @@ class Linear:
     weights = np.random.default_rng(1).normal(size=[size, A])
     self.kernel = tf.Variable(weights, dtype=tf.float32)
 
-  def __call__(self, feature):
-    return tfd.Independent(
-        tfd.Deterministic(tf.tanh(feature @ self.kernel)), 1
-    )
+  def parameters(self, feature):
+    return (tf.tanh(feature @ self.kernel),)
+
+  def distribution(self, parameters):
+    return tfd.Independent(tfd.Deterministic(*parameters), 1)
 
 
 def test_index_0_is_the_replayed_state_with_no_action():
@@ -53,7 +71,7 @@ def test_index_0_is_the_replayed_state_with_no_action():
   start = make_start(model)
   policy = Linear(model.feature_size)
   rollout = imagination.imagine(model, policy, start, horizon=H, seed=SEED)
-  assert small.same([x[0] for x in rollout.state], list(start))
+  np.testing.assert_array_equal(rollout.feature[0], model.feature(start))
   np.testing.assert_array_equal(rollout.action[0], np.zeros([N, A]))
 
 
@@ -65,18 +83,17 @@ def test_a_rollout_has_the_horizon_and_one_more_state():
   )
   assert rollout.feature.shape == (H + 1, N, model.feature_size)
   assert rollout.action.shape == (H + 1, N, A)
-  assert {x.shape[:2] for x in rollout.state} == {(H + 1, N)}
+  assert [x.shape for x in rollout.policy] == [(H, N, A)]
 
 
-def test_features_are_those_of_the_states():
+def test_the_policy_of_a_state_is_what_the_actor_makes_of_its_feature():
   model = make()
+  policy = Linear(model.feature_size)
   rollout = imagination.imagine(
-      model, Linear(model.feature_size), make_start(model), horizon=H,
-      seed=SEED,
+      model, policy, make_start(model), horizon=H, seed=SEED
   )
-  flat = np.reshape(rollout.state.stoch, [H + 1, N, 12])
-  expected = np.concatenate([flat, rollout.state.deter], -1)
-  np.testing.assert_array_equal(rollout.feature, expected)
+  expected = np.tanh(rollout.feature[:-1].numpy() @ policy.kernel.numpy())
+  np.testing.assert_allclose(rollout.policy[0], expected, atol=1e-5)
 
 
 def test_each_action_is_chosen_in_the_state_before_it():
@@ -96,11 +113,15 @@ def test_each_state_is_an_img_step_from_the_one_before_with_its_action():
       model, Linear(model.feature_size), make_start(model), horizon=H,
       seed=SEED,
   )
-  at = lambda k: tf.nest.map_structure(lambda x: x[k], rollout.state)
+  stoch, deter = parts(model, rollout)
   for k in range(H):
-    moved = model.img_step(at(k), rollout.action[k + 1], SEED, sample=False)
-    np.testing.assert_allclose(at(k + 1).deter, moved.deter, atol=1e-5)
-    np.testing.assert_allclose(at(k + 1).logits, moved.logits, atol=1e-5)
+    state = model.initial(N)._replace(stoch=stoch[k], deter=deter[k])
+    moved = model.img_step(state, rollout.action[k + 1], SEED)
+    np.testing.assert_allclose(deter[k + 1], moved.deter, atol=1e-5)
+    # What was drawn is possible: it has some probability.
+    drawn = tf.reduce_sum(tf.nn.softmax(moved.logits) * stoch[k + 1], -1)
+    assert (drawn.numpy() > 0).all()
+    np.testing.assert_array_equal(tf.reduce_sum(stoch[k + 1], -1), 1.0)
 
 
 def test_imagined_latents_are_sampled_not_taken_at_their_mode():
@@ -109,21 +130,19 @@ def test_imagined_latents_are_sampled_not_taken_at_their_mode():
       model, Linear(model.feature_size), make_start(model), horizon=H,
       seed=SEED,
   )
-  mode = tf.argmax(rollout.state.logits[1:], -1)
-  drawn = tf.argmax(rollout.state.stoch[1:], -1)
-  assert (mode != drawn).numpy().any()
+  drawn, deter = parts(model, rollout)
+  logits = tf.reshape(model._priors[0](deter), [H + 1, N, 3, 4])
+  assert (tf.argmax(logits, -1) != tf.argmax(drawn, -1))[1:].numpy().any()
 
 
 def test_every_step_and_start_has_noise_of_its_own():
   model, many = make(), 200
   small.randomise(model, scale=0.0)  # nothing but noise tells states apart
-  policy = lambda feature: tfd.Independent(
-      tfd.OneHotCategorical(tf.zeros([many, A]), dtype=tf.float32), 0
-  )
   rollout = imagination.imagine(
-      model, policy, model.initial(many), horizon=H, seed=SEED
+      model, Uniform(), model.initial(many), horizon=H, seed=SEED
   )
-  for drawn in (rollout.action[1:], rollout.state.stoch[1:, :, 0]):
+  stoch, _ = parts(model, rollout)
+  for drawn in (rollout.action[1:], stoch[1:, :, 0]):
     index = tf.argmax(drawn, -1).numpy()
     chance = 1.0 / drawn.shape[-1]
     for one, two in ((0, 1), (1, 2), (0, 2)):
@@ -151,8 +170,33 @@ def test_states_pass_gradients_to_the_actions_that_led_into_them():
     rollout = imagination.imagine(
         model, policy, make_start(model), horizon=H, seed=SEED
     )
-    last = tf.reduce_sum(rollout.state.deter[-1])
+    last = tf.reduce_sum(parts(model, rollout)[1][-1])
   assert np.abs(tape.gradient(last, policy.kernel)).max() > 0
+
+
+def test_where_it_is_not_differentiable_the_policies_alone_have_gradients():
+  model = make()
+  policy = Linear(model.feature_size)
+  with tf.GradientTape(persistent=True) as tape:
+    rollout = imagination.imagine(
+        model, policy, make_start(model), horizon=H, seed=SEED,
+        differentiable=False,
+    )
+    states = tf.reduce_sum(rollout.feature)
+    actions = tf.reduce_sum(rollout.action)
+    policies = tf.reduce_sum(rollout.policy[0])
+  assert tape.gradient(states, policy.kernel) is None
+  assert tape.gradient(actions, policy.kernel) is None
+  assert not any(
+      x is not None and np.any(x)
+      for x in tape.gradient(policies, model.trainable_variables)
+  )
+  feature = tf.reshape(rollout.feature[:-1], [H * N, -1]).numpy()
+  slope = np.reshape(1.0 - rollout.policy[0].numpy() ** 2, [H * N, A])
+  np.testing.assert_allclose(
+      tape.gradient(policies, policy.kernel), feature.T @ slope, rtol=1e-4,
+      atol=1e-4,
+  )
 
 
 @pytest.mark.parametrize('k', [2, 3])
@@ -177,4 +221,4 @@ def test_an_ensemble_of_priors_can_be_imagined_in():
       model, Linear(model.feature_size), make_start(model), horizon=H,
       seed=SEED,
   )
-  assert all(np.isfinite(x).all() for x in rollout.state)
+  assert np.isfinite(rollout.feature).all()
