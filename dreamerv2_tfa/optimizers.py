@@ -43,8 +43,8 @@ class Optimizer(tf.Module):
     checks.number('DreamerV2Agent.weight_decay', weight_decay, 0, 1)
     if weight_decay == 1:
       raise ValueError(
-          'DreamerV2Agent.weight_decay must be below 1; got 1, which would make '
-          'every weight 0.'
+          'DreamerV2Agent.weight_decay must be below 1; got 1, which would '
+          'make every weight 0.'
       )
     self._variables = list(variables)
     if not self._variables:

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+import small
 import tensorflow as tf
 from tf_agents.policies import policy_saver
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import types
 from dreamerv2_tfa.experience import sequences
-import small
 
 _PLAN = "DreamerV2Agent.exploration = 'plan2explore'"
 _LOSS = "DreamerV2Agent.exploration = 'model_loss'"

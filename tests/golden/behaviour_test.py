@@ -1,5 +1,6 @@
 """Imagination, actor-critic, whole updates and policies equal theirs."""
 
+from golden import cases
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +8,6 @@ from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa.migration import weights
 from dreamerv2_tfa.world_model import imagination
-from golden import cases
 
 BEHAVIOURS = {
     'onehot_reinforce': (cases.DISCRETE, ()),

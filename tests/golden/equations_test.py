@@ -2,6 +2,7 @@
 
 import itertools
 
+from golden import cases
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +15,6 @@ from dreamerv2_tfa import returns
 from dreamerv2_tfa import schedules
 from dreamerv2_tfa import types
 from dreamerv2_tfa.networks import heads
-from golden import cases
 
 tfd = tfp.distributions
 
