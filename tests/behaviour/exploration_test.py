@@ -183,6 +183,18 @@ def test_a_loss_that_the_model_lacks_is_refused():
     make(_LOSS, "ModelLoss.target = 'image'")
 
 
+@pytest.mark.parametrize('behaviour', [_PLAN, _LOSS])
+def test_weights_multiply_the_losses_of_their_sequence(behaviour):
+  agent = randomised(make(behaviour))
+  model, sequence = model_output(agent)
+  loss = lambda *weights: agent.exploration.explorer.loss(
+      model, sequence, tf.constant(weights)
+  ).numpy()
+  both, first, second = loss(1.0, 1.0), loss(2.0, 0.0), loss(0.0, 2.0)
+  assert abs(first - second) > 1e-3
+  np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-5)
+
+
 # In the update ----------------------------------------------------------------
 
 

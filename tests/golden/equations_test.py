@@ -35,6 +35,19 @@ def test_lambda_returns_and_their_gradients():
     cases.assert_near(slope, wanted, cases.GRADIENT, name)
 
 
+@pytest.mark.parametrize('case, settings', [
+    ('off', dict(momentum=1.0, scale=1.0, epsilon=1e-8)),
+    ('on', dict(momentum=0.9, scale=0.5, epsilon=1e-3)),
+])
+def test_reward_normalisation_batch_by_batch(case, settings):
+  golden = cases.Golden('reward_norm')
+  magnitude = tf.constant(1.0, tf.float64)
+  for i, rewards in enumerate(golden.series(f'{case}/inputs')):
+    normed, magnitude = returns.normalise(rewards, magnitude, **settings)
+    cases.assert_near(normed, golden[f'{case}/outputs/{i}'])
+    cases.assert_near(magnitude, golden[f'{case}/magnitudes/{i}'])
+
+
 def _states(kind, arrays):
   """Posterior and prior from their statistics alone, as variables."""
   states = []
