@@ -28,9 +28,10 @@ _OVERLAY = {
     # Ensemble and learning rate for a run of minutes.
     'plan2explore': ('Plan2Explore.learning_rate = 1e-3',
                      'Plan2Explore.reward_norm_momentum = 0.99'),
-    # Only what it collects is looked at: one update in a thousand steps.
+    # Only what it collects is looked at: one update in a thousand steps. The
+    # replay memory must hold every row, the boundary ones too.
     'random': ('train.steps_per_update = 1000', 'train.pretrain = 0',
-               'train.steps = 20000'),
+               'train.steps = 20000', 'train.replay_capacity = 3e4'),
 }
 
 
