@@ -3,8 +3,8 @@
   bin/python benchmarks/exploration/run.py
 
 runs plan2explore and random over five seeds, one after another, and writes
-first_goal.csv and first_goal.png; a run whose folder is in runs/exploration is
-not repeated.
+first_goal.csv and first_goal.png; a run that ended, with its folder in
+runs/exploration, is not repeated.
 """
 
 import csv
@@ -59,7 +59,7 @@ def main():
   for seed in range(_SEEDS):
     for behaviour in _BEHAVIOURS:
       root_dir = _RUNS / f'{behaviour}-{seed}'
-      if not (root_dir / 'checkpoints').exists():
+      if not (root_dir / 'policies' / 'greedy').exists():  # made at its end
         subprocess.check_call(
             [_ROOT / 'bin' / 'train', f'--gin_file={_HERE / "grid.gin"}',
              f'--gin_file={behaviour}.gin', f'--seed={seed}',
