@@ -94,11 +94,11 @@ class DreamerV2Agent(tf_agent.TFAgent):
         self._world_model.rssm.feature_size, self._actions.size,
         self._actions.discrete,
     )
+    policies = tf.keras.mixed_precision
+    self._loss_scaling = policies.global_policy().compute_dtype == 'float16'
     self._make_optimizer = functools.partial(
         optimizers.Optimizer, epsilon=adam_epsilon, clip_norm=clip_norm,
-        weight_decay=weight_decay, loss_scaling=(
-            tf.keras.mixed_precision.global_policy().compute_dtype == 'float16'
-        ),
+        weight_decay=weight_decay, loss_scaling=self._loss_scaling,
     )
     self._rates = (actor_learning_rate, critic_learning_rate)
     self._model_optimizer = self._make_optimizer(
@@ -220,27 +220,40 @@ class DreamerV2Agent(tf_agent.TFAgent):
     with tf.GradientTape() as model_tape:
       model = self._world_model.loss(sequence, model_seed, weights=weights)
     norms = self._model_optimizer.minimize(model_tape, model.loss)
+    goes_on = self._goes_on(model, norms)
 
     with tf.GradientTape(persistent=True) as behaviour_tape:
       behaviour = self._imagination(
           model, sequence, weights, behaviour_seed
       )(self._actor_critic)
     norms.update(self._actor_optimizer.minimize(
-        behaviour_tape, behaviour.actor_loss
+        behaviour_tape, behaviour.actor_loss, goes_on
     ))
     norms.update(self._critic_optimizer.minimize(
-        behaviour_tape, behaviour.critic_loss
+        behaviour_tape, behaviour.critic_loss, goes_on
     ))
-    self._actor_critic.reward_magnitude.assign(behaviour.reward_magnitude)
-    self._actor_critic.update_slow_critic()
+    self._actor_critic.keep_magnitude(behaviour, goes_on)
+    self._actor_critic.update_slow_critic(goes_on)
     if self._exploration is not None:
       norms.update(self._exploration.update(
           model, sequence, weights, self._imagination(
               model, sequence, weights, exploration_seed
-          ),
+          ), goes_on,
       ))
     self._train_step_counter.assign_add(1)
     return _loss_info(model, behaviour, norms)
+
+  def _goes_on(self, model, norms):
+    """Whether the behaviour may learn from this batch: bool scalar.
+
+    Where the model could not, because a number in the batch is not finite, the
+    update changes nothing. Under float16 such a step is part of finding the
+    loss scale, and each optimizer skips its own, as Keras' do.
+    """
+    if self._loss_scaling:
+      return tf.constant(True)
+    norm = norms['model_grad_norm']
+    return tf.math.is_finite(model.loss) & tf.math.is_finite(norm)
 
   def _losses(self, experience, weights):
     """What `_update` would minimise next; changes nothing."""

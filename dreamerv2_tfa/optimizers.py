@@ -43,8 +43,8 @@ class Optimizer(tf.Module):
     checks.number('DreamerV2Agent.weight_decay', weight_decay, 0, 1)
     if weight_decay == 1:
       raise ValueError(
-          'DreamerV2Agent.weight_decay must be below 1; got 1, which would make '
-          'every weight 0.'
+          'DreamerV2Agent.weight_decay must be below 1; got 1, which would '
+          'make every weight 0.'
       )
     self._variables = list(variables)
     if not self._variables:
@@ -74,12 +74,13 @@ class Optimizer(tf.Module):
     """Steps taken, int64 scalar variable; skipped ones are not counted."""
     return self._adam.iterations
 
-  def minimize(self, tape, loss):
+  def minimize(self, tape, loss, allowed=True):
     """Takes one step down the loss.
 
     Args:
       tape: `tf.GradientTape` that recorded the loss and is no longer active.
       loss: float32 scalar, unscaled.
+      allowed: bool scalar; False changes no variable and no slot.
 
     Returns:
       Dict of float32 scalars: `<name>_grad_norm` before clipping, and
@@ -90,7 +91,10 @@ class Optimizer(tf.Module):
     norm = metrics[f'{self.name}_grad_norm']
     finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
     clipped, _ = tf.clip_by_global_norm(gradients, self._clip_norm, norm)
-    tf.cond(finite, lambda: self._apply(clipped), lambda: tf.constant(False))
+    tf.cond(
+        finite & allowed, lambda: self._apply(clipped),
+        lambda: tf.constant(False),
+    )
     if self._loss_scale is not None:
       self._update_scale(finite)
     return metrics

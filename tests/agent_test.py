@@ -281,12 +281,30 @@ def with_speed(batch, value):
   return batch._replace(observation=observation)
 
 
-def test_a_nan_reward_is_reported_and_leaves_the_world_model(agent):
-  before = small.values(agent.world_model)
+@pytest.mark.parametrize('bindings', [
+    (), ("DreamerV2Agent.exploration = 'plan2explore'",
+         'Plan2Explore.reward_norm_momentum = 0.5'),
+], ids=['greedy', 'plan2explore'])
+def test_an_update_of_a_nan_reward_is_reported_and_changes_nothing(
+    eagerly, bindings):
+  """Actor and critic could learn: what they imagine is finite."""
+  agent = small.make_agent(
+      'ActorCritic.reward_norm_momentum = 0.5', *bindings
+  )
+  before = small.checkpoint(agent)
   info = agent.train(with_reward(small.make_batch(agent), np.nan))
-  assert np.isnan(info.loss)
+  assert np.isnan(info.loss) and np.isfinite(info.extra['actor_loss'])
+  agent.train_step_counter.assign(0)  # of calls
+  assert small.same(before, small.checkpoint(agent))
+
+
+def test_under_float16_each_optimizer_skips_its_own_step(eagerly):
+  agent = small.make_agent(precision='mixed_float16', **RATES)
+  before = small.values(agent.world_model)
+  actor = small.values(agent.actor_critic.actor)
+  agent.train(with_reward(small.make_batch(agent), np.nan))
   assert small.same(before, small.values(agent.world_model))
-  assert all(np.isfinite(x).all() for x in small.checkpoint(agent))
+  assert not small.same(actor, small.values(agent.actor_critic.actor))
 
 
 def test_an_agent_learns_on_after_a_nan_reward(agent):

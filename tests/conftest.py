@@ -1,6 +1,23 @@
-"""Makes `small` importable: pytest's importlib mode leaves the path alone."""
+"""What all tests share.
+
+It makes `small` importable: pytest's importlib mode leaves the path alone.
+"""
 
 import pathlib
 import sys
 
+import gin
+import pytest
+import tensorflow as tf
+
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+
+@pytest.fixture
+def clean():
+  """Leaves gin, eager execution and Keras' precision as they were."""
+  gin.clear_config()
+  yield
+  gin.clear_config()
+  tf.config.run_functions_eagerly(False)
+  tf.keras.mixed_precision.set_global_policy('float32')

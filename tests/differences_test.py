@@ -4,13 +4,13 @@ The README lists them all; here are those whose test has no other home.
 """
 
 import numpy as np
+import small
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import sequences
-import small
 
 
 def test_discounts_are_float32_under_float16():

@@ -6,7 +6,6 @@ import pathlib
 import gin
 import numpy as np
 import pytest
-import tensorflow as tf
 from tf_agents.environments import random_py_environment
 from tf_agents.environments import tf_py_environment
 from tf_agents.specs import array_spec
@@ -115,13 +114,7 @@ _PAPER = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _clean():
-  gin.clear_config()
-  yield
-  gin.clear_config()
-  tf.config.run_functions_eagerly(False)
-  tf.keras.mixed_precision.set_global_policy('float32')
+pytestmark = pytest.mark.usefixtures('clean')
 
 
 def _parse(*names, bindings=()):

@@ -51,7 +51,8 @@ class Tree:
     (self.root / 'bin').mkdir(parents=True)
     self.tools.mkdir()
     shutil.copy(ROOT / 'bin' / 'python', self.root / 'bin' / 'python')
-    for name, pin in (('requirements', 'default'), ('requirements-next', 'next')):
+    pins = {'requirements': 'default', 'requirements-next': 'next'}
+    for name, pin in pins.items():
       (self.root / f'{name}.lock').write_text(
           f'# build: a\n# core: b\n{pin}-pin\n# gpu: c\n'
       )
@@ -207,8 +208,8 @@ def test_missing_python_is_one_message_with_its_remedy(tree, script):
   code, _, errors = tree.run('one')
   assert code == 1
   assert errors == (
-      'bin/python: No Python 3.11, 3.12 or 3.13 on PATH. To mend it: apt install '
-      'python3.11 python3.11-venv (or the same of 3.12 or 3.13)\n')
+      'bin/python: No Python 3.11, 3.12 or 3.13 on PATH. To mend it: apt '
+      'install python3.11 python3.11-venv (or the same of 3.12 or 3.13)\n')
   assert not (tree.root / '.venv').exists()
 
 
@@ -252,8 +253,8 @@ def test_bin_test_hands_the_stack_on(tree):
 def test_unknown_stack_is_one_message(tree):
   tree.add_python()
   assert tree.run('--stack=newest') == (
-      1, '', 'bin/python: there is no --stack=newest; wanted --stack=default or '
-      'next.\n')
+      1, '', 'bin/python: there is no --stack=newest; wanted --stack=default '
+      'or next.\n')
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write anywhere')

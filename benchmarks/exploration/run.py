@@ -3,8 +3,8 @@
   bin/python benchmarks/exploration/run.py
 
 runs plan2explore and random over five seeds, one after another, and writes
-first_goal.csv and first_goal.png; a run whose folder is in runs/exploration is
-not repeated.
+first_goal.csv and first_goal.png; a run that ended, with its folder in
+runs/exploration, is not repeated.
 """
 
 import csv
@@ -28,9 +28,10 @@ _OVERLAY = {
     # Ensemble and learning rate for a run of minutes.
     'plan2explore': ('Plan2Explore.learning_rate = 1e-3',
                      'Plan2Explore.reward_norm_momentum = 0.99'),
-    # Only what it collects is looked at: one update in a thousand steps.
+    # Only what it collects is looked at: one update in a thousand steps. The
+    # replay memory must hold every row, the boundary ones too.
     'random': ('train.steps_per_update = 1000', 'train.pretrain = 0',
-               'train.steps = 20000'),
+               'train.steps = 20000', 'train.replay_capacity = 3e4'),
 }
 
 
@@ -58,7 +59,7 @@ def main():
   for seed in range(_SEEDS):
     for behaviour in _BEHAVIOURS:
       root_dir = _RUNS / f'{behaviour}-{seed}'
-      if not (root_dir / 'checkpoints').exists():
+      if not (root_dir / 'policies' / 'greedy').exists():  # made at its end
         subprocess.check_call(
             [_ROOT / 'bin' / 'train', f'--gin_file={_HERE / "grid.gin"}',
              f'--gin_file={behaviour}.gin', f'--seed={seed}',

@@ -101,7 +101,8 @@ class ActorCritic(tf.Module):
         where the environment terminated.
       seed: int32 `[2]`.
       step: Scalar that schedules read, agent steps.
-      weights: None or float32 `[N]`, multiplies each start's losses.
+      weights: None or float32 `[N]`, multiplies each start's losses. Metrics
+        and the magnitude of rewards count every start alike.
       reward: Function from a `Rollout` to float32 `[H + 1, N]`; None is what
         the world model predicts of the task's.
 
@@ -184,9 +185,19 @@ class ActorCritic(tf.Module):
     }
     return normed, magnitude, metrics
 
-  def update_slow_critic(self):
-    """Copies the critic at updates 0, P, 2P, ...; the first time wholly."""
-    due = self.updates % self._period == 0
+  def keep_magnitude(self, output, allowed=True):
+    """Assigns the reward magnitude of a `BehaviourOutput`, where allowed."""
+    self.reward_magnitude.assign(tf.where(
+        allowed, output.reward_magnitude, self.reward_magnitude
+    ))
+
+  def update_slow_critic(self, allowed=True):
+    """Copies the critic at updates 0, P, 2P, ...; the first time wholly.
+
+    Args:
+      allowed: bool scalar; False changes and counts nothing.
+    """
+    due = (self.updates % self._period == 0) & allowed
     mix = tf.where(self.updates == 0, 1.0, self._fraction)
 
     def copy():
@@ -196,7 +207,7 @@ class ActorCritic(tf.Module):
       return tf.constant(True)
 
     tf.cond(due, copy, lambda: tf.constant(False))
-    self.updates.assign_add(1)
+    self.updates.assign_add(tf.cast(allowed, tf.int64))
 
 
 def _check(horizon, lambda_, gradient, period, fraction, momentum):

@@ -218,7 +218,7 @@ class Exploration(tf.Module):
     )
     self._optimizers = make_optimizers(self.explorer, self.actor_critic)
 
-  def update(self, model, sequence, weights, imagine):
+  def update(self, model, sequence, weights, imagine, allowed=True):
     """Trains the explorer, then the actor-critic on its reward.
 
     Args:
@@ -227,6 +227,7 @@ class Exploration(tf.Module):
       weights: float32 `[B]`.
       imagine: Function of an `ActorCritic` and `reward=` to a
         `BehaviourOutput`.
+      allowed: bool scalar; False changes no variable.
 
     Returns:
       Metrics: dict of float32 scalars.
@@ -234,18 +235,18 @@ class Exploration(tf.Module):
     first, *others = self._optimizers
     with tf.GradientTape() as tape:
       loss = self.explorer.loss(model, sequence, weights)
-    metrics = {'expl_expl_loss': loss, **first.minimize(tape, loss)}
+    metrics = {'expl_expl_loss': loss, **first.minimize(tape, loss, allowed)}
     with tf.GradientTape(persistent=True) as tape:
       output, magnitudes = self._imagine(imagine)
     both = output.actor_loss, output.critic_loss
     for optimizer, loss in zip(others, both, strict=True):
-      metrics.update(optimizer.minimize(tape, loss))
-    self.actor_critic.reward_magnitude.assign(output.reward_magnitude)
+      metrics.update(optimizer.minimize(tape, loss, allowed))
+    self.actor_critic.keep_magnitude(output, allowed)
     for variable, value in zip(
         self.explorer.magnitudes, magnitudes, strict=True
     ):
-      variable.assign(value)
-    self.actor_critic.update_slow_critic()
+      variable.assign(tf.where(allowed, value, variable))
+    self.actor_critic.update_slow_critic(allowed)
     return metrics | _prefixed(output.metrics)
 
   def measure(self, model, sequence, weights, imagine):

@@ -20,11 +20,11 @@ def from_trajectory(trajectory, actions: specs.Actions) -> types.Sequence:
                               r_1 d_1       r_2 d_2
 
   A row whose step type is FIRST starts an episode: its reward and action are 0
-  and its continuation 1, whatever the row before says (between LAST and FIRST it means
-  nothing). The first model row starts anew as well, in the middle of an
-  episode too, but keeps the reward and continuation that led into it: they are
-  true of its observation (the published package does the same). The LAST row
-  of an episode is a row like any other, and carries the terminal reward.
+  and its continuation 1, whatever the row before says (between LAST and FIRST
+  it means nothing). The first model row starts anew as well, in the middle of
+  an episode too, but keeps the reward and continuation that led into it: they
+  are true of its observation (the published package does the same). The LAST
+  row of an episode is a row like any other, and carries the terminal reward.
 
   Args:
     trajectory: `Trajectory` `[B, T + 1, ...]`, T >= 1, as the collect policy

@@ -61,7 +61,8 @@ def named(agent):
   hidden = sum(bool(re.fullmatch(r'decoder/conv\d+/bias', name))
                for name in variables)
   for weight in _WEIGHTS:
-    if (variable := variables.pop(f'_decoder/_image/{weight}', None)) is not None:
+    variable = variables.pop(f'_decoder/_image/{weight}', None)
+    if variable is not None:
       variables[f'decoder/conv{hidden}/{weight}'] = variable
   return variables
 

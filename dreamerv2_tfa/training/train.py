@@ -18,9 +18,9 @@ from dreamerv2_tfa.training import session as session_lib
 def train(
     root_dir, *, presets=(), task='catch', seed=0, precision='auto',
     eager=False, steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5,
-    explore_until=0, batch_size=16, sequence_length=50, replay_capacity=2e6, log_every=1e4,
-    eval_every=1e5, eval_episodes=1, save_every=1e4, dry_run=False,
-    adopt=None,
+    explore_until=0, batch_size=16, sequence_length=50, replay_capacity=2e6,
+    log_every=1e4, eval_every=1e5, eval_episodes=1, save_every=1e4,
+    dry_run=False, adopt=None,
 ):
   """Trains DreamerV2 on a task, or goes on where the folder's run stopped.
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+import small
 import tensorflow as tf
 from tf_agents.policies import policy_saver
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import types
 from dreamerv2_tfa.experience import sequences
-import small
 
 _PLAN = "DreamerV2Agent.exploration = 'plan2explore'"
 _LOSS = "DreamerV2Agent.exploration = 'model_loss'"
@@ -181,6 +181,18 @@ def test_the_reward_is_the_predicted_loss():
 def test_a_loss_that_the_model_lacks_is_refused():
   with pytest.raises(ValueError, match="'kl', 'position', 'speed', 'reward'"):
     make(_LOSS, "ModelLoss.target = 'image'")
+
+
+@pytest.mark.parametrize('behaviour', [_PLAN, _LOSS])
+def test_weights_multiply_the_losses_of_their_sequence(behaviour):
+  agent = randomised(make(behaviour))
+  model, sequence = model_output(agent)
+  loss = lambda *weights: agent.exploration.explorer.loss(
+      model, sequence, tf.constant(weights)
+  ).numpy()
+  both, first, second = loss(1.0, 1.0), loss(2.0, 0.0), loss(0.0, 2.0)
+  assert abs(first - second) > 1e-3
+  np.testing.assert_allclose(both, (first + second) / 2, rtol=1e-5)
 
 
 # In the update ----------------------------------------------------------------

@@ -9,7 +9,6 @@ from absl import flags
 from absl.testing import flagsaver
 import gin
 import pytest
-import tensorflow as tf
 
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import train as train_command
@@ -19,13 +18,7 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _DEBUG = '--gin_file=gin/debug.gin'  # small, so that it is built at once
 
 
-@pytest.fixture(autouse=True)
-def _clean():
-  gin.clear_config()
-  yield
-  gin.clear_config()
-  tf.config.run_functions_eagerly(False)
-  tf.keras.mixed_precision.set_global_policy('float32')
+pytestmark = pytest.mark.usefixtures('clean')
 
 
 @pytest.fixture

@@ -124,9 +124,12 @@ def test_other_repeats_show_their_own_last_two_frames(scripted, repeat, wanted):
 def test_image_is_resized_by_area(scripted):
   screen = np.random.default_rng(0).integers(0, 256, (210, 160), np.uint8)
   emulator = scripted(ScriptedEmulator())
-  def show(into=screen.copy()):
+  blank = np.zeros_like(screen)
+
+  def show(into=blank):
     into[:] = screen
     return into
+
   emulator.getScreenGrayscale = show
 
   def shares(pixels):  # [64, pixels], part of each old pixel in a new one

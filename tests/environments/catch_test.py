@@ -293,7 +293,8 @@ def test_time_steps_and_actions_fit_the_specs():
   action = tensor_spec.sample_spec_nest(spec, outer_dims=(2,))
   for time_step in (env.reset(), env.step(action), env.current_time_step()):
     for got, spec in zip(
-        tf.nest.flatten(time_step), tf.nest.flatten(env.time_step_spec())):
+        tf.nest.flatten(time_step), tf.nest.flatten(env.time_step_spec()),
+        strict=True):
       assert (got.shape, got.dtype) == ((2,) + tuple(spec.shape), spec.dtype)
 
 

@@ -1,13 +1,14 @@
 """Imagination, actor-critic, whole updates and policies equal theirs."""
 
+from golden import cases
 import numpy as np
 import pytest
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 
+from dreamerv2_tfa import returns
 from dreamerv2_tfa.migration import weights
 from dreamerv2_tfa.world_model import imagination
-from golden import cases
 
 BEHAVIOURS = {
     'onehot_reinforce': (cases.DISCRETE, ()),
@@ -65,6 +66,16 @@ def test_the_imagined_rollout(made, monkeypatch):
   reward = agent.world_model.reward(rollout.feature)
   mean = golden['metrics/reward_mean']
   cases.assert_near(tf.reduce_mean(reward), mean)
+  continue_ = 1.0 - golden['data/is_terminal'].astype(np.float32).reshape(-1)
+  discount = agent.world_model.discounts(rollout.feature, _GAMMA * continue_)
+  cases.assert_near(discount, wanted['discount'])
+  cases.assert_near(returns.state_weights(discount), wanted['weight'])
+  value = agent.actor_critic.slow_critic(rollout.feature).mode()
+  target = returns.lambda_returns(
+      wanted['reward'][:-1], discount[:-1], value[:-1], value[-1],
+      lambda_=0.95,
+  )
+  cases.assert_near(target, golden['target'])
 
 
 def test_losses_targets_and_gradients(made, monkeypatch):

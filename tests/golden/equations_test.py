@@ -2,6 +2,7 @@
 
 import itertools
 
+from golden import cases
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +15,6 @@ from dreamerv2_tfa import returns
 from dreamerv2_tfa import schedules
 from dreamerv2_tfa import types
 from dreamerv2_tfa.networks import heads
-from golden import cases
 
 tfd = tfp.distributions
 
@@ -33,6 +33,19 @@ def test_lambda_returns_and_their_gradients():
   for name, slope in tape.gradient(loss, inputs).items():
     wanted = golden.group('gradients')[name]
     cases.assert_near(slope, wanted, cases.GRADIENT, name)
+
+
+@pytest.mark.parametrize('case, settings', [
+    ('off', dict(momentum=1.0, scale=1.0, epsilon=1e-8)),
+    ('on', dict(momentum=0.9, scale=0.5, epsilon=1e-3)),
+])
+def test_reward_normalisation_batch_by_batch(case, settings):
+  golden = cases.Golden('reward_norm')
+  magnitude = tf.constant(1.0, tf.float64)
+  for i, rewards in enumerate(golden.series(f'{case}/inputs')):
+    normed, magnitude = returns.normalise(rewards, magnitude, **settings)
+    cases.assert_near(normed, golden[f'{case}/outputs/{i}'])
+    cases.assert_near(magnitude, golden[f'{case}/magnitudes/{i}'])
 
 
 def _states(kind, arrays):

@@ -12,7 +12,6 @@ asks for them: `noise/0`, `noise/1`, ... Weights have the names of
 import contextlib
 import io
 import pathlib
-import pickle
 import sys
 import zipfile
 
@@ -207,9 +206,10 @@ def _layers(module, prefix):
 
 
 def _weights(layer, prefix):
+  names = ('kernel', 'bias', 'gamma', 'beta')
   return {
-      f'{prefix}/{weight}': getattr(layer, weight)
-      for weight in ('kernel', 'bias', 'gamma', 'beta') if hasattr(layer, weight)
+      f'{prefix}/{name}': getattr(layer, name)
+      for name in names if hasattr(layer, name)
   }
 
 
@@ -561,8 +561,6 @@ def behaviour(folder):
       target, metrics = ac.target(seq)
       actor_loss, actor_metrics = ac.actor_loss(seq, target)
       critic_loss, critic_metrics = ac.critic_loss(seq, target)
-    group = lambda part: {k: v for k, v in weights.items()
-                          if k.startswith(part)}
     noise = draws.take()
     if case.startswith('tanh_normal'):
       noise = noise[1:]  # of a mode that is asked for its shape alone
@@ -573,9 +571,13 @@ def behaviour(folder):
          metrics={**metrics, **actor_metrics, **critic_metrics,
                   **{f'reward_{k}': v for k, v in norm.items()}},
          gradients={
-             **gradients(tape, actor_loss, group('actor/')),
-             **gradients(tape, critic_loss, group('critic/')),
+             **gradients(tape, actor_loss, _below('actor/', weights)),
+             **gradients(tape, critic_loss, _below('critic/', weights)),
          })
+
+
+def _below(prefix, weights):
+  return {k: v for k, v in weights.items() if k.startswith(prefix)}
 
 
 UPDATES = 5

@@ -1,10 +1,10 @@
 """Networks, RSSM and world model equal the published package's."""
 
+from golden import cases
 import pytest
 import tensorflow as tf
 
 from dreamerv2_tfa.migration import weights
-from golden import cases
 
 SCENARIOS = {
     'pixels': ('atari', (), cases.IMAGE, cases.DISCRETE),

@@ -4,8 +4,10 @@ import json
 import shutil
 
 import gin
+from golden import cases
 import numpy as np
 import pytest
+import small
 import tensorflow as tf
 from tf_agents.environments import random_py_environment
 from tf_agents.environments import tf_py_environment
@@ -14,8 +16,6 @@ from tf_agents.specs import array_spec
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.migration import episodes
 from dreamerv2_tfa.training import train
-from golden import cases
-import small
 
 FIRST, MID, LAST = 0, 1, 2
 

@@ -3,14 +3,14 @@
 import os
 import pickle
 
+from golden import cases
 import numpy as np
 import pytest
+import small
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa.migration import weights
-from golden import cases
-import small
 
 _FILE = cases.FOLDER / 'variables.pkl'
 
@@ -122,8 +122,10 @@ def test_a_file_cut_short_is_refused(size, tmp_path):
 
 def test_another_number_of_arrays_is_refused(agent, tmp_path):
   arrays = weights.read(_FILE)
+  count = len(arrays)
   path = _write(tmp_path / 'variables.pkl', arrays[:-2])
-  with pytest.raises(ValueError, match=f'holds {len(arrays) - 2} arrays.*wants {len(arrays)}'):
+  wanted = f'holds {count - 2} arrays.*wants {count}'
+  with pytest.raises(ValueError, match=wanted):
     weights.load(agent, path)
 
 
