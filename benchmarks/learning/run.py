@@ -37,7 +37,7 @@ _GIN = _HERE / 'learning.gin'
 _AGENTS = ('ours', 'published')
 # What a task changes, in both packages.
 _BINDINGS = {
-    'catch': ('train.steps = 7000',),
+    'catch': ('train.steps = 9000',),
     'reach': ('train.steps = 4000', 'ActorCritic.entropy_scale = 1e-3',
               'WorldModel.continue_head = False',
               "WorldModel.grad_heads = ('decoder', 'reward')"),

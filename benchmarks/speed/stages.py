@@ -1,0 +1,217 @@
+"""What one agent does, stage by stage, each with its limit beside it."""
+
+import flops
+import measure
+import numpy as np
+import setting as setting_lib
+import tensorflow as tf
+from tf_agents.environments import batched_py_environment
+from tf_agents.environments import tf_py_environment
+from tf_agents.utils import common
+
+from dreamerv2_tfa.experience import collection
+from dreamerv2_tfa.experience import replay as replay_lib
+
+_ROWS = 2000  # steps that a measurement of collection takes
+_POLICY_STEPS = 200
+
+
+class Updates:
+  """The update of a setting, run on made-up data."""
+
+  def __init__(self, setting):
+    self._agent = setting.parts.agent
+    self._batch = setting_lib.batch(setting)
+    self.first = measure.seconds(self)
+
+  def __call__(self):
+    float(self._agent.train(self._batch).loss)  # waits for the device
+
+
+def update(setting, repeat):
+  """One update on made-up data, against a large matrix product.
+
+  Returns:
+    Dict for the report. `first_update_seconds` holds tracing, compiling and one
+    run; `fraction_of_peak` is what the counted operations would take at the
+    product's speed over what the update took.
+  """
+  updates, peak, samples = Updates(setting), measure.MatrixPeak(), []
+  updates()
+  for _ in range(repeat):
+    peak.sample()
+    samples.append(measure.seconds(updates))
+  peak.sample()
+  parts = flops.update(
+      setting.parts.agent, setting.batch_size, setting.length)
+  needed, taken = sum(parts.values()) / 1e9, measure.spread(samples)
+  return {
+      'seconds_per_update': taken['median'], 'spread': taken,
+      'gflop_per_update': needed,
+      'gflop_by_part': {key: value / 1e9 for key, value in parts.items()},
+      'matrix_peak_gflops': peak.gflops,
+      'fraction_of_peak': needed / taken['median'] / peak.gflops,
+      'first_update_seconds': updates.first,
+      'compile_seconds': updates.first - taken['median'],
+  }
+
+
+class Steps:
+  """The collect policy, fed numpy and giving numpy, its state kept."""
+
+  def __init__(self, setting, batch_size):
+    policy = setting.parts.agent.collect_policy
+    self._act = common.function(policy.action)
+    self._time_step = setting_lib.observation(setting, batch_size)
+    self._state = policy.get_initial_state(batch_size)
+    self()
+
+  def __call__(self):
+    time_step = tf.nest.map_structure(tf.constant, self._time_step)
+    step = self._act(time_step, self._state)
+    self._state = step.state
+    return step.action.numpy()
+
+
+def policy(setting, repeat):
+  """One step of the collect policy at batch 1 and 8, against its weights.
+
+  The limit is the time in which the memory copies as many bytes as the policy
+  has weights: a step reads each of them once.
+  """
+  result, weights = {}, sum(
+      variable.dtype.size * variable.shape.num_elements()
+      for variable in setting.parts.agent.collect_policy.variables())
+  limit = weights / measure.copy_bytes_per_second()
+  for batch_size in (1, 8):
+    steps = Steps(setting, batch_size)
+    taken = measure.spread([
+        measure.seconds(steps) for _ in range(repeat * _POLICY_STEPS)])
+    result[f'seconds_per_step_batch_{batch_size}'] = taken['median']
+    result[f'spread_batch_{batch_size}'] = taken
+    result[f'fraction_of_memory_limit_batch_{batch_size}'] = (
+        limit / taken['median'])
+  return result
+
+
+def _buffer(setting):
+  """A replay memory that is just large enough to measure on."""
+  agent, environment = setting.parts.agent, setting.parts.environment
+  rows = max(4 * (setting.length + 1), _ROWS)
+  return replay_lib.make_buffer(
+      agent.collect_data_spec, environment.batch_size,
+      rows * environment.batch_size)
+
+
+def _collector(setting, buffer):
+  parts = setting.parts
+  return collection.Collector(
+      parts.environment, parts.agent.collect_policy, buffer, parts.steps)
+
+
+def _bare(environment):
+  """A function that takes a random step in the environment, and nothing else.
+
+  That is the Python environment itself where there is one, and otherwise the
+  TensorFlow environment's step as a graph.
+  """
+  if isinstance(environment, tf_py_environment.TFPyEnvironment):
+    python = environment.pyenv
+    if (isinstance(python, batched_py_environment.BatchedPyEnvironment)
+        and len(python.envs) == 1):
+      python = python.envs[0]
+    rng, spec = np.random.default_rng(0), python.action_spec()
+    outer = [python.batch_size] if python.batched else []
+    shape = outer + list(spec.shape)
+    if np.issubdtype(spec.dtype, np.integer):
+      return lambda: python.step(rng.integers(
+          spec.minimum, spec.maximum + 1, shape, spec.dtype))
+    return lambda: python.step(rng.uniform(
+        spec.minimum, spec.maximum, shape).astype(spec.dtype))
+  action = tf.zeros(
+      [environment.batch_size] + environment.action_spec().shape.as_list(),
+      environment.action_spec().dtype)
+  return common.function(lambda: environment.step(action))
+
+
+def collect(setting, repeat):
+  """Random steps into the replay memory, against the bare environment."""
+  environment = setting.parts.environment
+  collector, bare = _collector(setting, _buffer(setting)), _bare(environment)
+  calls = _ROWS // environment.batch_size
+  collector.prefill(100)
+  ours, limits = [], []
+  for _ in range(repeat):
+    ours.append(measure.seconds(lambda: collector.prefill(_ROWS)) / _ROWS)
+    limits.append(measure.seconds(
+        lambda: [bare() for _ in range(calls)]) / _ROWS)
+  return {
+      'steps_per_second': float(1 / np.median(ours)),
+      'bare_steps_per_second': float(1 / np.median(limits)),
+      'fraction_of_bare': float(np.median(np.divide(limits, ours))),
+      'spread': measure.spread(ours), 'bare_spread': measure.spread(limits),
+  }
+
+
+def replay(setting, repeat):
+  """A training batch out of the replay memory, against a copy of its bytes."""
+  buffer = _buffer(setting)
+  _collector(setting, buffer).prefill(2 * (setting.length + 1))
+  samples = replay_lib.Samples(buffer, setting.batch_size, setting.length)
+  batch = samples.next()
+
+  def draw():
+    for part in tf.nest.flatten(samples.next()):
+      part.numpy()
+    samples.settle()
+
+  draw()
+  taken = measure.spread([measure.seconds(draw) for _ in range(20 * repeat)])
+  size = sum(part.dtype.size * part.shape.num_elements()
+             for part in tf.nest.flatten(batch))
+  limit = size / measure.copy_bytes_per_second()
+  updates = Updates(setting)
+  update_seconds = measure.spread(
+      [measure.seconds(updates) for _ in range(repeat)])['median']
+  spec = setting.parts.agent.collect_data_spec
+  return {
+      'seconds_per_batch': taken['median'], 'spread': taken,
+      'bytes_per_batch': size, 'fraction_of_copy': limit / taken['median'],
+      'bytes_per_step': replay_lib.required_bytes(spec, 1),
+      'seconds_per_update': update_seconds,
+      'fraction_of_update': taken['median'] / update_seconds,
+  }
+
+
+def train(setting, repeat):
+  """Collect, sample and update in turn, as the training loop does.
+
+  Returns:
+    Dict for the report; `fraction_outside` is the time that was neither the
+    update's nor the bare environment's.
+  """
+  buffer = _buffer(setting)
+  collector, steps = _collector(setting, buffer), setting.steps_per_update
+  collector.prefill(2 * (setting.length + 1))
+  samples = replay_lib.Samples(buffer, setting.batch_size, setting.length)
+  updates, bare = Updates(setting), _bare(setting.parts.environment)
+  calls = -(-steps // setting.parts.environment.batch_size)
+  agent, whole, apart = setting.parts.agent, [], []
+
+  def loop():
+    samples.settle()
+    collector.collect(steps)
+    float(agent.train(samples.next()).loss)
+
+  loop()
+  for _ in range(3 * repeat):
+    whole.append(measure.seconds(loop))
+    apart.append(measure.seconds(updates) + measure.seconds(
+        lambda: [bare() for _ in range(calls)]))
+  outside = [1 - b / a for a, b in zip(whole, apart, strict=True)]
+  return {
+      'seconds_per_loop': measure.spread(whole)['median'],
+      'steps_per_loop': steps, 'spread': measure.spread(whole),
+      'seconds_of_update_and_environment': measure.spread(apart)['median'],
+      'fraction_outside': float(np.median(outside)),
+  }
