@@ -6,6 +6,7 @@ Subcommands: update, policy, collect, replay, train, peers. Each takes the flags
 of `bin/train`; benchmarks/README.md says what each of them reports.
 """
 
+import functools
 import json
 import pathlib
 
@@ -34,8 +35,7 @@ def _stages():
       'update': stages.update, 'policy': stages.policy,
       'collect': stages.collect, 'replay': stages.replay,
       'train': stages.train,
-      'peers': lambda setting, repeat: compare.peers(
-          setting, repeat, _PEERS.value),
+      'peers': functools.partial(compare.peers, names=_PEERS.value),
   }
 
 

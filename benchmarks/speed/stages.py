@@ -109,42 +109,51 @@ def _collector(setting, buffer):
       parts.environment, parts.agent.collect_policy, buffer, parts.steps)
 
 
-def _bare(environment):
-  """A function that takes a random step in the environment, and nothing else.
+def _bare(environment, calls):
+  """A function that takes random steps in the environment, and nothing else.
 
   That is the Python environment itself where there is one, and otherwise the
-  TensorFlow environment's step as a graph.
+  TensorFlow environment's steps as one graph.
   """
   if isinstance(environment, tf_py_environment.TFPyEnvironment):
-    python = environment.pyenv
-    if (isinstance(python, batched_py_environment.BatchedPyEnvironment)
-        and len(python.envs) == 1):
-      python = python.envs[0]
-    rng, spec = np.random.default_rng(0), python.action_spec()
-    outer = [python.batch_size] if python.batched else []
-    shape = outer + list(spec.shape)
-    if np.issubdtype(spec.dtype, np.integer):
-      return lambda: python.step(rng.integers(
-          spec.minimum, spec.maximum + 1, shape, spec.dtype))
-    return lambda: python.step(rng.uniform(
-        spec.minimum, spec.maximum, shape).astype(spec.dtype))
+    return _bare_python(environment.pyenv, calls)
   action = tf.zeros(
       [environment.batch_size] + environment.action_spec().shape.as_list(),
       environment.action_spec().dtype)
-  return common.function(lambda: environment.step(action))
+
+  def steps():
+    for _ in tf.range(calls):
+      environment.step(action)
+
+  return common.function(steps)
+
+
+def _bare_python(python, calls):
+  if (isinstance(python, batched_py_environment.BatchedPyEnvironment)
+      and len(python.envs) == 1):
+    python = python.envs[0]
+  rng, spec = np.random.default_rng(0), python.action_spec()
+  shape = ([python.batch_size] if python.batched else []) + list(spec.shape)
+  if np.issubdtype(spec.dtype, np.integer):
+    draw = lambda: rng.integers(
+        spec.minimum, spec.maximum + 1, shape, spec.dtype)
+  else:
+    draw = lambda: rng.uniform(
+        spec.minimum, spec.maximum, shape).astype(spec.dtype)
+  return lambda: [python.step(draw()) for _ in range(calls)]
 
 
 def collect(setting, repeat):
   """Random steps into the replay memory, against the bare environment."""
   environment = setting.parts.environment
-  collector, bare = _collector(setting, _buffer(setting)), _bare(environment)
-  calls = _ROWS // environment.batch_size
+  collector = _collector(setting, _buffer(setting))
+  bare = _bare(environment, _ROWS // environment.batch_size)
   collector.prefill(100)
+  bare()
   ours, limits = [], []
   for _ in range(repeat):
     ours.append(measure.seconds(lambda: collector.prefill(_ROWS)) / _ROWS)
-    limits.append(measure.seconds(
-        lambda: [bare() for _ in range(calls)]) / _ROWS)
+    limits.append(measure.seconds(bare) / _ROWS)
   return {
       'steps_per_second': float(1 / np.median(ours)),
       'bare_steps_per_second': float(1 / np.median(limits)),
@@ -194,8 +203,8 @@ def train(setting, repeat):
   collector, steps = _collector(setting, buffer), setting.steps_per_update
   collector.prefill(2 * (setting.length + 1))
   samples = replay_lib.Samples(buffer, setting.batch_size, setting.length)
-  updates, bare = Updates(setting), _bare(setting.parts.environment)
-  calls = -(-steps // setting.parts.environment.batch_size)
+  environment, updates = setting.parts.environment, Updates(setting)
+  bare = _bare(environment, -(-steps // environment.batch_size))
   agent, whole, apart = setting.parts.agent, [], []
 
   def loop():
@@ -204,10 +213,10 @@ def train(setting, repeat):
     float(agent.train(samples.next()).loss)
 
   loop()
+  bare()
   for _ in range(3 * repeat):
     whole.append(measure.seconds(loop))
-    apart.append(measure.seconds(updates) + measure.seconds(
-        lambda: [bare() for _ in range(calls)]))
+    apart.append(measure.seconds(updates) + measure.seconds(bare))
   outside = [1 - b / a for a, b in zip(whole, apart, strict=True)]
   return {
       'seconds_per_loop': measure.spread(whole)['median'],
