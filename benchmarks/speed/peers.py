@@ -46,7 +46,7 @@ def start(package, settings):
   Args:
     package: One of `PACKAGES`, or a tuple of str, the command before the
       settings file.
-    settings: Dict of precision, shapes and sizes: `benchmarks/README.md`.
+    settings: Dict of precision, shapes and sizes, as in `protocol.py`.
 
   Returns:
     A `Worker`.

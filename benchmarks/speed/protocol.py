@@ -9,7 +9,15 @@ needs numpy alone. It speaks on stdin and stdout, one JSON object a line:
     {"seconds": [...], ...}                ->
                                            <-   {"do": "quit"}
 
-An error is {"error": "..."} and exit code 1.
+An error is {"error": "..."} and exit code 1. The settings file holds
+
+    precision    '32', 'bf16' or '16'
+    jit          bool, whether the package's compiler is on, where it has one
+    batch        sequences, B
+    length       steps of each, T
+    observation  {key: {'shape': [...], 'dtype': 'uint8' or 'float32'}}
+    action       {'discrete': number} or {'box': [size]}
+    gin          {'RSSM.deter': 600, ...}, the names of gin/defaults.gin
 """
 
 import json
