@@ -7,12 +7,13 @@ import peers as peers_lib
 import stages
 
 from dreamerv2_tfa import specs
+from dreamerv2_tfa.training import folder
 
 _POLICY_STEPS = 100
 _PRECISIONS = {'float32': '32', 'mixed_bfloat16': 'bf16', 'mixed_float16': '16'}
 
 
-def peers(setting, repeat, names):
+def peers(setting, repeat, *, names):
   """Updates and policy steps of this agent and of each peer, A B A B.
 
   Returns:
@@ -24,8 +25,11 @@ def peers(setting, repeat, names):
   result = {'first_update_seconds': updates.first, 'ratio_updates': {},
             'ratio_policy': {}, 'peers': {}}
   for name in names:
+    print(f'Start {name} (its environment is made at its first use) ...',
+          flush=True)
     worker = peers_lib.start(name, _settings(setting))
     try:
+      _check_parameters(setting, worker)
       pairs, policies = _pairs(worker, updates, steps, repeat)
       rss = peers_lib.ask(worker, {'do': 'update', 'repeat': 1})['peak_rss_mb']
     finally:
@@ -36,13 +40,23 @@ def peers(setting, repeat, names):
         f'batch {batch}': ratio(rows) for batch, rows in policies.items()}
     result['peers'][name] = {
         **{key: worker.ready[key] for key in (
-            'versions', 'parameters', 'first_update_seconds')},
+            'versions', 'parameters', 'first_update_seconds',
+            'second_update_seconds')},
         'update_pairs': pairs, 'peak_rss_mb': rss,
         'policy_medians': {
             f'batch {batch}': [float(np.median(x)) for x in zip(
                 *rows, strict=True)] for batch, rows in policies.items()},
     }
   return result
+
+
+def _check_parameters(setting, worker):
+  """Refuses a comparison of models of different sizes."""
+  ours = folder.parameter_counts(setting.parts.agent)
+  if worker.ready['parameters'] != ours:
+    raise ValueError(
+        f'The model of {worker.name} has {worker.ready["parameters"]} '
+        f'parameters, ours {ours}: these settings cannot be compared.')
 
 
 def _pairs(worker, updates, steps, repeat):

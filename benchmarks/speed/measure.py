@@ -2,10 +2,10 @@
 
 import datetime
 import platform
-import resource
 import time
 
 import numpy as np
+import protocol
 import tensorflow as tf
 
 _MATRIX = 4096  # side of the product that stands for the peak
@@ -28,7 +28,7 @@ def spread(samples):
 
 def peak_rss_mb():
   """The most memory that this process has had, in 10**6 bytes: a float."""
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+  return protocol.peak_rss_mb()
 
 
 class MatrixPeak:
