@@ -129,9 +129,13 @@ class DreamerV2Agent(tf_agent.TFAgent):
     self._as_trajectory = data_converter.AsTrajectory(
         self.data_context, sequence_length=None
     )
-    compiled = resolve_jit(jit)
-    self._compiled_update = tf.function(self._update, jit_compile=compiled)
-    self._compiled_losses = tf.function(self._losses, jit_compile=compiled)
+    # Nothing below branches on a tensor in Python, and looking for that would
+    # be half of the time that tracing takes.
+    compile_ = functools.partial(
+        tf.function, jit_compile=resolve_jit(jit), autograph=False
+    )
+    self._compiled_update = compile_(self._update)
+    self._compiled_losses = compile_(self._losses)
 
   def _optimizers_of(self, behaviour, prefix=''):
     """Optimizers of an actor-critic: actor, critic."""
