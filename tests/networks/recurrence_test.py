@@ -1,0 +1,104 @@
+"""Tests of the scan: the numbers and gradients of `tf.scan`."""
+
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+
+from dreamerv2_tfa.networks import layers
+from dreamerv2_tfa.networks import recurrence
+
+B, T, I, D = 2, 5, 3, 4
+
+
+class Step(tf.Module):
+  """A step with dense and other weights, a flag, and two parts of a state."""
+
+  def __init__(self):
+    super().__init__()
+    self.dense = layers.Dense(D)
+    self.dense.build((None, I + D))
+    self.norm = tf.keras.layers.LayerNormalization()
+    self.norm.build((None, D))
+    small.randomise(self)
+
+  def __call__(self, state, inputs, flag):
+    h, count = state
+    h = tf.where(flag[:, None], 0.0, h)
+    moved = self.norm(self.dense(tf.concat([inputs, h], -1)))
+    return tf.tanh(moved) + 0.1 * h, count + tf.reduce_sum(h, -1)
+
+
+def run(scan):
+  """Outputs and gradients, wrt inputs, initial state and weights."""
+  step = Step()
+  rng = np.random.default_rng(0)
+  inputs = tf.constant(rng.normal(size=[T, B, I]), tf.float32)
+  flags = np.zeros([T, B], bool)
+  flags[0, 1] = flags[3, 0] = True
+  initial = (tf.constant(rng.normal(size=[B, D]), tf.float32), tf.zeros([B]))
+  weights = tf.constant(rng.normal(size=[T, B, D]), tf.float32)
+
+  @tf.function(autograph=False)
+  def slopes():
+    with tf.GradientTape() as tape:
+      tape.watch([inputs, initial])
+      h, count = scan(step, (inputs, tf.constant(flags)), initial)
+      loss = tf.reduce_sum(weights * h) + tf.reduce_sum(count[-1] ** 2)
+    found = tape.gradient(loss, [inputs, initial, step.trainable_variables])
+    return [h, count, *tf.nest.flatten(found)]
+
+  return slopes
+
+
+def plain(step, inputs, initial):
+  return tf.scan(lambda state, row: step(state, *row), inputs, initial)
+
+
+def ours(step, inputs, initial):
+  return recurrence.scan(step, inputs, initial, [step])
+
+
+@pytest.mark.parametrize('eager', [False, True], ids=['graph', 'eager'])
+def test_outputs_and_gradients_are_those_of_a_plain_scan(eager):
+  wanted = run(plain)()
+  tf.config.run_functions_eagerly(eager)
+  found = run(ours)()
+  tf.config.run_functions_eagerly(False)
+  assert len(found) == 2 + 3 + 4
+  for one, two in zip(found, wanted, strict=True):
+    assert np.abs(two).max() > 0
+    np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+def _loop_bodies(graph):
+  return [f for f in graph.library.function
+          if 'while_body' in f.signature.name]
+
+
+def test_the_loop_back_makes_no_weights_gradient():
+  """It would be a product a step: what the scan is for."""
+  graph = run(ours).get_concrete_function().graph.as_graph_def()
+  bodies = _loop_bodies(graph)
+  assert len(bodies) == 2
+  for body in bodies:
+    transposed = [n for n in body.node_def if n.op == 'MatMul'
+                  and n.attr['transpose_a'].b]
+    assert not transposed
+
+
+def test_weights_are_cast_once_before_the_loop():
+  graph = run(ours).get_concrete_function().graph.as_graph_def()
+  bodies = _loop_bodies(graph)
+  for body in bodies:
+    reads = [n for n in body.node_def if n.op == 'ReadVariableOp']
+    assert len(reads) == 2  # gain and offset of the norm
+
+
+def test_layers_read_their_own_weights_again_afterwards():
+  step = Step()
+  inputs = tf.ones([T, B, I]), tf.zeros([T, B], tf.bool)
+  first, _ = ours(step, inputs, (tf.zeros([B, D]), tf.zeros([B])))
+  step.dense.kernel.assign(2.0 * step.dense.kernel)
+  second, _ = ours(step, inputs, (tf.zeros([B, D]), tf.zeros([B])))
+  assert np.abs(first - second).max() > 1e-3
