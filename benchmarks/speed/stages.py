@@ -125,7 +125,7 @@ def _bare(environment, calls):
     for _ in tf.range(calls):
       environment.step(action)
 
-  return common.function(steps)
+  return tf.function(steps)
 
 
 def _bare_python(python, calls):
