@@ -44,7 +44,7 @@ _BINDINGS = {
     'chase': ('train.steps = 3000', 'ActorCritic.entropy_scale = 1e-3',
               'WorldModel.continue_head = False',
               "WorldModel.grad_heads = ('decoder', 'reward')"),
-    'memory': ('train.batch_size = 16',),  # half of it learns nothing here
+    'memory': ('train.batch_size = 16',),  # episodes are short
 }
 # Our name of a number and theirs.
 _NAMES = {

@@ -103,7 +103,7 @@ class Memory:
 
   actions = 2
   best, random = 1.0, 0.0
-  length = 7  # steps to the junction
+  length = 4  # steps to the junction
 
   def reset(self, rng):
     self._t, self._cue = 0, rng.integers(2)
