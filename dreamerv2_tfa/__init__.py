@@ -4,6 +4,8 @@ import importlib.metadata
 import os
 import sys
 
+from dreamerv2_tfa import rendering
+
 
 def _choose_keras():
   """Asks TensorFlow for Keras 2, which TF-Agents is written for.
@@ -34,6 +36,7 @@ def _choose_keras():
 
 
 _choose_keras()
+rendering.choose()
 
 
 def __getattr__(name):

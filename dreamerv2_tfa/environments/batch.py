@@ -1,0 +1,120 @@
+"""From one environment in Python to a batch of them in TensorFlow."""
+
+import atexit
+from collections.abc import Callable
+import functools
+from multiprocessing import pool
+from typing import NamedTuple
+
+from tf_agents.environments import batched_py_environment
+from tf_agents.environments import tf_environment
+from tf_agents.environments import tf_py_environment
+
+from dreamerv2_tfa.environments import parallel
+
+
+class Task(NamedTuple):
+  """What there is to learn; no emulator runs before `make` is called."""
+
+  name: str           # as `tasks.load` takes it
+  action_repeat: int  # environment frames an agent step
+  # `make(seed, rows=1, processes=False)`: a batch of `rows` environments that
+  # share nothing, each with a seed of its own, in processes where asked for.
+  make: Callable[..., tf_environment.TFEnvironment]
+  outcomes: tuple[str, ...] = ()  # what an episode may achieve, for metrics
+
+
+def task(name, action_repeat, construct, outcomes=()):
+  """Returns a task whose environments are written in Python.
+
+  Args:
+    name: Python string.
+    action_repeat: Python int, environment frames an agent step.
+    construct: Function from a seed to an unbatched `PyEnvironment`. Where it
+      gives a `TFEnvironment` instead, there are as many rows as that one has.
+    outcomes: Names in the dicts of the environment's `pop_outcomes`.
+
+  Returns:
+    A `Task`.
+  """
+  def make(seed, rows=1, processes=False):
+    if processes and rows > 1:
+      environments = parallel.ProcessBatch(
+          construct, parallel.seeds_of(seed, rows))
+      return tf_py_environment.TFPyEnvironment(environments)
+    seeds = parallel.seeds_of(seed, rows) if rows > 1 else [seed]
+    return _in_one_process(name, construct, seeds)
+
+  return Task(name, action_repeat, make, tuple(outcomes))
+
+
+def _in_one_process(name, construct, seeds):
+  """The batch, in `_thread`."""
+  found = []
+
+  def make():
+    environments = [construct(seed) for seed in seeds]
+    if isinstance(environments[0], tf_environment.TFEnvironment):
+      found.append(environments[0])
+      raise _InTensorFlow
+    if environments[0].batched:
+      found.append(environments[0])
+      return environments[0]
+    return batched_py_environment.BatchedPyEnvironment(
+        environments, multithreading=False)
+
+  try:
+    environment = tf_py_environment.TFPyEnvironment(make, isolation=_thread())
+  except _InTensorFlow:
+    environment = found[0]
+  if environment.batch_size != len(seeds):
+    raise ValueError(
+        f'The task {name!r} has batch size {environment.batch_size}; wanted '
+        f'{len(seeds)}. Let it return one environment, or set '
+        'train.environments to its batch size.')
+  return environment
+
+
+@functools.cache
+def _thread():
+  """The one thread that steps all environments of this process.
+
+  An OpenGL context belongs to a thread, and TensorFlow would take any.
+  """
+  threads = pool.ThreadPool(1)
+  atexit.register(threads.terminate)
+  return threads
+
+
+class _InTensorFlow(Exception):
+  """A constructor gave a TFEnvironment, which needs no wrapping."""
+
+
+def pop_outcomes(environment):
+  """Returns what the episodes that ended since the last call achieved.
+
+  Args:
+    environment: `TFEnvironment` that a `Task` has made.
+
+  Returns:
+    List of dicts of floats; empty where the task has no outcomes.
+  """
+  inside = getattr(environment, 'pyenv', None)
+  if isinstance(inside, parallel.ProcessBatch):
+    return inside.pop_outcomes()
+  return [
+      outcome for env in getattr(inside, 'envs', ())
+      for outcome in getattr(env, 'pop_outcomes', list)()]
+
+
+def close(environment):
+  """Ends the processes of a batch, and frees what draws its pictures.
+
+  Args:
+    environment: `TFEnvironment` that a `Task` has made.
+  """
+  inside = getattr(environment, 'pyenv', None)
+  if isinstance(inside, parallel.ProcessBatch):
+    inside.close()
+  for env in getattr(inside, 'envs', ()):
+    _thread().apply(getattr(env, 'free', tuple))
