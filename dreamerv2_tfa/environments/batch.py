@@ -22,6 +22,8 @@ class Task(NamedTuple):
   # share nothing, each with a seed of its own, in processes where asked for.
   make: Callable[..., tf_environment.TFEnvironment]
   outcomes: tuple[str, ...] = ()  # what an episode may achieve, for metrics
+  # From a seed, one environment for evaluation; None: `make` makes it.
+  make_evaluation: Callable[[int], tf_environment.TFEnvironment] | None = None
 
 
 def task(name, action_repeat, construct, outcomes=()):

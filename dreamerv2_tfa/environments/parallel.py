@@ -49,7 +49,6 @@ class ProcessBatch(py_environment.PyEnvironment):
     self._seeds = list(seeds)
     self._restarts = [0] * len(self._seeds)
     self._failures = [0] * len(self._seeds)  # since the last whole episode
-    self._server = _Server()
     self._workers = [self._start(row) for row in range(len(self._seeds))]
     specs = [self._answer_of_make(row) for row in range(len(self._seeds))]
     self._observation_spec, self._action_spec = specs[0]
@@ -84,7 +83,6 @@ class ProcessBatch(py_environment.PyEnvironment):
     """Ends the processes."""
     for worker in self._workers:
       worker.close()
-    self._server.close()
 
   def _reset(self):
     """Starts an episode in every environment."""
@@ -152,7 +150,7 @@ class ProcessBatch(py_environment.PyEnvironment):
     seed = self._seeds[row]
     if self._restarts[row]:  # what failed once would fail again
       seed = seeds_of([seed, self._restarts[row]], 1)[0]
-    worker = self._server.fork()
+    worker = _server().fork()
     _send(worker, 'make', (self._construct, seed))
     return worker
 
@@ -167,8 +165,18 @@ class ProcessBatch(py_environment.PyEnvironment):
     return specs
 
 
+def _server():
+  """The server of this process, started where there is none."""
+  if not _servers or _servers[0].ended:
+    _servers[:] = [_Server()]
+  return _servers[0]
+
+
+_servers = []
+
+
 class _Server:
-  """The trainer's side of `worker.main`."""
+  """The trainer's side of `worker.main`; it ends with the trainer."""
 
   def __init__(self):
     self._socket, theirs = socket.socketpair()
@@ -189,10 +197,10 @@ class _Server:
       socket.send_fds(self._socket, [b'!'], [theirs.fileno()])
     return connection.Connection(ours.detach())
 
-  def close(self):
-    """Ends the server, and so the workers."""
-    self._socket.close()
-    self._process.wait()
+  @property
+  def ended(self):
+    """Whether it has been killed, its workers with it."""
+    return self._process.poll() is not None
 
 
 _DEAD = ('fault', 'it is gone', _SILENT)

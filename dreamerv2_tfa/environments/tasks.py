@@ -6,7 +6,6 @@ import importlib
 import os
 import sys
 
-import dm_env
 from tf_agents.environments import dm_control_wrapper
 from tf_agents.environments import py_environment
 from tf_agents.environments import tf_environment
@@ -138,7 +137,7 @@ def as_environment(environment, whose='Got', seed=None):
   if isinstance(environment, py_environment.PyEnvironment):
     if environment.batched:
       return environment
-  elif isinstance(environment, dm_env.Environment):
+  elif _is_dm_env(environment):
     environment = dm_control_wrapper.DmControlWrapper(environment)
   elif gym.is_gym(environment):
     environment = gym.GymEnvironment(environment, seed=seed)
@@ -147,6 +146,11 @@ def as_environment(environment, whose='Got', seed=None):
         f'{whose} {environment!r}; wanted a Gym, Gymnasium or dm_env '
         'environment, or a TF-Agents PyEnvironment or TFEnvironment.')
   return adapt.Adapted(environment)
+
+
+def _is_dm_env(environment):
+  methods = ('reset', 'step', 'observation_spec', 'action_spec')
+  return all(hasattr(environment, method) for method in methods)
 
 
 def _unknown(name, suite):

@@ -17,6 +17,8 @@ import socket
 import sys
 import traceback
 
+from gym_notices import notices
+
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _PRELOADED = ('dreamerv2_tfa.environments.suites', 'cloudpickle')
 
@@ -27,6 +29,7 @@ def main():
   control = socket.socket(fileno=int(sys.argv[1]))
   # Forking an initialised OpenGL is not safe: each worker imports it anew.
   sys.modules['dm_control'] = None
+  notices.notices.clear()  # Gym's, which TF-Agents sets off
   for name in _PRELOADED:
     importlib.import_module(name)
   del sys.modules['dm_control']

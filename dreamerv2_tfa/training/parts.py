@@ -56,7 +56,8 @@ def build(
   environment = task.make(
       (seed + session) % 2**31, environments, processes
   )
-  evaluation = task.make((seed + session + _EVALUATION_SEED) % 2**31)
+  make_evaluation = task.make_evaluation or task.make
+  evaluation = make_evaluation((seed + session + _EVALUATION_SEED) % 2**31)
   steps = tf_metrics.EnvironmentSteps()
   agent = agent_lib.DreamerV2Agent(
       environment.time_step_spec(), environment.action_spec(),
