@@ -160,7 +160,12 @@ def _vector(name, spec):
   dtype = np.uint8 if spec.dtype == np.uint8 else np.float32
   shape = (int(np.prod(spec.shape)),) if spec.shape else ()
   read = lambda x: np.array(x, dtype).reshape(shape)
-  return _Reader(array_spec.ArraySpec(shape, dtype, name=name), read)
+  if not hasattr(spec, 'minimum'):
+    return _Reader(array_spec.ArraySpec(shape, dtype, name=name), read)
+  bound = lambda x: np.broadcast_to(x, spec.shape).astype(dtype).reshape(shape)
+  return _Reader(
+      array_spec.BoundedArraySpec(
+          shape, dtype, bound(spec.minimum), bound(spec.maximum), name), read)
 
 
 def _action(specs):
@@ -204,7 +209,9 @@ def _box(spec):
   bound = lambda name, default: np.broadcast_to(
       getattr(spec, name, default), spec.shape).astype(np.float64)
   low, high = bound('minimum', -np.inf), bound('maximum', np.inf)
-  finite = np.isfinite(low) & np.isfinite(high)
+  # A spec writes an infinite bound as the largest number of its dtype.
+  endless = np.finfo(np.float32).max
+  finite = (low > -endless) & (high < endless)
   low, high = np.where(finite, low, -1.0), np.where(finite, high, 1.0)
 
   def outside(action):

@@ -1,6 +1,8 @@
 """DeepMind Control: the suite, manipulation and locomotion."""
 
 import functools
+import importlib
+import os
 
 import numpy as np
 from tf_agents.environments import dm_control_wrapper
@@ -21,7 +23,8 @@ _CAMERAS = {  # the published package's; 0 elsewhere
     'quadruped_fetch': 2, 'locom_rodent_maze_forage': 1,
     'locom_rodent_two_touch': 1,
 }
-_PICTURES = ('front_close', 'front_far', 'top_down', 'left_close', 'right_close')
+_PICTURES = (
+    'front_close', 'front_far', 'top_down', 'left_close', 'right_close')
 _SHORT = {'cup_catch': 'ball_in_cup_catch'}  # as the published package has it
 
 
@@ -55,6 +58,7 @@ def make(game, *, seed, action_repeat, pixels, proprio, size, camera):
         'False. Set one to True.')
   if pixels:
     rendering.check()
+    _use_chosen_opengl()
   env = dm_control_wrapper.DmControlWrapper(_load(game, seed, pixels))
   if action_repeat > 1:
     env = wrappers.ActionRepeat(env, action_repeat)
@@ -99,9 +103,16 @@ class _Observed(wrappers.PyEnvironmentBaseWrapper):
   def _picture(self, size, camera):
     try:
       return self._env.physics.render(size, size, camera_id=camera)
-    except (RuntimeError, ImportError) as error:
+    except (RuntimeError, extras.load('mujoco', _EXTRA).FatalError) as error:
       raise ValueError(
           f'OpenGL cannot draw MuJoCo ({error}). {rendering.MEND}') from error
+
+
+def _use_chosen_opengl():
+  """Lets dm_control choose again, where it was imported before this package."""
+  chosen = extras.load('dm_control._render', _EXTRA)
+  if chosen.BACKEND != os.environ['MUJOCO_GL']:
+    importlib.reload(chosen)
 
 
 def _load(game, seed, pixels):

@@ -15,7 +15,14 @@ from dreamerv2_tfa.environments import extras
 NAMES = ('ale_py', 'atari_py')
 # Names of the literature whose ROM is called otherwise.
 _ROM_NAMES = {'james_bond': 'jamesbond'}
-_CRASHES = {'atari_py': ('surround',)}  # they would end the process
+_CRASHES = (  # games that end the process under atari-py, which is older
+    'atlantis2', 'backgammon', 'basic_math', 'blackjack', 'casino',
+    'crossbow', 'darkchambers', 'earthworld', 'entombed', 'et',
+    'flag_capture', 'hangman', 'haunted_house', 'human_cannonball', 'klax',
+    'mario_bros', 'miniature_golf', 'othello', 'pacman', 'pitfall2',
+    'space_war', 'superman', 'surround', 'tic_tac_toe_3d', 'video_checkers',
+    'video_chess', 'video_cube', 'word_zapper',
+)
 
 
 @functools.cache
@@ -49,7 +56,7 @@ def check(emulator, game):
   if emulator == 'atari_py':
     extras.load('atari_py', 'atari-py')
   rom = _ROM_NAMES.get(game, game)
-  if rom in _CRASHES.get(emulator, ()):
+  if emulator == 'atari_py' and rom in _CRASHES:
     raise ValueError(
         f'The emulator {emulator} cannot run the game {game!r}: it would end '
         "the process. Take load_atari.emulator = 'ale_py'.")

@@ -6,8 +6,9 @@ import numpy as np
 
 from dreamerv2_tfa.environments import emulators
 
-FRAMES = 400
-EVERY = 20  # frames between the checksums that are kept
+FRAMES = 240
+EVERY = 40  # frames between the checksums that are kept
+STARTS = ('loaded', 'reset')  # what stands before the first frame
 KINDS = ('pictures', 'rewards', 'memory', 'lives')
 
 
@@ -19,11 +20,16 @@ def play(emulator, game):
     game: One of `emulators.games()`.
 
   Returns:
-    uint32 `[4, FRAMES / EVERY]`: each sums up all the frames up to it, and the
-    rows are of `KINDS`.
+    uint32 `[2, 4, FRAMES / EVERY]`, of `STARTS` and `KINDS`: each number sums up
+    all the frames up to it.
   """
+  return np.array([_play(emulator, game, start) for start in STARTS], np.uint32)
+
+
+def _play(emulator, game, start):
   ale = emulators.start(emulator, game, seed=1, sticky=0.0)
-  ale.reset_game()
+  if start == 'reset':
+    ale.reset_game()
   buttons = ale.getMinimalActionSet()
   rng = np.random.default_rng(sum(map(ord, game)))
   # An action is held for a few frames, as players do.
@@ -42,4 +48,4 @@ def play(emulator, game):
         for array, total in zip(seen, totals, strict=True)]
     if (frame + 1) % EVERY == 0:
       kept.append(totals)
-  return np.array(kept, np.uint32).T
+  return np.transpose(kept)

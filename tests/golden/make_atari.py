@@ -32,11 +32,11 @@ def main():
       print(f'{game} ends the process: {result.returncode}')
       continue
     played[game] = np.array(result.stdout.split(), np.uint32).reshape(
-        len(atari_play.KINDS), -1)
-    differs = (played[game] != atari_play.play('ale_py', game)).any(1)
-    if differs.any():
-      kinds = zip(atari_play.KINDS, differs, strict=True)
-      print(game, 'differs in', *(kind for kind, is_so in kinds if is_so))
+        len(atari_play.STARTS), len(atari_play.KINDS), -1)
+    differs = (played[game] != atari_play.play('ale_py', game)).any(2)
+    for start, kinds in zip(atari_play.STARTS, differs, strict=True):
+      if kinds.any():
+        print(game, start, 'differs in', *np.array(atari_play.KINDS)[kinds])
   np.savez_compressed(_HERE / 'atari_py.npz', **played)
   print(f'{len(played)} games')
 
