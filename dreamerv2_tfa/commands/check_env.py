@@ -12,7 +12,9 @@ _STEPS = flags.DEFINE_integer('steps', 300, 'Random steps to play.')
 
 def run(argv):
   """Parses gin, inspects the task and ends with 1 where it has a fault."""
-  from dreamerv2_tfa.training import inspection  # after the flags: slow
+  # After the flags: they are slow to import. Gin must know all of `train`.
+  from dreamerv2_tfa.training import inspection
+  from dreamerv2_tfa.training import train  # noqa: F401
 
   if argv[1:]:
     flags.FLAGS['task'].value = argv[1]

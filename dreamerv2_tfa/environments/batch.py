@@ -4,6 +4,7 @@ import atexit
 from collections.abc import Callable
 import functools
 from multiprocessing import pool
+import threading
 from typing import NamedTuple
 
 from tf_agents.environments import batched_py_environment
@@ -24,6 +25,9 @@ class Task(NamedTuple):
   outcomes: tuple[str, ...] = ()  # what an episode may achieve, for metrics
   # From a seed, one environment for evaluation; None: `make` makes it.
   make_evaluation: Callable[[int], tf_environment.TFEnvironment] | None = None
+
+
+_IDENTS = []  # of `_thread`, once it runs
 
 
 def task(name, action_repeat, construct, outcomes=()):
@@ -52,23 +56,14 @@ def task(name, action_repeat, construct, outcomes=()):
 
 def _in_one_process(name, construct, seeds):
   """The batch, in `_thread`."""
-  found = []
-
-  def make():
-    environments = [construct(seed) for seed in seeds]
-    if isinstance(environments[0], tf_environment.TFEnvironment):
-      found.append(environments[0])
-      raise _InTensorFlow
-    if environments[0].batched:
-      found.append(environments[0])
-      return environments[0]
-    return batched_py_environment.BatchedPyEnvironment(
-        environments, multithreading=False)
-
-  try:
-    environment = tf_py_environment.TFPyEnvironment(make, isolation=_thread())
-  except _InTensorFlow:
-    environment = found[0]
+  environments = _apply(lambda: [construct(seed) for seed in seeds])
+  first = environments[0]
+  if isinstance(first, tf_environment.TFEnvironment):
+    environment = first
+  else:
+    environment = tf_py_environment.TFPyEnvironment(
+        first if first.batched else batched_py_environment.BatchedPyEnvironment(
+            environments, multithreading=False), isolation=_thread())
   if environment.batch_size != len(seeds):
     raise ValueError(
         f'The task {name!r} has batch size {environment.batch_size}; wanted '
@@ -79,17 +74,22 @@ def _in_one_process(name, construct, seeds):
 
 @functools.cache
 def _thread():
-  """The one thread that steps all environments of this process.
+  """The one thread that makes and steps all environments of this process.
 
   An OpenGL context belongs to a thread, and TensorFlow would take any.
   """
   threads = pool.ThreadPool(1)
+  _IDENTS[:] = [threads.apply(threading.get_ident)]
   atexit.register(threads.terminate)
   return threads
 
 
-class _InTensorFlow(Exception):
-  """A constructor gave a TFEnvironment, which needs no wrapping."""
+def _apply(function):
+  """What `function()` returns in `_thread`, from wherever it is called."""
+  threads = _thread()
+  if threading.get_ident() in _IDENTS:
+    return function()
+  return threads.apply(function)
 
 
 def pop_outcomes(environment):
@@ -119,4 +119,4 @@ def close(environment):
   if isinstance(inside, parallel.ProcessBatch):
     inside.close()
   for env in getattr(inside, 'envs', ()):
-    _thread().apply(getattr(env, 'free', tuple))
+    _apply(getattr(env, 'free', tuple))

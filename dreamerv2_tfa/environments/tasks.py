@@ -160,7 +160,8 @@ def _unknown(name, suite):
   meant = {whole.partition('_')[2] or whole: whole for whole in known}
   meant.update({whole: whole for whole in known})
   folded = {word.lower(): whole for word, whole in meant.items()}
-  near = difflib.get_close_matches(name.lower(), folded)
+  word = name.partition('_')[2] if suite in _GAMES else name
+  near = difflib.get_close_matches(word.lower(), folded)
   near = ' or '.join(dict.fromkeys(folded[word] for word in near))
   hint = f' Did you mean {near}?' if near else ''
   if suite in _GAMES:

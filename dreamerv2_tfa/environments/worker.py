@@ -38,7 +38,7 @@ def main():
   while True:
     message, pipes, _, _ = socket.recv_fds(control, 1, 1)
     if not message:
-      return
+      os._exit(0)  # at once: the kernel then kills the workers
     if os.fork() == 0:
       control.close()
       _work(pipes[0])

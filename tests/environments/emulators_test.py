@@ -20,6 +20,11 @@ DIFFERENT = {
     'laser_gates', 'lost_luggage', 'mr_do', 'seaquest', 'sir_lancelot',
     'solaris', 'tennis', 'yars_revenge',
 }
+# These do when they are played from loading, without a reset before.
+DIFFERENT_FROM_LOADING = {
+    'boxing', 'demon_attack', 'fishing_derby', 'freeway', 'frostbite',
+    'private_eye',
+}
 OTHER_MEMORY = {
     'berzerk', 'krull', 'kung_fu_master', 'pooyan', 'turmoil', 'venture',
 }
@@ -44,11 +49,11 @@ def golden():
 
 
 def _differ(game, golden):
-  """Kinds of what differs between ale-py now and atari-py then."""
-  differs = (atari_play.play('ale_py', game) != golden[game]).any(1)
+  """Kinds of what differs between ale-py now and atari-py then, by start."""
+  differs = (atari_play.play('ale_py', game) != golden[game]).any(-1)
   return {
-      kind for kind, is_so in zip(atari_play.KINDS, differs, strict=True)
-      if is_so}
+      start: {kind for kind, is_so in zip(atari_play.KINDS, row) if is_so}
+      for start, row in zip(atari_play.STARTS, differs, strict=True)}
 
 
 def test_every_game_that_atari_py_can_run_is_in_the_golden(golden):
@@ -56,13 +61,21 @@ def test_every_game_that_atari_py_can_run_is_in_the_golden(golden):
   assert len(golden) == 77
 
 
+@pytest.mark.slow
 def test_most_games_are_played_alike_and_the_others_are_listed(golden):
   found = {game: _differ(game, golden) for game in golden}
   seen = {'pictures', 'rewards', 'lives'}
-  assert {game for game, kinds in found.items() if kinds & seen} == DIFFERENT
-  assert {
-      game for game, kinds in found.items() if kinds == {'memory'}
-  } == OTHER_MEMORY
+  differ = lambda start: {
+      game for game, kinds in found.items() if kinds[start] & seen}
+  assert differ('reset') == DIFFERENT
+  assert differ('loaded') - DIFFERENT == DIFFERENT_FROM_LOADING
+  memory = {g for g, kinds in found.items() if kinds['reset'] == {'memory'}}
+  assert memory == OTHER_MEMORY
+
+
+@pytest.mark.parametrize('game', ['pong', 'breakout', 'montezuma_revenge'])
+def test_a_game_is_played_as_atari_py_plays_it(golden, game):
+  assert _differ(game, golden) == {'loaded': set(), 'reset': set()}
 
 
 def test_the_readme_lists_the_games_that_differ():

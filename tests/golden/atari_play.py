@@ -6,8 +6,8 @@ import numpy as np
 
 from dreamerv2_tfa.environments import emulators
 
-FRAMES = 240
-EVERY = 40  # frames between the checksums that are kept
+FRAMES = 400
+EVERY = 80  # frames between the checksums that are kept
 STARTS = ('loaded', 'reset')  # what stands before the first frame
 KINDS = ('pictures', 'rewards', 'memory', 'lives')
 
