@@ -28,4 +28,5 @@ class Cart(gymnasium.Env):
 if __name__ == '__main__':
   root_dir, *overlays = sys.argv[1:] or ['runs/cart']   # runs/try debug
   dreamerv2_tfa.train(
-      Cart(), preset=['defaults', *overlays], root_dir=root_dir, eval_episodes=3)
+      Cart(), preset=['defaults', *overlays], root_dir=root_dir,
+      eval_episodes=3)

@@ -1,7 +1,7 @@
 """DreamerV2 on MiniGrid, from Python: `bin/python examples/minigrid.py`.
 
-`bin/train --task=minigrid_DoorKey-6x6` is this and one thing more: there the
-step limit of MiniGrid, which says `done`, is taken for a cut and not for a death.
+`bin/train --task=minigrid_DoorKey-6x6` is this and one thing more: there
+MiniGrid's step limit, which says `done`, is a cut and not a death.
 """
 
 import sys

@@ -162,7 +162,8 @@ def test_a_preset_has_the_published_numbers(column):
 def test_the_atari_task_has_the_published_protocol():
   _parse('atari')
   wanted = {
-      'emulator': 'ale_py', 'action_repeat': 4, 'size': 64, 'grayscale': True, 'noops': 30,
+      'emulator': 'ale_py', 'action_repeat': 4, 'size': 64, 'grayscale': True,
+      'noops': 30,
       'sticky': 0.25, 'full_action_space': False, 'max_steps': 27000,
       'terminal_on_life_loss': False, 'ram': False,
   }

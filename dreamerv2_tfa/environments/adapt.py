@@ -119,7 +119,8 @@ def _channels(spec):
 
 
 def _range(spec):
-  low, high = getattr(spec, 'minimum', -np.inf), getattr(spec, 'maximum', np.inf)
+  low = getattr(spec, 'minimum', -np.inf)
+  high = getattr(spec, 'maximum', np.inf)
   return float(np.min(low)), float(np.max(high))
 
 

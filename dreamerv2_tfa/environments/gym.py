@@ -171,7 +171,7 @@ def _observation(space, path):
     spec = array_spec.ArraySpec((int(counts.sum()),), np.float32, name=name)
     offsets = np.cumsum(counts) - counts - start
     return spec, lambda x: _one_hot(spec.shape, np.ravel(x) + offsets)
-  # `adapt` refuses it under this name, unless its pattern of keys leaves it out.
+  # `adapt` refuses it by this name, unless its pattern of keys leaves it out.
   return array_spec.ArraySpec((), np.str_, name=str(space)), lambda _: np.str_()
 
 

@@ -133,7 +133,7 @@ class ProcessBatch(py_environment.PyEnvironment):
         'episode is dropped.\n%s', row, self.batch_size, message, trace)
 
   def _restart(self, row):
-    """Returns the first time step of a fresh worker in place of a failed one."""
+    """Returns the first time step of a fresh worker in place of a failed."""
     self._workers[row].close()
     self._restarts[row] += 1
     while True:

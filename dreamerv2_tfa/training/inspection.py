@@ -63,8 +63,8 @@ def _specs(task, environment):
   """Lines about specs, encoders and memory."""
   observation = specs.flat_observation(environment.observation_spec())
   policy = _random(environment)
-  lines = [f'Task {task.name}: {task.action_repeat} environment frames an agent '
-           'step.']
+  lines = [f'Task {task.name}: {task.action_repeat} environment frames an '
+           'agent step.']
   try:
     encoder = encoder_lib.Encoder(observation)
     images, vectors = encoder.image_keys, encoder.vector_keys
@@ -230,6 +230,6 @@ def _seed_faults(task, seed, steps):
         np.array_equal(x, y, equal_nan=x.dtype.is_floating)
         for x, y in zip(one, other, strict=True)):
       return [
-          f'With the same seed, step {number} differs. Take every random number '
-          'from the seed that the factory is given.']
+          f'With the same seed, step {number} differs. Take every random '
+          'number from the seed that the factory is given.']
   return []

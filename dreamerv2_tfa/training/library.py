@@ -1,4 +1,4 @@
-"""`dreamerv2_tfa.train`: the loop, from Python, on an environment of one's own."""
+"""`dreamerv2_tfa.train`: the loop, on an environment of one's own."""
 
 import copy
 import inspect

@@ -138,7 +138,7 @@ class Outcomes:
   def report(self):
     """Percentages of the run's episodes, and their score.
 
-      score = exp(mean(ln(1 + s_i))) - 1,  s_i in percent  (Crafter, Hafner 2021)
+      score = exp(mean(ln(1 + s_i))) - 1,  s_i in percent (Crafter, 2021)
 
     Returns:
       Dict of floats: `achievement_<name>` each and `crafter_score`; empty

@@ -144,6 +144,8 @@ class Session:
     """Plays greedy episodes and writes their mean return and length."""
     self.progress.phase('Evaluate')
     numbers = self._evaluation.run()
+    # The outcomes of training alone count.
+    batch.pop_outcomes(self._parts.evaluation_environment)
     self._writer.write(self.frames, numbers)
     self.progress.say(
         f'Evaluation at {self.frames:,} frames: return '

@@ -28,7 +28,8 @@ PAPER_GAMES = """
 def make(game='pong', **settings):
   """Returns an `AtariEnvironment`, with nothing random unless asked for."""
   usual = dict(
-      seed=0, emulator='ale_py', action_repeat=4, size=64, grayscale=True, noops=0, sticky=0.0,
+      seed=0, emulator='ale_py', action_repeat=4, size=64, grayscale=True,
+      noops=0, sticky=0.0,
       full_action_space=False, max_steps=27000, terminal_on_life_loss=False,
       ram=False)
   return atari.AtariEnvironment(game, **{**usual, **settings})
@@ -393,7 +394,8 @@ def test_the_emulator_prints_nothing(capfd):
 
 
 @pytest.mark.parametrize('name, value', [
-    ('emulator', 'stella'), ('seed', -1), ('seed', 2**31), ('action_repeat', 0), ('action_repeat', 2.5),
+    ('emulator', 'stella'), ('seed', -1), ('seed', 2**31),
+    ('action_repeat', 0), ('action_repeat', 2.5),
     ('size', 0), ('noops', -1), ('sticky', 1.5), ('sticky', 'on'),
     ('max_steps', 0), ('max_steps', True), ('grayscale', 1), ('ram', 'no'),
     ('full_action_space', None), ('terminal_on_life_loss', 0)])

@@ -158,7 +158,8 @@ spaces = gymnasium.spaces
     ((64, 64, 3), np.float32, 0, 1, (64, 64, 3)),
     ((3, 32, 40), np.float32, -1, 1, (64, 64, 3)),
 ])
-def test_images_are_picked_by_shape_and_resized(shape, dtype, low, high, wanted):
+def test_images_are_picked_by_shape_and_resized(
+    shape, dtype, low, high, wanted):
   value = np.full(shape, high, dtype)
   space = spaces.Box(low, high, shape, dtype)
   image = _read(space, value)['image']
@@ -281,7 +282,7 @@ def test_too_many_combinations_are_refused_with_their_number():
     spaces.Dict({'a': spaces.Discrete(2)}), spaces.Tuple([spaces.Discrete(2)]),
     spaces.Text(3)])
 def test_an_action_space_that_is_not_supported_is_named(space):
-  with pytest.raises(ValueError, match='action space .* not supported') as error:
+  with pytest.raises(ValueError, match='action space .*not supp') as error:
     _played(space)
   assert str(space) in str(error.value)
 
@@ -302,5 +303,5 @@ def test_a_misspelt_name_of_any_suite_is_answered_with_the_nearest(name, meant):
 
 
 def test_a_package_that_an_environment_lacks_is_named():
-  with pytest.raises(ValueError, match='LunarLander.*cannot be made.*[Bb]ox2[Dd]'):
+  with pytest.raises(ValueError, match='LunarLander.*cannot be.*[Bb]ox2[Dd]'):
     tasks.load('gymnasium_LunarLander-v3').make(0)

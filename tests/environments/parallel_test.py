@@ -114,7 +114,7 @@ def test_a_mistake_in_making_an_environment_is_a_value_error():
 
 
 def test_a_fault_in_making_an_environment_is_shown_with_its_traceback():
-  with pytest.raises(RuntimeError, match='0 of 1 cannot be made:\n(.*\n)*.*Key'):
+  with pytest.raises(RuntimeError, match='0 of 1 cannot be made:\n(.*\n)*.*K'):
     parallel.ProcessBatch(toys.broken, [4])
 
 
@@ -220,7 +220,8 @@ def test_a_failed_episode_is_neither_joined_to_the_next_nor_counted(errors):
   step_type, after = rows.step_type.numpy()[1], rows.next_step_type.numpy()[1]
   first = np.flatnonzero(step_type == FIRST)
   # An episode, the boundary, two steps and the one that failed.
-  np.testing.assert_array_equal(first[:3], [0, toys.LENGTH + 1, toys.LENGTH + 4])
+  np.testing.assert_array_equal(
+      first[:3], [0, toys.LENGTH + 1, toys.LENGTH + 4])
   failed = first[2] - 1
   assert step_type[failed] == MID and after[failed] == FIRST
   assert rows.reward.numpy()[1][failed] == 0

@@ -20,10 +20,11 @@ def play(emulator, game):
     game: One of `emulators.games()`.
 
   Returns:
-    uint32 `[2, 4, FRAMES / EVERY]`, of `STARTS` and `KINDS`: each number sums up
+    uint32 `[2, 4, FRAMES / EVERY]`, of `STARTS` and `KINDS`: each sums up
     all the frames up to it.
   """
-  return np.array([_play(emulator, game, start) for start in STARTS], np.uint32)
+  return np.array(
+      [_play(emulator, game, start) for start in STARTS], np.uint32)
 
 
 def _play(emulator, game, start):
