@@ -7,6 +7,7 @@ this is our own.
 
 from multiprocessing import connection
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -92,8 +93,8 @@ class ProcessBatch(py_environment.PyEnvironment):
   def _step(self, action):
     """Plays the actions, `[B, ...]`."""
     steps = self._ask('step', [(row,) for row in action], self._restart)
-    for row, time_step in enumerate(steps):
-      if time_step.is_last():
+    for row, (step_type, *_) in enumerate(steps):
+      if step_type == ts.StepType.LAST:
         self._failures[row] = 0
     return _stack(steps)
 
@@ -209,25 +210,27 @@ _DEAD = ('fault', 'it is gone', _SILENT)
 def _send(worker, name, arguments):
   """Whether a request could be sent."""
   try:
-    worker.send((name, arguments))
+    worker.send_bytes(pickle.dumps((name, arguments), 5))
   except OSError:
     return False
   return True
 
 
 def _receive(worker):
-  """Returns an answer and None, or None and a failure: kind, message, trace."""
+  """Returns an answer and None, or None and its kind, message and trace."""
   try:
-    return worker.recv()
+    return pickle.loads(worker.recv_bytes())
   except (EOFError, OSError):
     return None, _DEAD
 
 
 def _stack(steps):
-  """One `TimeStep` `[B, ...]`."""
-  return ts.TimeStep(*(
-      tree.map_structure(lambda *rows: np.stack(rows), *field)
-      for field in zip(*steps, strict=True)))
+  """One `TimeStep` `[B, ...]` of the workers' plain tuples."""
+  types, rewards, discounts, observations = zip(*steps, strict=True)
+  return ts.TimeStep(
+      np.array(types, np.int32), np.array(rewards, np.float32),
+      np.array(discounts, np.float32),
+      tree.map_structure(lambda *rows: np.stack(rows), *observations))
 
 
 def seeds_of(seed, count):

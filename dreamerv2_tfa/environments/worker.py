@@ -12,6 +12,7 @@ import ctypes
 import faulthandler
 import importlib
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -60,7 +61,7 @@ def _work(pipe):
   environment = None
   while True:
     try:
-      name, arguments = trainer.recv()
+      name, arguments = pickle.loads(trainer.recv_bytes())
     except EOFError:
       return
     try:
@@ -70,11 +71,15 @@ def _work(pipe):
       elif name == 'pop_outcomes':
         answer = getattr(environment, 'pop_outcomes', list)()
       else:
-        answer = getattr(environment, name)(*arguments)
-      trainer.send((answer, None))
+        step = getattr(environment, name)(*arguments)
+        # Plain numbers: they are quicker to pickle than arrays.
+        answer = (int(step.step_type), float(step.reward),
+                  float(step.discount), step.observation)
+      trainer.send_bytes(pickle.dumps((answer, None), 5))
     except Exception as error:  # whatever the environment raises
       kind = 'user' if isinstance(error, ValueError) else 'fault'
-      trainer.send((None, (kind, str(error), traceback.format_exc())))
+      failure = kind, str(error), traceback.format_exc()
+      trainer.send_bytes(pickle.dumps((None, failure)))
 
 
 def _make(pickled, seed):
