@@ -8,6 +8,7 @@ FROM nvidia/cuda:12.2.2-base-ubuntu22.04
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y \
         --no-install-recommends ca-certificates python3.11 python3.11-venv \
+        libegl1 libopengl0 libgl1-mesa-dri \
     && rm -rf /var/lib/apt/lists/*
 
 # There is no driver while an image is built, so the GPU is named here.

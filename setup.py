@@ -9,6 +9,7 @@ import setuptools
 BOTH = [
     'absl-py==2.5.1',
     'ale-py==0.12.1',
+    'cloudpickle==3.1.2',
     'dm-tree==0.1.10',
     'gin-config==0.5.0',
     'gym==0.23.0',  # the newest that tf-agents allows
@@ -54,10 +55,16 @@ EXTRAS = {
         "tensorflow[and-cuda]==2.15.1; python_version < '3.12'",
         "tensorflow[and-cuda]==2.21.0; python_version >= '3.12'",
     ],
-    'minigrid': ['gym-minigrid==1.1.0', 'gymnasium==1.3.0'],
+    'gymnasium': ['gymnasium==1.3.0'],
+    'minigrid': ['gym-minigrid==1.1.0'],  # the last that plain Gym runs
     'reports': ['pandas==2.3.3', 'rliable==1.2.0'],  # pandas 3 breaks rliable
     'reverb': ['dm-reverb==0.14.0'],  # its own extra pulls a second TensorFlow
 }
+
+EXTRAS['environments'] = [
+    pin for name in ('crafter', 'dmc', 'gymnasium', 'minigrid')
+    for pin in EXTRAS[name]
+]
 
 setuptools.setup(
     name='dreamerv2_tfa',
@@ -82,6 +89,7 @@ setuptools.setup(
     entry_points={
         'console_scripts': [
             'dreamerv2-train = dreamerv2_tfa.commands.train:main',
+            'dreamerv2-check-env = dreamerv2_tfa.commands.check_env:main',
             'dreamerv2-import = dreamerv2_tfa.commands.import_published:main',
         ],
     },

@@ -4,6 +4,8 @@ import importlib.metadata
 import os
 import sys
 
+from dreamerv2_tfa import rendering
+
 
 def _choose_keras():
   """Asks TensorFlow for Keras 2, which TF-Agents is written for.
@@ -34,12 +36,17 @@ def _choose_keras():
 
 
 _choose_keras()
+rendering.choose()
 
 
 def __getattr__(name):
-  """Imports the agent, and TensorFlow with it, when it is first asked for."""
+  """Imports what is asked for, and TensorFlow with it, at the first use."""
   if name == 'DreamerV2Agent':
     from dreamerv2_tfa import agent
 
     return agent.DreamerV2Agent
+  if name == 'train':
+    from dreamerv2_tfa.training import library
+
+    return library.train
   raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -11,6 +11,7 @@ _PACKAGE = pathlib.Path(__file__).resolve().parents[1] / 'dreamerv2_tfa'
 # only from what stands above it; the README draws the same.
 _ROOMS = {
     'types': (),
+    'rendering': (),
     'checks': (),
     'noise': (),
     'schedules': (),
@@ -20,7 +21,7 @@ _ROOMS = {
     'optimizers': ('checks',),
     'specs': (),
     'networks': ('checks', 'distributions'),
-    'environments': ('checks',),
+    'environments': ('checks', 'rendering'),
     'experience': ('types', 'specs'),
     'world_model': (
         'types', 'checks', 'noise', 'distributions', 'losses', 'networks',
@@ -35,7 +36,8 @@ _ROOMS = {
     ),
     'migration': ('specs',),
     'training': (
-        'checks', 'specs', 'environments', 'experience', 'agent', 'migration',
+        'checks', 'specs', 'networks', 'environments', 'experience', 'agent',
+        'migration',
     ),
     'reports': (),
     'commands': ('training',),

@@ -4,16 +4,12 @@ import inspect
 import pathlib
 
 import gin
-import numpy as np
 import pytest
-from tf_agents.environments import random_py_environment
-from tf_agents.environments import tf_py_environment
-from tf_agents.specs import array_spec
 
 from dreamerv2_tfa import agent
 from dreamerv2_tfa.behaviour import actor_critic
 from dreamerv2_tfa.behaviour import exploration
-from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.environments import suites
 from dreamerv2_tfa.networks import decoder
 from dreamerv2_tfa.networks import encoder
 from dreamerv2_tfa.networks import layers
@@ -38,11 +34,17 @@ _CONFIGURABLES = {
     'ActorCritic': actor_critic.ActorCritic.__init__,
     'Plan2Explore': exploration.Plan2Explore.__init__,
     'ModelLoss': exploration.ModelLoss.__init__,
-    'load_atari': tasks.load_atari,
+    'load_atari': suites.load_atari,
+    'load_crafter': suites.load_crafter,
+    'load_dmc': suites.load_dmc,
+    'load_gym': suites.load_gym,
+    'load_minigrid': suites.load_minigrid,
 }
 # The file that holds a configurable's numbers, where it is not the defaults.
 _HOME = {
-    'load_atari': 'atari', 'Plan2Explore': 'plan2explore',
+    'load_atari': 'atari', 'load_crafter': 'crafter',
+    'load_dmc': 'dmc_vision', 'load_gym': 'gym', 'load_minigrid': 'minigrid',
+    'Plan2Explore': 'plan2explore',
     'ModelLoss': 'model_loss',
 }
 # What a caller passes, so that no binding may: not in the gin files.
@@ -61,7 +63,9 @@ _WIRED = {
     'ActorCritic': {'feature_size', 'action_size', 'discrete', 'name'},
     'Plan2Explore': {'world_model', 'action_size', 'name'},
     'ModelLoss': {'world_model', 'action_size', 'name'},
-    'load_atari': {'game'},
+    **{f'load_{suite}': {'game'}
+       for suite in ('atari', 'crafter', 'dmc', 'minigrid')},
+    'load_gym': {'name'},
 }
 
 # ALGORITHM: the table of presets, a row a number. None: as in the column
@@ -124,24 +128,6 @@ def _parse(*names, bindings=()):
   )
 
 
-def _load(name):
-  """Tasks, with stand-ins for suites that are not there yet."""
-  if name == 'catch' or name.startswith('atari_'):
-    return _LOAD(name)
-  image = array_spec.BoundedArraySpec((64, 64, 3), np.uint8, 0, 255)
-  vector = array_spec.BoundedArraySpec((5,), np.float32, -1, 1)
-  discrete = array_spec.BoundedArraySpec((), np.int32, 0, 6)
-  box = array_spec.BoundedArraySpec((4,), np.float32, -1, 1)
-  environment = random_py_environment.RandomPyEnvironment(
-      {'image': image, 'position': vector},
-      box if name.startswith('dmc_') else discrete,
-  )
-  return tasks.Task(
-      name, 2, lambda seed: tf_py_environment.TFPyEnvironment(environment)
-  )
-
-
-_LOAD = tasks.load
 # What takes long to build, made small; every other line stays as read.
 _SMALL = (
     'RSSM.deter = 8', 'RSSM.hidden = 8', 'MLP.units = 8', 'Encoder.depth = 2',
@@ -155,7 +141,6 @@ _SMALL = (
     + [('quickstart', overlay) for overlay in _OVERLAYS], ids='+'.join
 )
 def test_a_preset_builds_and_reads_every_line(names, monkeypatch, tmp_path):
-  monkeypatch.setattr(tasks, 'load', _load)
   # A capacity for image and vectors in colour, whatever this machine has.
   monkeypatch.setattr(
       'dreamerv2_tfa.experience.replay._machine_bytes', lambda: 10**12
@@ -177,7 +162,8 @@ def test_a_preset_has_the_published_numbers(column):
 def test_the_atari_task_has_the_published_protocol():
   _parse('atari')
   wanted = {
-      'action_repeat': 4, 'size': 64, 'grayscale': True, 'noops': 30,
+      'emulator': 'ale_py', 'action_repeat': 4, 'size': 64, 'grayscale': True,
+      'noops': 30,
       'sticky': 0.25, 'full_action_space': False, 'max_steps': 27000,
       'terminal_on_life_loss': False, 'ram': False,
   }

@@ -54,7 +54,7 @@ class Tree:
     pins = {'requirements': 'default', 'requirements-next': 'next'}
     for name, pin in pins.items():
       (self.root / f'{name}.lock').write_text(
-          f'# build: a\n# core: b\n{pin}-pin\n# gpu: c\n'
+          f'# build: a\n# core: b\n{pin}-pin\n# environments: c\n# gpu: d\n'
       )
     (self.root / 'setup.py').write_text('')
     for tool in TOOLS:
@@ -275,9 +275,12 @@ def _locked(lock='requirements.lock'):
   lines = (ROOT / lock).read_text().replace('\\\n', ' ')
   entries = [line.split() for line in lines.splitlines()
              if line.strip() and not line.startswith('#')]
-  return {_canonical(entry[0].split('==')[0]): (entry[0].split('==')[1],
-                                                entry[1:])
-          for entry in entries}
+  packages = {}
+  for entry in entries:
+    name, version = entry[0].rstrip(';').split('==')
+    hashes = [word for word in entry[1:] if word.startswith('--')]
+    packages[_canonical(name)] = version, hashes
+  return packages
 
 
 def _pins(*names):
@@ -298,7 +301,10 @@ LOCKS = {'requirements.lock': 'DEFAULT', 'requirements-next.lock': 'NEXT'}
 
 @pytest.mark.parametrize('lock', LOCKS)
 def test_lock_has_the_same_version_of_every_pin(lock):
-  pins = _pins('BOTH', LOCKS[lock], 'dev', 'reports')
+  pins = _pins(
+      'BOTH', LOCKS[lock], 'dev', 'reports', 'crafter', 'dmc', 'gymnasium',
+      'minigrid'
+  )
   locked = _locked(lock)
   assert len(pins) > 20
   assert pins == {name: locked.get(name, (None,))[0] for name in pins}
@@ -323,7 +329,7 @@ def test_every_entry_of_the_lock_has_a_hash(lock):
 def test_cuda_libraries_stand_in_the_gpu_section_alone(lock):
   text = (ROOT / lock).read_text()
   headings = re.findall(r'^# (\w+):', text, re.MULTILINE)
-  assert headings == ['build', 'core', 'gpu']
+  assert headings == ['build', 'core', 'environments', 'gpu']
   core, gpu = text.split('\n# gpu')
   assert 'nvidia-' not in core
   assert all(line.startswith('nvidia-')

@@ -10,8 +10,7 @@ from absl import flags
 from absl import logging
 import gin
 
-_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
-_DEFAULT = 'quickstart.gin'
+from dreamerv2_tfa.training import presets
 
 _ROOT_DIR = flags.DEFINE_string(
     'root_dir', None, 'Folder of the run; the same one again resumes it.'
@@ -19,22 +18,19 @@ _ROOT_DIR = flags.DEFINE_string(
 flags.DEFINE_alias('logdir', 'root_dir')
 _GIN_FILE = flags.DEFINE_multi_string(
     'gin_file', [], 'Preset or overlay, such as gin/atari.gin; repeatable, a '
-    'later one wins. Without any: gin/quickstart.gin.'
+    "later one wins. Without any: the one of the task's suite, or "
+    'gin/quickstart.gin.'
 )
 _GIN_BINDINGS = flags.DEFINE_multi_string(
     'gin_bindings', [], "One binding, such as 'train.steps = 1e6'; repeatable."
 )
-_TASK = flags.DEFINE_string('task', None, "Task, such as 'atari_pong'.")
+_TASK = flags.DEFINE_string(
+    'task', None, "Task, such as 'atari_pong' or 'dmc_walker_walk'."
+)
 _PRECISION = flags.DEFINE_string(
     'precision', None, "'auto', '16' (float16), 'bf16' or '32'."
 )
 _SEED = flags.DEFINE_integer('seed', None, 'Seed of everything random.')
-
-
-def presets():
-  """Folder of the presets: beside the package, or inside when installed."""
-  beside = _PACKAGE.parent / 'gin'
-  return beside if beside.is_dir() else _PACKAGE / 'gin'
 
 
 def parse():
@@ -46,9 +42,10 @@ def parse():
   Raises:
     ValueError: If a file is missing, or a line names what does not exist.
   """
-  for folder in (presets(), presets().parent):
+  for folder in (presets.folder(), presets.folder().parent):
     gin.add_config_file_search_path(str(folder))
-  files = _GIN_FILE.value or [str(presets() / _DEFAULT)]
+  preset = f'{presets.of_task(_TASK.value)}.gin'
+  files = _GIN_FILE.value or [str(presets.folder() / preset)]
   for name in files:
     _find(name)
   named = {'task': _TASK.value, 'precision': _PRECISION.value,
@@ -66,12 +63,12 @@ def parse():
 
 
 def _find(name):
-  places = [pathlib.Path(name), presets() / name, presets().parent / name]
+  folder = presets.folder()
+  places = [pathlib.Path(name), folder / name, folder.parent / name]
   if not any(place.is_file() for place in places):
-    known = ', '.join(sorted(p.name for p in presets().glob('*.gin')))
     raise ValueError(
-        f'There is no gin file {name!r}. The presets in {presets()} are: '
-        f'{known}.'
+        f'There is no gin file {name!r}. The presets in {folder} are: '
+        f'{", ".join(presets.names())}.'
     )
 
 

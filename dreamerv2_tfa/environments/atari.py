@@ -1,9 +1,6 @@
 """Atari games, played directly on the Arcade Learning Environment."""
 
-import functools
-
 import ale_py
-from ale_py import roms
 import cv2
 import numpy as np
 from tf_agents.environments import py_environment
@@ -11,24 +8,7 @@ from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import checks
-
-# Names of the literature whose ROM is called otherwise.
-_ROM_NAMES = {'james_bond': 'jamesbond'}
-
-
-@functools.cache
-def games():
-  """Returns the sorted names of the games that can be played, in snake case.
-
-  These are the ROMs in the wheel of ale-py that it supports: loading one of the
-  others (combat, joust, maze_craze, warlords) would end the process.
-  """
-  supported = ale_py.ALEInterface.isSupportedROM
-  names = [
-      name for name in roms.get_all_rom_ids()
-      if supported(roms.get_rom_path(name))]
-  return tuple(sorted(names + list(_ROM_NAMES)))
-
+from dreamerv2_tfa.environments import emulators
 
 class AtariEnvironment(py_environment.PyEnvironment):
   """One game under the protocol of the DreamerV2 paper.
@@ -48,13 +28,14 @@ class AtariEnvironment(py_environment.PyEnvironment):
   """
 
   def __init__(
-      self, game, *, seed, action_repeat, size, grayscale, noops, sticky,
-      full_action_space, max_steps, terminal_on_life_loss, ram):
-    """Starts an emulator; `tasks.load_atari` documents and sets the protocol.
+      self, game, *, seed, emulator, action_repeat, size, grayscale, noops,
+      sticky, full_action_space, max_steps, terminal_on_life_loss, ram):
+    """Starts an emulator; `suites.load_atari` documents and sets the protocol.
 
     Args:
-      game: One of `games()`.
+      game: One of `emulators.games()`.
       seed: Python int in [0, 2**31), of sticky actions and no-ops.
+      emulator: One of `emulators.NAMES`.
       action_repeat: Python int >= 1, frames an agent step.
       size: Python int, pixels, height and width of the image.
       grayscale: Python bool, luminance with one channel, else RGB.
@@ -70,7 +51,8 @@ class AtariEnvironment(py_environment.PyEnvironment):
       ValueError: If the game is unknown or a number is not in its range.
     """
     super().__init__(handle_auto_reset=True)
-    _check_game(game)
+    checks.choice('load_atari.emulator', emulator, emulators.NAMES)
+    emulators.check(emulator, game)
     checks.integer('load_atari.seed', seed, 0, 2**31 - 1)
     checks.integer('load_atari.action_repeat', action_repeat, 1, 2**31 - 1)
     checks.integer('load_atari.size', size, 1, 2**15)
@@ -88,7 +70,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
     self._terminal_on_life_loss = terminal_on_life_loss
     self._ram = ram
     self._random = np.random.default_rng(seed)
-    self._ale = _start_emulator(game, seed, sticky)
+    self._ale = emulators.start(emulator, game, seed, sticky)
     # The legal set of some games is smaller (skiing has 9), the joystick not.
     self._actions = (
         list(ale_py.Action.__members__.values()) if full_action_space
@@ -169,20 +151,3 @@ class AtariEnvironment(py_environment.PyEnvironment):
       observation['ram'] = self._ale.getRAM()
     return observation
 
-
-def _start_emulator(game, seed, sticky):
-  """Returns an `ale_py.ALEInterface` that plays `game` without a banner."""
-  ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-  ale = ale_py.ALEInterface()
-  ale.setInt('random_seed', seed)
-  ale.setFloat('repeat_action_probability', sticky)
-  ale.loadROM(roms.get_rom_path(_ROM_NAMES.get(game, game)))
-  return ale
-
-
-def _check_game(game):
-  """Raises a `ValueError` where no game has this name."""
-  if game not in games():
-    raise ValueError(
-        f'There is no Atari game {game!r}. Take one of these: '
-        f'{", ".join(games())}.')

@@ -1,61 +1,77 @@
-"""Tasks by name, for example `atari_pong`."""
+"""Tasks by name, for example `atari_pong`, or from an object."""
 
-from collections.abc import Callable
 import difflib
+import functools
 import importlib
 import os
 import sys
-from typing import NamedTuple
 
-import gin
-from tf_agents.environments import batched_py_environment
+from tf_agents.environments import dm_control_wrapper
 from tf_agents.environments import py_environment
 from tf_agents.environments import tf_environment
-from tf_agents.environments import tf_py_environment
 
-from dreamerv2_tfa.environments import atari
-from dreamerv2_tfa.environments import catch
+from dreamerv2_tfa.environments import adapt
+from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import crafter
+from dreamerv2_tfa.environments import dm_control
+from dreamerv2_tfa.environments import emulators
+from dreamerv2_tfa.environments import gym
+from dreamerv2_tfa.environments import minigrid
+from dreamerv2_tfa.environments import registered
+from dreamerv2_tfa.environments import suites
+
+_GAMES = {
+    'atari': emulators.games, 'dmc': dm_control.games,
+    'crafter': lambda: crafter.GAMES, 'minigrid': minigrid.games,
+    'gym': lambda: registered.ids('gym'),
+    'gymnasium': lambda: registered.ids('gymnasium'),
+}
+_FORMS = (
+    'catch, atari_<game>, dmc_<domain>_<task>, dmc_manip_<task>, '
+    'dmc_locom_<task>, crafter_reward, crafter_noreward, minigrid_<world>, '
+    'gym_<id>, gymnasium_<id>, and module:factory for your own'
+)
 
 
-class Task(NamedTuple):
-  """What there is to learn; no emulator runs before `make` is called."""
+def names(suite=None):
+  """Returns the names of the tasks of a suite, sorted, or of all.
 
-  name: str           # as `load` takes it
-  action_repeat: int  # environment frames an agent step
-  # From a seed, an environment of batch size 1 that shares nothing.
-  make: Callable[[int], tf_environment.TFEnvironment]
+  Suites whose packages are not installed have no names here.
 
-
-def names():
-  """Returns the name of every task, sorted within each suite."""
-  return ['catch'] + [f'atari_{game}' for game in atari.games()]
+  Args:
+    suite: Python string, such as 'dmc', or None.
+  """
+  if suite is None:
+    return ['catch'] + [name for each in _GAMES for name in names(each)]
+  try:
+    return [f'{suite}_{game}' for game in _GAMES[suite]()]
+  except ValueError:
+    return []
 
 
 def load(name):
   """Returns the task of this name under the bound settings of its suite.
 
   Args:
-    name: Python string: `catch`, or `atari_` and a game in snake case, or
-      `module:factory`, see `load_factory`.
+    name: Python string: `catch`; a suite, '_' and a game, such as `atari_pong`
+      or `gym_CartPole-v1`; or `module:factory`, see `load_factory`.
 
   Returns:
     A `Task`.
 
   Raises:
-    ValueError: If there is no such task.
+    ValueError: If there is no such task, with the nearest names; or if the
+      packages of its suite are not installed, with the line that mends it.
   """
-  if ':' in str(name):
+  name = str(name)
+  if ':' in name:
     return load_factory(name)
-  if name not in names():
-    raise ValueError(_unknown(str(name)))
   if name == 'catch':
-    return load_catch()
-  return load_atari(name[len('atari_'):])
-
-
-def load_catch():
-  """Returns the task `catch`, one frame an agent step."""
-  return Task('catch', 1, lambda seed: catch.Catch(batch_size=1, seed=seed))
+    return suites.load_catch()
+  suite, _, game = name.partition('_')
+  if suite not in _GAMES or not game or game not in _GAMES[suite]():
+    raise ValueError(_unknown(name, suite))
+  return suites.loader(suite)(game)
 
 
 def load_factory(name):
@@ -63,8 +79,8 @@ def load_factory(name):
 
   Args:
     name: Python string `module:factory`. The module is found from the working
-      directory or among what is installed; `factory(seed)` returns a TF-Agents
-      `PyEnvironment`, or a `TFEnvironment` of batch size 1.
+      directory or among what is installed; `factory(seed)` returns what
+      `from_object` takes.
 
   Returns:
     A `Task`. Its `make` raises `ValueError` if that is not what it returns.
@@ -81,70 +97,76 @@ def load_factory(name):
     raise ValueError(
         f'There is no task {name!r}: {error}. Wanted module:factory, with the '
         'module importable from here.') from error
-  return Task(name, 1, lambda seed: _in_tensorflow(name, factory(seed)))
+  return from_factory(name, factory)
 
 
-def _in_tensorflow(name, environment):
-  if isinstance(environment, py_environment.PyEnvironment):
-    if not environment.batched:
-      environment = batched_py_environment.BatchedPyEnvironment(
-          [environment], multithreading=False)
-    environment = tf_py_environment.TFPyEnvironment(environment)
-  if not isinstance(environment, tf_environment.TFEnvironment):
-    raise ValueError(
-        f'The task {name!r} returned {environment!r}; wanted a TF-Agents '
-        'PyEnvironment or TFEnvironment.')
-  if environment.batch_size != 1:
-    raise ValueError(
-        f'The task {name!r} has batch size {environment.batch_size}; wanted 1.')
-  return environment
-
-
-@gin.configurable
-def load_atari(
-    game, *, action_repeat=4, size=64, grayscale=True, noops=30, sticky=0.25,
-    full_action_space=False, max_steps=27000, terminal_on_life_loss=False,
-    ram=False):
-  """Returns the task of an Atari game; the defaults are the paper's protocol.
+def from_factory(name, factory):
+  """Returns a task whose environments `factory(seed)` makes.
 
   Args:
-    game: One of `atari.games()`.
-    action_repeat: Python int, frames an agent step.
-    size: Python int, pixels, height and width of the image.
-    grayscale: Python bool, luminance with one channel, else RGB.
-    noops: Python int, most no-op frames at a reset.
-    sticky: Python float, probability that a frame repeats the last action.
-    full_action_space: Python bool, all 18 actions in every game.
-    max_steps: Python int, agent steps an episode (108,000 frames).
-    terminal_on_life_loss: Python bool, a lost life ends the episode.
-    ram: Python bool, observe the memory of the console as well.
+    name: Python string, what the task is called.
+    factory: Function from a seed, a Python int, to what `as_environment` takes.
 
   Returns:
-    A `Task`. Its `make` raises `ValueError` if a number is not in its range.
+    A `Task`, one frame an agent step.
   """
-  def make(seed):
-    game_environment = atari.AtariEnvironment(
-        game, seed=seed, action_repeat=action_repeat, size=size,
-        grayscale=grayscale, noops=noops, sticky=sticky,
-        full_action_space=full_action_space, max_steps=max_steps,
-        terminal_on_life_loss=terminal_on_life_loss, ram=ram)
-    # Without threads, which one environment has no use for.
-    return tf_py_environment.TFPyEnvironment(
-        batched_py_environment.BatchedPyEnvironment(
-            [game_environment], multithreading=False))
-  return Task(f'atari_{game}', action_repeat, make)
+  return batch.task(name, 1, functools.partial(_made, name, factory))
 
 
-def _unknown(name):
+def _made(name, factory, seed):
+  return as_environment(factory(seed), f'The task {name!r} returned', seed)
+
+
+def as_environment(environment, whose='Got', seed=None):
+  """Returns an environment of any library as TF-Agents'.
+
+  Args:
+    environment: A Gym, Gymnasium or `dm_env` environment, a TF-Agents
+      `PyEnvironment` or `TFEnvironment`.
+    whose: Python string, how an error begins.
+    seed: Python int of a Gym environment, or None to leave it as it is.
+
+  Returns:
+    A `TFEnvironment` or batched `PyEnvironment` as it was, or an `Adapted`.
+
+  Raises:
+    ValueError: If it is none of these, or its specs cannot be used.
+  """
+  if isinstance(environment, tf_environment.TFEnvironment):
+    return environment
+  if isinstance(environment, py_environment.PyEnvironment):
+    if environment.batched:
+      return environment
+  elif _is_dm_env(environment):
+    environment = dm_control_wrapper.DmControlWrapper(environment)
+  elif gym.is_gym(environment):
+    environment = gym.GymEnvironment(environment, seed=seed)
+  else:
+    raise ValueError(
+        f'{whose} {environment!r}; wanted a Gym, Gymnasium or dm_env '
+        'environment, or a TF-Agents PyEnvironment or TFEnvironment.')
+  return adapt.Adapted(environment)
+
+
+def _is_dm_env(environment):
+  methods = ('reset', 'step', 'observation_spec', 'action_spec')
+  return all(hasattr(environment, method) for method in methods)
+
+
+def _unknown(name, suite):
   """Returns what to tell someone who asked for a task that is not there."""
-  suite = name.partition('_')[0]
-  meant = {'catch': 'catch', **{g: f'atari_{g}' for g in atari.games()}}
-  near = difflib.get_close_matches(name.lower().removeprefix('atari_'), meant)
-  near = ' or '.join(meant[word] for word in near)
+  known = names(suite) if suite in _GAMES else names()
+  # Where the suite was left out, its games are meant as well.
+  meant = {whole.partition('_')[2] or whole: whole for whole in known}
+  meant.update({whole: whole for whole in known})
+  folded = {word.lower(): whole for word, whole in meant.items()}
+  word = name.partition('_')[2] if suite in _GAMES else name
+  near = difflib.get_close_matches(word.lower(), folded)
+  near = ' or '.join(dict.fromkeys(folded[word] for word in near))
   hint = f' Did you mean {near}?' if near else ''
-  if suite == 'atari':
-    return (f'There is no task {name!r}.{hint} The Atari games are: '
-            f'{", ".join(atari.games())}.')
-  return (f'There is no task {name!r}: unknown suite {suite!r}.{hint} This '
-          'version has the tasks catch and atari_<game>, for example '
-          'atari_pong, and module:factory for your own.')
+  if suite in _GAMES:
+    games = ', '.join(whole.partition('_')[2] for whole in known)
+    return f'There is no task {name!r}.' + (
+        hint or f' After {suite}_ comes one of: {games}.')
+  return (f'There is no task {name!r}: unknown suite {suite!r}.{hint} Tasks '
+          f'are {_FORMS}.')

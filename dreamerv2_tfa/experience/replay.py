@@ -35,7 +35,7 @@ def describe(data_spec, capacity):
   )
 
 
-def check(data_spec, capacity, sequence_length, prefill):
+def check(data_spec, capacity, sequence_length, prefill, environments=1):
   """Refuses sizes that cannot work, before anything is allocated.
 
   Args:
@@ -43,19 +43,22 @@ def check(data_spec, capacity, sequence_length, prefill):
     capacity: int, rows.
     sequence_length: int T; a training sequence takes T + 1 rows.
     prefill: int, rows before the first update.
+    environments: int, each has an equal share of the rows.
 
   Raises:
     ValueError: If the rows exceed the machine's memory, or hold no sequence.
   """
-  if prefill <= sequence_length:
+  each = f' for each of {environments} environments' * (environments > 1)
+  rows = (sequence_length + 1) * environments
+  if prefill < rows:
     raise ValueError(
         f'train.prefill = {prefill} steps hold no sequence of train.sequence_'
-        f'length = {sequence_length}; wanted {sequence_length + 1} or more.'
+        f'length = {sequence_length}{each}; wanted {rows} or more.'
     )
-  if capacity < 2 * (sequence_length + 1):
+  if capacity < 2 * rows:
     raise ValueError(
         f'train.replay_capacity = {capacity} is too small for sequences of '
-        f'{sequence_length} steps; wanted {2 * (sequence_length + 1)} or more.'
+        f'{sequence_length} steps{each}; wanted {2 * rows} or more.'
     )
   size, machine = required_bytes(data_spec, capacity), _machine_bytes()
   if size > machine:

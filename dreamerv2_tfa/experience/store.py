@@ -41,11 +41,22 @@ class Store:
         old.unlink()
 
   def load(self):
-    """Adds what is on disk to the buffer: the number of rows, an int."""
+    """Adds what is on disk to the buffer: the number of rows, an int.
+
+    Raises:
+      ValueError: If other than this buffer's number of blocks were stored.
+    """
+    blocks = self._buffer.capacity // self._capacity
     files = self._files()
     for path in files:
       with np.load(path) as arrays:
         columns = [arrays[str(i)] for i in range(len(arrays.files))]
+      stored = columns[0].shape[1]
+      if stored != blocks:
+        raise ValueError(
+            f'{path} was collected by {stored} environments; got {blocks}. '
+            f'Set train.environments = {stored}, or take another --root_dir.'
+        )
       rows = tf.nest.pack_sequence_as(self._buffer.data_spec, columns)
       self.add(rows)
     if files:

@@ -126,6 +126,16 @@ class Encoder(tf.Module):
       self._mlp = layers.MLP(size)
       self.output_size += self._mlp.output_size
 
+  @property
+  def image_keys(self):
+    """Keys of the observation that the convolutions read."""
+    return tuple(self._image_keys)
+
+  @property
+  def vector_keys(self):
+    """Keys of the observation that the MLP reads."""
+    return tuple(self._vector_keys)
+
   def __call__(self, observation):
     """Embeds observations.
 

@@ -14,7 +14,8 @@ from dreamerv2_tfa import specs
 
 _PACKAGES = (
     'tf-agents', 'tensorflow-probability', 'keras', 'gin-config',
-    'numpy', 'ale-py', 'gym',
+    'numpy', 'ale-py', 'atari-py', 'gym', 'gymnasium', 'dm_control', 'mujoco',
+    'crafter', 'gym-minigrid',
 )
 
 
@@ -81,12 +82,13 @@ def describe(parts, plan, batch_size, sequence_length):
     str.
   """
   agent = parts.agent
-  repeat = parts.task.action_repeat
+  repeat, rows = parts.task.action_repeat, parts.environment.batch_size
   observation = specs.flat_observation(agent.time_step_spec.observation)
   action = agent.action_spec
   counts = parameter_counts(agent)
   lines = [
-      f'Task {parts.task.name}: {repeat} environment frames an agent step.',
+      f'Task {parts.task.name}: {repeat} environment frames an agent step'
+      + (f', {rows} environments side by side.' if rows > 1 else '.'),
       *(f'Observation {name}: {spec.dtype.name} {spec.shape.as_list()}.'
         for name, spec in observation.items()),
       f'Action: {action.dtype.name} {action.shape.as_list()} from '

@@ -102,3 +102,53 @@ class UpdateMean:
         key: float(np.mean([float(extra[key]) for extra in extras]))
         for key in extras[0] if key != 'loss'
     }
+
+
+class Outcomes:
+  """What episodes of the whole run achieved, such as Crafter's achievements.
+
+  Attributes:
+    state: `tf.train.Checkpoint` of the counts, to save and restore.
+  """
+
+  def __init__(self, names):
+    """Starts from no episode.
+
+    Args:
+      names: Names of the outcomes; none where the task has none.
+    """
+    self._names = names
+    count = lambda shape: tf.Variable(
+        tf.zeros(shape, tf.int64), trainable=False
+    )
+    self.state = tf.train.Checkpoint(
+        episodes=count([]), reached=count([len(names)])
+    )
+
+  def add(self, outcomes):
+    """Counts episodes.
+
+    Args:
+      outcomes: List of dicts from each name to 1.0, reached, or 0.0.
+    """
+    self.state.episodes.assign_add(len(outcomes))
+    for outcome in outcomes:
+      self.state.reached.assign_add([int(outcome[n]) for n in self._names])
+
+  def report(self):
+    """Percentages of the run's episodes, and their score.
+
+      score = exp(mean(ln(1 + s_i))) - 1,  s_i in percent (Crafter, 2021)
+
+    Returns:
+      Dict of floats: `achievement_<name>` each and `crafter_score`; empty
+      before the first episode has ended.
+    """
+    if not self._names or not int(self.state.episodes):
+      return {}
+    rates = 100.0 * self.state.reached.numpy() / int(self.state.episodes)
+    return {
+        **{f'achievement_{n}': float(r)
+           for n, r in zip(self._names, rates, strict=True)},
+        'crafter_score': float(np.expm1(np.mean(np.log1p(rates)))),
+    }

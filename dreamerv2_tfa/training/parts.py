@@ -7,6 +7,7 @@ from tf_agents.environments import tf_environment
 from tf_agents.metrics import tf_metrics
 
 from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import precision as precision_lib
 
@@ -16,7 +17,7 @@ _EVALUATION_SEED = 10_000  # apart from the training environment's
 class Parts(NamedTuple):
   """The parts of a run that exist before anything is written or collected."""
 
-  task: tasks.Task
+  task: batch.Task
   precision: str  # name of the Keras policy
   environment: tf_environment.TFEnvironment
   evaluation_environment: tf_environment.TFEnvironment
@@ -24,17 +25,22 @@ class Parts(NamedTuple):
   agent: agent_lib.DreamerV2Agent
 
 
-def build(task, seed, precision, eager, session, explore_until=0):
+def build(
+    task, seed, precision, eager, session, explore_until=0, environments=1,
+    processes=True,
+):
   """Builds the environments and the agent.
 
   Args:
-    task: Name of a task.
+    task: Name of a task, or a `Task`.
     seed: int, of everything random.
     precision: As in `precision.set_policy`.
     eager: bool; run every function line by line.
     session: int, agent steps of earlier sessions: a resumed run draws other
       episodes than the ones it has seen.
     explore_until: Environment frames of the exploration behaviour; 0: all.
+    environments: int, environments that collect side by side.
+    processes: bool; each of them in a process of its own.
 
   Returns:
     `Parts`.
@@ -44,10 +50,14 @@ def build(task, seed, precision, eager, session, explore_until=0):
   """
   tf.config.run_functions_eagerly(eager)
   keras_policy = precision_lib.set_policy(precision)
-  task = tasks.load(task)
+  if not isinstance(task, batch.Task):
+    task = tasks.load(task)
   tf.keras.utils.set_random_seed((seed + session) % 2**31)
-  environment = task.make((seed + session) % 2**31)
-  evaluation = task.make((seed + session + _EVALUATION_SEED) % 2**31)
+  environment = task.make(
+      (seed + session) % 2**31, environments, processes
+  )
+  make_evaluation = task.make_evaluation or task.make
+  evaluation = make_evaluation((seed + session + _EVALUATION_SEED) % 2**31)
   steps = tf_metrics.EnvironmentSteps()
   agent = agent_lib.DreamerV2Agent(
       environment.time_step_spec(), environment.action_spec(),

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
@@ -36,6 +37,9 @@ class Session:
     self._plan = plan
     environment, agent = parts.environment, parts.agent
     trackable = {'agent': agent, 'steps': parts.steps}
+    outcomes = metrics.Outcomes(parts.task.outcomes)
+    if parts.task.outcomes:
+      trackable['outcomes'] = outcomes.state
     # An environment written in TensorFlow has a state to save.
     if hasattr(environment, 'state'):
       trackable['environment'] = environment.state
@@ -56,6 +60,7 @@ class Session:
     )
     self._policies = checkpoints.Policies(root_dir, agent)
     self._means = metrics.UpdateMean()
+    self._outcomes = outcomes
     self._compiled = False
     self._writer = metrics.Writer(root_dir, self.frames)
     self.progress = progress.Progress(
@@ -114,10 +119,17 @@ class Session:
       FloatingPointError: If a loss was not finite.
     """
     self._check_losses()
-    numbers = {**self._collector.episode_metrics(), **self._means.report()}
+    self._gather_outcomes()
+    numbers = {
+        **self._collector.episode_metrics(), **self._outcomes.report(),
+        **self._means.report(),
+    }
     numbers['updates'] = float(self.updates)
     numbers['fps'] = self.progress.report(self.frames, self.updates, numbers)
     self._writer.write(self.frames, numbers)
+
+  def _gather_outcomes(self):
+    self._outcomes.add(batch.pop_outcomes(self._parts.environment))
 
   def _check_losses(self):
     try:
@@ -132,6 +144,8 @@ class Session:
     """Plays greedy episodes and writes their mean return and length."""
     self.progress.phase('Evaluate')
     numbers = self._evaluation.run()
+    # The outcomes of training alone count.
+    batch.pop_outcomes(self._parts.evaluation_environment)
     self._writer.write(self.frames, numbers)
     self.progress.say(
         f'Evaluation at {self.frames:,} frames: return '
@@ -146,6 +160,7 @@ class Session:
       FloatingPointError: If a loss was not finite; nothing is written then.
     """
     self._check_losses()
+    self._gather_outcomes()
     self._samples.settle()
     self._store.save()
     self._checkpoints.save(self.steps)
@@ -212,6 +227,10 @@ class Session:
     )
 
   def close(self):
-    """Ends display and files."""
+    """Ends display, files and the processes of environments."""
     self.progress.close()
     self._writer.close()
+    for environment in (
+        self._parts.environment, self._parts.evaluation_environment
+    ):
+      batch.close(environment)

@@ -18,16 +18,16 @@ from dreamerv2_tfa.training import session as session_lib
 def train(
     root_dir, *, presets=(), task='catch', seed=0, precision='auto',
     eager=False, steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5,
-    explore_until=0, batch_size=16, sequence_length=50, replay_capacity=2e6,
-    log_every=1e4, eval_every=1e5, eval_episodes=1, save_every=1e4,
-    dry_run=False, adopt=None,
+    explore_until=0, environments=1, processes=True, batch_size=16,
+    sequence_length=50, replay_capacity=2e6, log_every=1e4, eval_every=1e5,
+    eval_episodes=1, save_every=1e4, dry_run=False, adopt=None,
 ):
   """Trains DreamerV2 on a task, or goes on where the folder's run stopped.
 
   Args:
     root_dir: Path of the run's folder; made if it does not exist.
     presets: Names of the gin files, for the record.
-    task: Name of the task, such as 'catch' or 'atari_pong'.
+    task: Name of the task, such as 'catch' or 'atari_pong', or a `Task`.
     seed: int, of weights, environments and sampling.
     precision: 'auto', '16', 'bf16' or '32'.
     eager: bool; run line by line, for debugging.
@@ -37,6 +37,9 @@ def train(
     steps_per_update: Agent steps between updates.
     explore_until: Environment frames after which the task's own actor
       collects, whatever DreamerV2Agent.exploration is; 0: never.
+    environments: int, environments that collect side by side; a step of each
+      is an agent step, so a few updates may follow at once.
+    processes: bool; each of several in a process of its own.
     batch_size: int B, sequences an update.
     sequence_length: int T, model rows a sequence.
     replay_capacity: Rows of replay memory.
@@ -63,14 +66,17 @@ def train(
   checks.integer('train.eval_episodes', eval_episodes)
   checks.integer('train.seed', seed, 0, 2**31 - 1)
   until = checks.integer('train.explore_until', explore_until, 0)
+  rows = checks.integer('train.environments', environments)
+  checks.flag('train.processes', processes)
   checks.flag('train.eager', eager)
   folder.check_writable(root_dir)
   parts = parts_lib.build(
-      task, seed, precision, eager, folder.saved_steps(root_dir), until
+      task, seed, precision, eager, folder.saved_steps(root_dir), until,
+      rows, processes,
   )
   folder.check_task(root_dir, parts.task.name)
   data_spec = parts.agent.collect_data_spec
-  replay.check(data_spec, capacity, sequence_length, plan.prefill)
+  replay.check(data_spec, capacity, sequence_length, plan.prefill, rows)
   print(folder.describe(parts, plan, batch_size, sequence_length))
   print(replay.describe(data_spec, capacity), flush=True)
   if dry_run:

@@ -10,6 +10,8 @@ from tf_agents.policies import random_tf_policy
 from tf_agents.utils import common
 
 from dreamerv2_tfa.environments import atari
+from dreamerv2_tfa.environments import emulators
+from dreamerv2_tfa.environments import suites
 from dreamerv2_tfa.environments import tasks
 
 PAPER_GAMES = """
@@ -26,7 +28,8 @@ PAPER_GAMES = """
 def make(game='pong', **settings):
   """Returns an `AtariEnvironment`, with nothing random unless asked for."""
   usual = dict(
-      seed=0, action_repeat=4, size=64, grayscale=True, noops=0, sticky=0.0,
+      seed=0, emulator='ale_py', action_repeat=4, size=64, grayscale=True,
+      noops=0, sticky=0.0,
       full_action_space=False, max_steps=27000, terminal_on_life_loss=False,
       ram=False)
   return atari.AtariEnvironment(game, **{**usual, **settings})
@@ -78,7 +81,7 @@ def scripted(monkeypatch):
     def start(*settings):
       emulator.settings = settings
       return emulator
-    monkeypatch.setattr(atari, '_start_emulator', start)
+    monkeypatch.setattr(emulators, 'start', start)
     return emulator
   return play_on
 
@@ -223,7 +226,7 @@ def test_game_over_at_the_time_limit_is_terminal(scripted):
 def test_by_default_no_ops_and_stickiness_are_the_papers(scripted):
   emulator = scripted(ScriptedEmulator())
   env = tasks.load('atari_pong').make(7).pyenv.envs[0]
-  assert emulator.settings == ('pong', 7, 0.25)
+  assert emulator.settings == ('ale_py', 'pong', 7, 0.25)
   assert {env.reset() and emulator.frame for _ in range(400)} == set(
       range(1, 31))
 
@@ -344,7 +347,7 @@ def test_games_that_would_end_the_process_are_refused():
   for game in ('combat', 'joust', 'maze_craze', 'warlords'):
     with pytest.raises(ValueError, match=game):
       make(game)
-  assert 'klax' in atari.games() and len(atari.games()) == 105
+  assert 'klax' in emulators.games() and len(emulators.games()) == 105
 
 
 @pytest.mark.parametrize('settings', [
@@ -369,7 +372,7 @@ def test_observations_are_not_overwritten_by_later_steps():
 
 
 def test_a_driver_in_a_graph_plays_a_whole_episode():
-  env = tasks.load_atari('pong', max_steps=12).make(1)
+  env = suites.load_atari('pong', max_steps=12).make(1)
   policy = random_tf_policy.RandomTFPolicy(
       env.time_step_spec(), env.action_spec())
   steps, episodes = tf_metrics.EnvironmentSteps(), tf_metrics.NumberOfEpisodes()
@@ -391,7 +394,8 @@ def test_the_emulator_prints_nothing(capfd):
 
 
 @pytest.mark.parametrize('name, value', [
-    ('seed', -1), ('seed', 2**31), ('action_repeat', 0), ('action_repeat', 2.5),
+    ('emulator', 'stella'), ('seed', -1), ('seed', 2**31),
+    ('action_repeat', 0), ('action_repeat', 2.5),
     ('size', 0), ('noops', -1), ('sticky', 1.5), ('sticky', 'on'),
     ('max_steps', 0), ('max_steps', True), ('grayscale', 1), ('ram', 'no'),
     ('full_action_space', None), ('terminal_on_life_loss', 0)])

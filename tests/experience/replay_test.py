@@ -91,6 +91,14 @@ def test_a_prefill_that_holds_no_sequence_is_refused():
     replay.check(SPEC, 100, sequence_length=5, prefill=5)
 
 
+def test_each_of_several_environments_must_hold_its_sequences():
+  replay.check(SPEC, 36, sequence_length=5, prefill=18, environments=3)
+  with pytest.raises(ValueError, match='each of 3 environments; wanted 18'):
+    replay.check(SPEC, 36, sequence_length=5, prefill=17, environments=3)
+  with pytest.raises(ValueError, match='each of 3 environments; wanted 36'):
+    replay.check(SPEC, 35, sequence_length=5, prefill=18, environments=3)
+
+
 def test_the_capacity_is_shared_by_the_environments():
   buffer = replay.make_buffer(NUMBER, 3, 12)
   assert int(buffer.capacity) == 12

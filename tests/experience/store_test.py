@@ -195,3 +195,12 @@ def test_a_file_that_was_being_written_when_the_process_died_is_ignored(
   one.store.save()
   (tmp_path / 'replay' / '000000000004.part').write_bytes(b'PK half a file')
   assert two.store.load() == 4
+
+
+def test_rows_of_another_number_of_environments_are_refused(tmp_path):
+  one, two = Process(tmp_path, blocks=3), Process(tmp_path, blocks=2)
+  one.add(range(4))
+  one.store.save()
+  with pytest.raises(
+      ValueError, match='by 3 environments; got 2. Set train.environments = 3'):
+    two.store.load()

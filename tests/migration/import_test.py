@@ -13,6 +13,7 @@ from tf_agents.environments import random_py_environment
 from tf_agents.environments import tf_py_environment
 from tf_agents.specs import array_spec
 
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.migration import episodes
 from dreamerv2_tfa.training import train
@@ -113,8 +114,8 @@ def _load_task(name):
       {'position': spec(3), 'speed': spec(2)},
       array_spec.BoundedArraySpec((), np.int32, 0, 5),
   )
-  return tasks.Task(
-      name, 2, lambda seed: tf_py_environment.TFPyEnvironment(environment())
+  return batch.Task(
+      name, 2, lambda *_: tf_py_environment.TFPyEnvironment(environment())
   )
 
 

@@ -152,3 +152,31 @@ def test_a_gradient_norm_that_overflowed_does_not_raise():
   means.add(_info(1.0, model_loss=1.0, model_grad_norm=math.inf))
   means.check()
   assert means.report() == {'model_loss': 1.0, 'model_grad_norm': math.inf}
+
+
+# Outcomes ---------------------------------------------------------------------
+
+
+def test_outcomes_are_percentages_of_all_episodes_and_a_score_by_hand():
+  outcomes = metrics.Outcomes(['wood', 'stone', 'coal'])
+  assert outcomes.report() == {}
+  outcomes.add([{'wood': 1.0, 'stone': 0.0, 'coal': 0.0}])
+  outcomes.add([
+      {'wood': 1.0, 'stone': 1.0, 'coal': 0.0},
+      {'wood': 1.0, 'stone': 0.0, 'coal': 0.0},
+      {'wood': 0.0, 'stone': 0.0, 'coal': 0.0}])
+  report = outcomes.report()
+  score = math.exp((math.log(76) + math.log(26) + math.log(1)) / 3) - 1
+  assert report == pytest.approx({
+      'achievement_wood': 75, 'achievement_stone': 25, 'achievement_coal': 0,
+      'crafter_score': score})
+  assert metrics.Outcomes([]).report() == {}
+
+
+def test_outcomes_are_restored_from_a_checkpoint(tmp_path):
+  before, after = (metrics.Outcomes(['wood']) for _ in range(2))
+  before.add([{'wood': 1.0}, {'wood': 0.0}])
+  path = before.state.write(str(tmp_path / 'counts'))
+  after.state.read(path).assert_consumed()
+  after.add([{'wood': 0.0}, {'wood': 0.0}])
+  assert after.report()['achievement_wood'] == 25

@@ -20,6 +20,7 @@ import pytest
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 
+from dreamerv2_tfa.environments import suites
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
@@ -54,7 +55,7 @@ _NAMES = (  # of the published package, which reports them all in one line
 
 
 _NEXT = replay.Samples.next
-_CATCH = tasks.load_catch
+_CATCH = suites.load_catch
 
 
 class Run(NamedTuple):
@@ -599,3 +600,24 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
   assert again.at_end['updates'] == updates(saved + 21)
   steps = [line['step'] for line in again.metrics()]
   assert steps == sorted(steps)
+
+
+# Several environments ---------------------------------------------------------
+
+
+def test_several_environments_fill_replay_side_by_side_and_go_on(
+    tmp_path_factory):
+  root = tmp_path_factory.mktemp('several') / 'run'
+  many = (*_TINY, *_EAGER, 'train.environments = 3', 'train.steps = 100')
+  one = _run(root, *many)
+  # Slices of 7 steps are 9 of three rows, or fewer where an episode ends.
+  assert one.at_end['steps'] >= 100
+  assert one.at_end['updates'] == 3 + (one.at_end['steps'] - 60) // 7
+  with np.load(root / 'replay' / '000000000000.npz') as arrays:
+    assert arrays['0'].shape[1] == 3
+  two = _run(root, *many, 'train.steps = 121')
+  assert two.at_start['rows'] == one.at_end['rows']
+  assert two.at_start['steps'] == one.at_end['steps']
+  assert two.at_end['updates'] == 3 + (two.at_end['steps'] - 60) // 7
+  error = _run(root, *many, 'train.environments = 2', error=ValueError).error
+  assert 'environments' in str(error) or 'does not fit' in str(error)

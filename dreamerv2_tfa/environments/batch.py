@@ -1,0 +1,122 @@
+"""From one environment in Python to a batch of them in TensorFlow."""
+
+import atexit
+from collections.abc import Callable
+import functools
+from multiprocessing import pool
+import threading
+from typing import NamedTuple
+
+from tf_agents.environments import batched_py_environment
+from tf_agents.environments import tf_environment
+from tf_agents.environments import tf_py_environment
+
+from dreamerv2_tfa.environments import parallel
+
+
+class Task(NamedTuple):
+  """What there is to learn; no emulator runs before `make` is called."""
+
+  name: str           # as `tasks.load` takes it
+  action_repeat: int  # environment frames an agent step
+  # `make(seed, rows=1, processes=False)`: a batch of `rows` environments that
+  # share nothing, each with a seed of its own, in processes where asked for.
+  make: Callable[..., tf_environment.TFEnvironment]
+  outcomes: tuple[str, ...] = ()  # what an episode may achieve, for metrics
+  # From a seed, one environment for evaluation; None: `make` makes it.
+  make_evaluation: Callable[[int], tf_environment.TFEnvironment] | None = None
+
+
+_IDENTS = []  # of `_thread`, once it runs
+
+
+def task(name, action_repeat, construct, outcomes=()):
+  """Returns a task whose environments are written in Python.
+
+  Args:
+    name: Python string.
+    action_repeat: Python int, environment frames an agent step.
+    construct: Function from a seed to an unbatched `PyEnvironment`. Where it
+      gives a `TFEnvironment` instead, there are as many rows as that one has.
+    outcomes: Names in the dicts of the environment's `pop_outcomes`.
+
+  Returns:
+    A `Task`.
+  """
+  def make(seed, rows=1, processes=False):
+    if processes and rows > 1:
+      environments = parallel.ProcessBatch(
+          construct, parallel.seeds_of(seed, rows))
+      return tf_py_environment.TFPyEnvironment(environments)
+    seeds = parallel.seeds_of(seed, rows) if rows > 1 else [seed]
+    return _in_one_process(name, construct, seeds)
+
+  return Task(name, action_repeat, make, tuple(outcomes))
+
+
+def _in_one_process(name, construct, seeds):
+  """The batch, in `_thread`."""
+  environments = _apply(lambda: [construct(seed) for seed in seeds])
+  first = environments[0]
+  if isinstance(first, tf_environment.TFEnvironment):
+    environment = first
+  else:
+    environment = tf_py_environment.TFPyEnvironment(
+        first if first.batched else batched_py_environment.BatchedPyEnvironment(
+            environments, multithreading=False), isolation=_thread())
+  if environment.batch_size != len(seeds):
+    raise ValueError(
+        f'The task {name!r} has batch size {environment.batch_size}; wanted '
+        f'{len(seeds)}. Let it return one environment, or set '
+        'train.environments to its batch size.')
+  return environment
+
+
+@functools.cache
+def _thread():
+  """The one thread that makes and steps all environments of this process.
+
+  An OpenGL context belongs to a thread, and TensorFlow would take any.
+  """
+  threads = pool.ThreadPool(1)
+  _IDENTS[:] = [threads.apply(threading.get_ident)]
+  atexit.register(threads.terminate)
+  return threads
+
+
+def _apply(function):
+  """What `function()` returns in `_thread`, from wherever it is called."""
+  threads = _thread()
+  if threading.get_ident() in _IDENTS:
+    return function()
+  return threads.apply(function)
+
+
+def pop_outcomes(environment):
+  """Returns what the episodes that ended since the last call achieved.
+
+  Args:
+    environment: `TFEnvironment` that a `Task` has made.
+
+  Returns:
+    List of dicts of floats; empty where the task has no outcomes.
+  """
+  inside = getattr(environment, 'pyenv', None)
+  if isinstance(inside, parallel.ProcessBatch):
+    return inside.pop_outcomes()
+  return [
+      outcome for env in getattr(inside, 'envs', ())
+      for outcome in getattr(env, 'pop_outcomes', list)()]
+
+
+def close(environment):
+  """Ends the processes of a batch, and frees what draws its pictures.
+
+  Args:
+    environment: `TFEnvironment` that a `Task` has made.
+  """
+  inside = getattr(environment, 'pyenv', None)
+  if isinstance(inside, parallel.ProcessBatch):
+    inside.close()
+  for env in getattr(inside, 'envs', ()):
+    _apply(getattr(env, 'free', tuple))

@@ -1,0 +1,164 @@
+"""DeepMind Control: the suite, manipulation and locomotion."""
+
+import functools
+import importlib
+import os
+
+import numpy as np
+from tf_agents.environments import dm_control_wrapper
+from tf_agents.environments import wrappers
+from tf_agents.specs import array_spec
+
+from dreamerv2_tfa import rendering
+from dreamerv2_tfa.environments import extras
+
+_EXTRA = 'dmc'
+_EXAMPLES = 'dm_control.locomotion.examples'
+_LOCOMOTION = (  # module, start of its tasks
+    (f'{_EXAMPLES}.basic_rodent_2020', 'rodent_'),
+    (f'{_EXAMPLES}.basic_cmu_2019', 'cmu_humanoid_'),
+)
+_CAMERAS = {  # the published package's; 0 elsewhere
+    'quadruped_walk': 2, 'quadruped_run': 2, 'quadruped_escape': 2,
+    'quadruped_fetch': 2, 'locom_rodent_maze_forage': 1,
+    'locom_rodent_two_touch': 1,
+}
+_PICTURES = (
+    'front_close', 'front_far', 'top_down', 'left_close', 'right_close')
+_SHORT = {'cup_catch': 'ball_in_cup_catch'}  # as the published package has it
+
+
+@functools.cache
+def games():
+  """Returns the sorted names of all tasks, such as 'walker_walk'."""
+  try:
+    locomotion = _locomotion()
+  except ValueError:  # labmaze, which it needs, has no wheel for Python 3.13
+    locomotion = ()
+  return tuple(sorted([*_suite(), *_SHORT, *_manipulation(), *locomotion]))
+
+
+def make(game, *, seed, action_repeat, pixels, proprio, size, camera):
+  """Makes one task.
+
+  Args:
+    game: One of `games()`.
+    seed: Python int, of initial states and goals.
+    action_repeat: Python int, physics steps an agent step.
+    pixels: Python bool, observe 'image', uint8 `[size, size, 3]`.
+    proprio: Python bool, observe positions, velocities and the like.
+    size: Python int, pixels.
+    camera: Python int or string, or None for the task's own.
+
+  Returns:
+    `PyEnvironment`.
+
+  Raises:
+    ValueError: If nothing is observed, or there is no OpenGL for pixels.
+  """
+  if not (pixels or proprio):
+    raise ValueError(
+        'Nothing is observed: load_dmc.pixels and load_dmc.proprio are both '
+        'False. Set one to True.')
+  if pixels:
+    rendering.check()
+    _use_chosen_opengl()
+  env = dm_control_wrapper.DmControlWrapper(_load(game, seed, pixels))
+  if action_repeat > 1:
+    env = wrappers.ActionRepeat(env, action_repeat)
+  if camera is None:
+    camera = _CAMERAS.get(game, 0)
+  return _Observed(env, pixels, proprio, size, camera)
+
+
+class _Observed(wrappers.PyEnvironmentBaseWrapper):
+  """Draws the picture once an agent step, and leaves the task's own out."""
+
+  def __init__(self, env, pixels, proprio, size, camera):
+    super().__init__(env)
+    self._draw = functools.partial(self._picture, size, camera)
+    self._specs = {
+        key: spec for key, spec in env.observation_spec().items()
+        if proprio and spec.dtype != np.uint8}
+    self._pixels = pixels
+    self._image_spec = array_spec.BoundedArraySpec(
+        (size, size, 3), np.uint8, 0, 255, name='image')
+
+  def observation_spec(self):
+    image = {'image': self._image_spec} if self._pixels else {}
+    return {**image, **self._specs}
+
+  def free(self):
+    """Frees the OpenGL context, in the thread that has drawn."""
+    self._env.physics.free()
+
+  def _reset(self):
+    return self._observe(self._env.reset())
+
+  def _step(self, action):
+    return self._observe(self._env.step(action))
+
+  def _observe(self, time_step):
+    observation = {key: time_step.observation[key] for key in self._specs}
+    if self._pixels:
+      observation['image'] = self._draw()
+    return time_step._replace(observation=observation)
+
+  def _picture(self, size, camera):
+    try:
+      return self._env.physics.render(size, size, camera_id=camera)
+    except (RuntimeError, extras.load('mujoco', _EXTRA).FatalError) as error:
+      raise ValueError(
+          f'OpenGL cannot draw MuJoCo ({error}). {rendering.MEND}') from error
+
+
+def _use_chosen_opengl():
+  """Lets dm_control choose again, where it was imported before this package."""
+  chosen = extras.load('dm_control._render', _EXTRA)
+  if chosen.BACKEND != os.environ['MUJOCO_GL']:
+    importlib.reload(chosen)
+
+
+def _load(game, seed, pixels):
+  """Returns the `dm_env` of a task."""
+  if game.startswith('manip_'):
+    # One kind of each sees the goal in the picture, one in the numbers.
+    kinds = ('vision', 'features') if pixels else ('features', 'vision')
+    there = _manipulation()[game]
+    kind = next(kind for kind in kinds if kind in there)
+    manipulation = extras.load('dm_control.manipulation', _EXTRA)
+    env = manipulation.load(f'{game.removeprefix("manip_")}_{kind}', seed=seed)
+    # Its own picture is not observed, and drawing it takes most of the time.
+    for name, observable in env.task.task_observables.items():
+      observable.enabled = observable.enabled and name not in _PICTURES
+    env.reset()
+    return env
+  if game.startswith('locom_'):
+    return _locomotion()[game](random_state=np.random.RandomState(seed))
+  domain, task = _suite()[_SHORT.get(game, game)]
+  suite = extras.load('dm_control.suite', _EXTRA)
+  return suite.load(domain, task, task_kwargs={'random': seed})
+
+
+def _suite():
+  """Domain and task of each game of the suite."""
+  suite = extras.load('dm_control.suite', _EXTRA)
+  return {'_'.join(pair): pair for pair in suite.ALL_TASKS}
+
+
+def _manipulation():
+  """Kinds of each game of manipulation: 'features', 'vision' or both."""
+  kinds = {}
+  for name in extras.load('dm_control.manipulation', _EXTRA).ALL:
+    task, _, kind = name.rpartition('_')
+    kinds.setdefault(f'manip_{task}', []).append(kind)
+  return kinds
+
+
+def _locomotion():
+  """The function that makes each game of locomotion."""
+  return {
+      f'locom_{name}': getattr(module, name)
+      for path, start in _LOCOMOTION
+      for module in [extras.load(path, _EXTRA)]
+      for name in dir(module) if name.startswith(start)}

@@ -1,0 +1,119 @@
+"""The two emulators of Atari, `ale_py` and `atari_py`, behind one interface.
+
+Both read the ROM files in the wheel of ale-py. With the same actions they play
+most games alike, picture by picture and byte by byte; the README lists those
+that differ.
+"""
+
+import functools
+
+import ale_py
+from ale_py import roms
+
+from dreamerv2_tfa.environments import extras
+
+NAMES = ('ale_py', 'atari_py')
+# Names of the literature whose ROM is called otherwise.
+_ROM_NAMES = {'james_bond': 'jamesbond'}
+_CRASHES = (  # games that end the process under atari-py, which is older
+    'atlantis2', 'backgammon', 'basic_math', 'blackjack', 'casino',
+    'crossbow', 'darkchambers', 'earthworld', 'entombed', 'et',
+    'flag_capture', 'hangman', 'haunted_house', 'human_cannonball', 'klax',
+    'mario_bros', 'miniature_golf', 'othello', 'pacman', 'pitfall2',
+    'space_war', 'superman', 'surround', 'tic_tac_toe_3d', 'video_checkers',
+    'video_chess', 'video_cube', 'word_zapper',
+)
+
+
+@functools.cache
+def games():
+  """Returns the sorted names of the games that can be played, in snake case.
+
+  These are the ROMs in the wheel of ale-py that it supports: loading one of the
+  others (combat, joust, maze_craze, warlords) would end the process.
+  """
+  supported = ale_py.ALEInterface.isSupportedROM
+  names = [
+      name for name in roms.get_all_rom_ids()
+      if supported(roms.get_rom_path(name))]
+  return tuple(sorted(names + list(_ROM_NAMES)))
+
+
+def check(emulator, game):
+  """Refuses a game that the emulator cannot run.
+
+  Args:
+    emulator: One of `NAMES`.
+    game: Python string.
+
+  Raises:
+    ValueError: If there is no such game, or it would end the process.
+  """
+  if game not in games():
+    raise ValueError(
+        f'There is no Atari game {game!r}. Take one of these: '
+        f'{", ".join(games())}.')
+  if emulator == 'atari_py':
+    extras.load('atari_py', 'atari-py')
+  rom = _ROM_NAMES.get(game, game)
+  if emulator == 'atari_py' and rom in _CRASHES:
+    raise ValueError(
+        f'The emulator {emulator} cannot run the game {game!r}: it would end '
+        "the process. Take load_atari.emulator = 'ale_py'.")
+
+
+def start(emulator, game, seed, sticky):
+  """Starts an emulator without a banner.
+
+  Args:
+    emulator: One of `NAMES`.
+    game: One of `games()` that `check` lets pass.
+    seed: Python int in [0, 2**31), of sticky actions.
+    sticky: Python float, probability that a frame repeats the last action.
+
+  Returns:
+    An `ale_py.ALEInterface`, or what has the same methods.
+  """
+  rom = roms.get_rom_path(_ROM_NAMES.get(game, game))
+  if emulator == 'atari_py':
+    return _AtariPy(rom, seed, sticky)
+  ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+  ale = ale_py.ALEInterface()
+  ale.setInt('random_seed', seed)
+  ale.setFloat('repeat_action_probability', sticky)
+  ale.loadROM(rom)
+  return ale
+
+
+class _AtariPy:
+  """atari-py's emulator with the methods of ale-py's that are used here."""
+
+  def __init__(self, rom, seed, sticky):
+    atari_py = extras.load('atari_py', 'atari-py')
+    atari_py.ALEInterface.setLoggerMode('error')
+    self._ale = atari_py.ALEInterface()
+    # Its seed 0 is the time of day.
+    self._ale.setInt('random_seed', seed or 2**31 - 1)
+    self._ale.setFloat('repeat_action_probability', sticky)
+    self._ale.loadROM(str(rom))
+    self.reset_game = self._ale.reset_game
+    self.game_over = self._ale.game_over
+    self.lives = self._ale.lives
+    self.getRAM = self._ale.getRAM
+    self.getRAMSize = self._ale.getRAMSize
+    self.getScreenRGB = self._ale.getScreenRGB2  # the other one is BGR
+
+  def act(self, action, paddle_strength):
+    """Plays a frame; paddles always move at full strength."""
+    del paddle_strength
+    return self._ale.act(getattr(action, 'value', action))
+
+  def getMinimalActionSet(self):  # pylint: disable=invalid-name
+    """Returns the actions of the game, as ale-py's."""
+    return [ale_py.Action(int(a)) for a in self._ale.getMinimalActionSet()]
+
+  def getScreenGrayscale(self, screen=None):  # pylint: disable=invalid-name
+    """Returns the luminance, uint8 `[210, 160]`."""
+    if screen is None:
+      return self._ale.getScreenGrayscale()[..., 0]
+    return self._ale.getScreenGrayscale(screen)

@@ -1,0 +1,85 @@
+"""`dreamerv2_tfa.train`: the loop, on an environment of one's own."""
+
+import copy
+import inspect
+
+import gin
+
+from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.training import presets
+from dreamerv2_tfa.training import train as train_lib
+
+
+def train(environment, *, root_dir, preset='defaults', evaluation=None,
+          **bindings):
+  """Trains DreamerV2, or goes on where the folder's run stopped.
+
+  Whether actions are discrete or continuous, and which observations are images,
+  is read from the environment's spaces. What gin had bound is forgotten.
+
+  Args:
+    environment: A Gym, Gymnasium or `dm_env` environment, a TF-Agents
+      `PyEnvironment` or `TFEnvironment`; or a function of a seed that returns
+      one; or the name of a task, such as 'atari_pong'.
+    root_dir: Path of the run's folder; the same one again resumes.
+    preset: Name of a file in gin/, or of several, a later one wins; or paths.
+    evaluation: A second environment for evaluation. None: a copy of the first.
+    **bindings: Settings. `steps=1e6` is `train.steps`; others are written
+      `**{'RSSM.deter': 200}`.
+
+  Raises:
+    ValueError: If a setting or the environment cannot be used.
+  """
+  task = _task(environment, evaluation)
+  files = [preset] if isinstance(preset, str) else list(preset)
+  gin.clear_config()
+  gin.add_config_file_search_path(str(presets.folder()))
+  gin.parse_config_files_and_bindings(
+      [file if file.endswith('.gin') else f'{file}.gin' for file in files],
+      [_binding(name, value) for name, value in bindings.items()])
+  train_lib.train(root_dir, presets=files, task=task)
+
+
+def _binding(name, value):
+  """A line of gin."""
+  known = inspect.signature(train_lib.train).parameters
+  if '.' not in name:
+    if name not in known:
+      raise ValueError(
+          f'train has no setting {name!r}; got {name}={value!r}. It has: '
+          f'{", ".join(known)}. Others are written with their class, such as '
+          "**{'RSSM.deter': 200}.")
+    name = f'train.{name}'
+  return f'{name} = {value!r}'
+
+
+def _task(environment, evaluation):
+  """A `Task`, or the name of one."""
+  if isinstance(environment, str):
+    return environment
+  name = _name(environment)
+  if inspect.isclass(environment) or not hasattr(environment, 'reset'):
+    return tasks.from_factory(name, environment)
+  if evaluation is None:
+    evaluation = _copied(environment)
+  return tasks.from_factory(name, lambda seed: environment)._replace(
+      make_evaluation=tasks.from_factory(name, lambda seed: evaluation).make)
+
+
+def _copied(environment):
+  try:
+    return copy.deepcopy(environment)
+  except Exception as error:  # whatever the environment's parts raise
+    raise ValueError(
+        f'{environment!r} cannot be copied for evaluation ({error}). Give a '
+        'second one, train(..., evaluation=...), or a function of a seed that '
+        'makes one.') from error
+
+
+def _name(environment):
+  """What the run calls the task."""
+  inside = getattr(environment, 'unwrapped', environment)
+  spec = getattr(inside, 'spec', None)
+  return str(
+      getattr(spec, 'id', None) or getattr(inside, '__name__', None)
+      or type(inside).__name__)

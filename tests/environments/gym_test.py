@@ -1,0 +1,307 @@
+"""Tests of Gym and Gymnasium environments, by scripted ones and real ones."""
+
+import gym as old_gym
+import gymnasium
+import numpy as np
+import pytest
+from tf_agents.environments import utils
+
+from dreamerv2_tfa.environments import adapt
+from dreamerv2_tfa.environments import gym
+from dreamerv2_tfa.environments import tasks
+
+
+class Scripted:
+  """A Gym environment of either form that plays what it is told.
+
+  Attributes:
+    seeds: What `reset` was given.
+    played: The actions.
+  """
+
+  def __init__(
+      self, steps=(), observation=None, action=None, first=0.5,
+      library=gymnasium, newer=True):
+    self.observation_space = observation or library.spaces.Box(-1, 1, ())
+    self.action_space = action or library.spaces.Discrete(3)
+    self._steps, self._first, self._newer = list(steps), first, newer
+    self.seeds, self.played = [], []
+
+  def reset(self, *, seed=None):
+    self.seeds.append(seed)
+    return (self._first, {}) if self._newer else self._first
+
+  def step(self, action):
+    self.played.append(action)
+    return self._steps[(len(self.played) - 1) % len(self._steps)]
+
+
+class Unseeded(Scripted):
+  """The oldest form, which is seeded by a method of its own."""
+
+  def reset(self):
+    return self._first
+
+  def seed(self, seed):
+    self.seeds.append(seed)
+
+
+def _read(space, value, library=gymnasium, **kwargs):
+  """The adapted observation of a value in a space, and its specs."""
+  env = adapt.Adapted(
+      gym.GymEnvironment(Scripted(observation=space, first=value)), **kwargs)
+  observation = env.reset().observation
+  assert observation.keys() == env.observation_spec().keys()
+  for key, spec in env.observation_spec().items():
+    assert observation[key].dtype == spec.dtype
+    assert observation[key].shape == spec.shape
+  return observation
+
+
+def _played(space, *actions):
+  """What the environment is told when the agent plays `actions`."""
+  script = Scripted([(0.0, 0.0, False, False, {})], action=space)
+  env = adapt.Adapted(gym.GymEnvironment(script))
+  env.reset()
+  for action in actions:
+    env.step(action)
+  return env.action_spec(), script.played
+
+
+# Ends of episodes -------------------------------------------------------------
+
+
+@pytest.mark.parametrize('step, last, discount', [
+    ((0.0, 1.5, False, False, {}), False, 1),
+    ((0.0, 1.5, True, False, {}), True, 0),
+    ((0.0, 1.5, False, True, {}), True, 1),
+    ((0.0, 1.5, True, True, {}), True, 0),
+    ((0.0, 1.5, False, {}), False, 1),
+    ((0.0, 1.5, True, {}), True, 0),
+    ((0.0, 1.5, True, {'TimeLimit.truncated': True}), True, 1),
+    ((0.0, 1.5, True, {'TimeLimit.truncated': False}), True, 0),
+])
+@pytest.mark.parametrize('newer', [True, False])
+def test_a_death_is_discount_0_and_a_time_limit_keeps_1(
+    step, last, discount, newer):
+  env = gym.GymEnvironment(Scripted([step], newer=newer))
+  assert env.reset().is_first()
+  result = env.step(0)
+  assert (result.is_last(), result.discount, result.reward) == (
+      last, discount, 1.5)
+  assert env.step(0).is_first() == last
+
+
+@pytest.mark.parametrize('name', [
+    'gym_CartPole-v1', 'gymnasium_CartPole-v1', 'gym_Pendulum-v1',
+    'gymnasium_Pendulum-v1', 'gymnasium_FrozenLake-v1', 'gym_Taxi-v3'])
+def test_episodes_of_real_environments_fit_their_specs(name):
+  env = tasks.load(name).make(3).pyenv.envs[0]
+  utils.validate_py_environment(env, episodes=2)
+
+
+@pytest.mark.parametrize('library', ['gym', 'gymnasium'])
+def test_the_limit_of_pendulum_is_a_cut(library):
+  env = tasks.load(f'{library}_Pendulum-v1').make(0).pyenv.envs[0]
+  env.reset()
+  steps = [env.step(np.zeros(1, np.float32)) for _ in range(200)]
+  assert [step.is_last() for step in steps] == [False] * 199 + [True]
+  assert steps[-1].discount == 1
+
+
+@pytest.mark.parametrize('library', ['gym', 'gymnasium'])
+def test_the_fall_of_the_pole_is_a_death(library):
+  env = tasks.load(f'{library}_CartPole-v1').make(0).pyenv.envs[0]
+  env.reset()
+  while not (step := env.step(0)).is_last():
+    pass
+  assert step.discount == 0
+
+
+# Seeds ------------------------------------------------------------------------
+
+
+def test_only_the_first_reset_takes_the_seed():
+  script = Scripted([(0.0, 0.0, True, False, {})])
+  env = gym.GymEnvironment(script, seed=9)
+  env.reset()
+  env.step(0)
+  env.step(0)
+  assert script.seeds == [9, None]
+
+
+def test_an_old_environment_is_seeded_by_its_method():
+  script = Unseeded(newer=False)
+  assert gym.GymEnvironment(script, seed=9).reset().is_first()
+  assert script.seeds == [9]
+
+
+@pytest.mark.parametrize('library', ['gym', 'gymnasium'])
+def test_the_same_seed_gives_the_same_episode(library):
+  first = lambda seed: tuple(
+      tasks.load(f'{library}_CartPole-v1').make(seed).reset()
+      .observation['observation'].numpy()[0])
+  assert first(1) == first(1) != first(2)
+
+
+# Observations -----------------------------------------------------------------
+
+spaces = gymnasium.spaces
+
+
+@pytest.mark.parametrize('shape, dtype, low, high, wanted', [
+    ((84, 84, 3), np.uint8, 0, 255, (64, 64, 3)),
+    ((84, 96, 1), np.uint8, 0, 255, (64, 64, 1)),
+    ((4, 84, 96), np.uint8, 0, 255, (64, 64, 4)),
+    ((30, 20), np.uint8, 0, 255, (64, 64, 1)),
+    ((7, 5, 3), np.uint8, 0, 255, (64, 64, 3)),
+    ((64, 64, 3), np.float32, 0, 1, (64, 64, 3)),
+    ((3, 32, 40), np.float32, -1, 1, (64, 64, 3)),
+])
+def test_images_are_picked_by_shape_and_resized(
+    shape, dtype, low, high, wanted):
+  value = np.full(shape, high, dtype)
+  space = spaces.Box(low, high, shape, dtype)
+  image = _read(space, value)['image']
+  assert image.dtype == np.uint8 and image.shape == wanted
+  assert (image == 255).all()
+  assert not (_read(space, np.full(shape, low, dtype))['image']).any()
+
+
+def test_a_smaller_image_grows_by_whole_pixels_and_a_larger_one_by_area():
+  grid = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32, 1)
+  space = lambda n: spaces.Box(0, 255, (n, n, 1), np.uint8)
+  grown = _read(space(32), grid)['image']
+  np.testing.assert_array_equal(grown, grid.repeat(2, 0).repeat(2, 1))
+  chequered = np.kron(grid, np.ones((4, 4, 1), np.uint8))
+  small = _read(space(128), chequered)['image']
+  np.testing.assert_array_equal(small, grown)
+
+
+def test_channels_that_come_first_go_last():
+  image = np.random.default_rng(0).integers(0, 256, (3, 64, 64), np.uint8)
+  read = _read(spaces.Box(0, 255, (3, 64, 64), np.uint8), image)['image']
+  np.testing.assert_array_equal(read, np.moveaxis(image, 0, -1))
+
+
+@pytest.mark.parametrize('space, value, wanted', [
+    (spaces.Box(-9, 9, (2, 3)), np.arange(6.0).reshape(2, 3), np.arange(6.0)),
+    (spaces.Box(-9, 9, (1, 6, 2)), np.arange(12.0).reshape(1, 6, 2),
+     np.arange(12.0)),
+    (spaces.Box(-np.inf, np.inf, (2,), np.float64), [1.5, -2.5], [1.5, -2.5]),
+    (spaces.Box(-9, 9, (), np.float64), 1.5, 1.5),
+    (spaces.Discrete(4), 2, [0, 0, 1, 0]),
+    (spaces.Discrete(3, start=-1), -1, [1, 0, 0]),
+    (spaces.MultiDiscrete([2, 3]), [1, 2], [0, 1, 0, 0, 1]),
+    (spaces.MultiBinary(3), [1, 0, 1], [1, 0, 1]),
+])
+def test_all_else_is_a_vector_of_float32(space, value, wanted):
+  vector = _read(space, value)['observation']
+  assert vector.dtype == np.float32
+  np.testing.assert_array_equal(vector, wanted)
+
+
+def test_bytes_that_are_no_picture_stay_bytes():
+  memory = np.arange(128, dtype=np.uint8)
+  read = _read(spaces.Box(0, 255, (128,), np.uint8), memory)['observation']
+  assert read.dtype == np.uint8
+  np.testing.assert_array_equal(read, memory)
+
+
+def test_nested_observations_are_named_by_their_path():
+  space = spaces.Dict({
+      'eye': spaces.Box(0, 255, (64, 64, 3), np.uint8),
+      'arm': spaces.Dict({'angle': spaces.Box(-1, 1, (2,))}),
+      'both': spaces.Tuple([spaces.Discrete(2), spaces.Box(0, 1, ())])})
+  value = {
+      'eye': np.zeros((64, 64, 3), np.uint8), 'arm': {'angle': [0.5, -0.5]},
+      'both': (1, 0.25)}
+  read = _read(space, value)
+  assert set(read) == {'eye', 'arm/angle', 'both/0', 'both/1'}
+  np.testing.assert_array_equal(read['arm/angle'], [0.5, -0.5])
+  np.testing.assert_array_equal(read['both/0'], [0, 1])
+  assert read['both/1'] == 0.25
+
+
+def test_a_pattern_of_keys_leaves_the_others_out():
+  space = spaces.Dict({
+      'place': spaces.Box(-1, 1, (2,)), 'text': spaces.Text(5)})
+  read = _read(space, {'place': [0, 1], 'text': 'hello'}, keys='place')
+  assert list(read) == ['place']
+
+
+@pytest.mark.parametrize('space', [
+    spaces.Text(5), spaces.Dict({'word': spaces.Text(7)}),
+    spaces.Sequence(spaces.Discrete(2)),
+    spaces.Graph(spaces.Box(0, 1, (1,)), None)])
+def test_an_observation_space_that_is_not_supported_is_named(space):
+  name = str(getattr(space, 'spaces', {}).get('word', space))
+  with pytest.raises(ValueError, match='observation .*not supported') as error:
+    _read(space, None)
+  assert name in str(error.value)
+
+
+# Actions ----------------------------------------------------------------------
+
+
+def test_a_choice_is_an_integer_from_0():
+  spec, played = _played(spaces.Discrete(3, start=5), np.int32(0), np.int32(2))
+  assert (spec.shape, spec.minimum, spec.maximum) == ((), 0, 2)
+  assert played == [5, 7] and all(type(action) is int for action in played)
+
+
+def test_a_box_is_stretched_to_its_bounds_where_they_are_finite():
+  space = spaces.Box(
+      np.array([-4, 0, -np.inf]), np.array([4, 10, 1]), dtype=np.float64)
+  spec, played = _played(
+      space, *np.array([[-1, -1, -1], [0, 0, 0.5], [1, 2, 3]], np.float32))
+  assert spec.dtype == np.float32 and (spec.minimum, spec.maximum) == (-1, 1)
+  np.testing.assert_allclose(played, [[-4, 0, -1], [0, 5, 0.5], [4, 10, 1]])
+  assert played[0].dtype == np.float64
+
+
+@pytest.mark.parametrize('space, count, last', [
+    (spaces.MultiDiscrete([2, 3]), 6, [1, 2]),
+    (spaces.MultiBinary(3), 8, [1, 1, 1]),
+    (old_gym.spaces.MultiDiscrete([3, 4]), 12, [2, 3])])
+def test_several_choices_are_one_that_counts_their_combinations(
+    space, count, last):
+  spec, played = _played(space, *np.arange(count, dtype=np.int32))
+  assert (spec.shape, spec.minimum, spec.maximum) == ((), 0, count - 1)
+  assert len({tuple(action) for action in played}) == count
+  assert all(space.contains(action) for action in played)
+  np.testing.assert_array_equal(played[-1], last)
+
+
+def test_too_many_combinations_are_refused_with_their_number():
+  with pytest.raises(ValueError, match='has 1,048,576 combinations'):
+    _played(spaces.MultiBinary(20))
+
+
+@pytest.mark.parametrize('space', [
+    spaces.Dict({'a': spaces.Discrete(2)}), spaces.Tuple([spaces.Discrete(2)]),
+    spaces.Text(3)])
+def test_an_action_space_that_is_not_supported_is_named(space):
+  with pytest.raises(ValueError, match='action space .*not supp') as error:
+    _played(space)
+  assert str(space) in str(error.value)
+
+
+# By id ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('name, meant', [
+    ('gym_CartPol-v1', 'gym_CartPole-v1'),
+    ('gymnasium_Pendulum-v2', 'gymnasium_Pendulum-v1'),
+    ('dmc_walker_wak', 'dmc_walker_walk'),
+    ('dmc_manip_reach_sit', 'dmc_manip_reach_site'),
+    ('minigrid_Doorkey-6x6', 'minigrid_DoorKey-6x6'),
+    ('crafter_rewards', 'crafter_reward')])
+def test_a_misspelt_name_of_any_suite_is_answered_with_the_nearest(name, meant):
+  with pytest.raises(ValueError, match=f'Did you mean {meant}[ ?]'):
+    tasks.load(name)
+
+
+def test_a_package_that_an_environment_lacks_is_named():
+  with pytest.raises(ValueError, match='LunarLander.*cannot be.*[Bb]ox2[Dd]'):
+    tasks.load('gymnasium_LunarLander-v3').make(0)
