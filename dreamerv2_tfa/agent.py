@@ -131,11 +131,9 @@ class DreamerV2Agent(tf_agent.TFAgent):
     )
     # Nothing below branches on a tensor in Python, and looking for that would
     # be half of the time that tracing takes.
-    compile_ = functools.partial(
-        tf.function, jit_compile=resolve_jit(jit), autograph=False
-    )
-    self._compiled_update = compile_(self._update)
-    self._compiled_losses = compile_(self._losses)
+    how = dict(jit_compile=resolve_jit(jit), autograph=False)
+    self._compiled_update = tf.function(self._update, **how)
+    self._compiled_losses = tf.function(self._losses, **how)
 
   def _optimizers_of(self, behaviour, prefix=''):
     """Optimizers of an actor-critic: actor, critic."""
