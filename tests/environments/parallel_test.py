@@ -147,7 +147,9 @@ def test_a_server_that_was_killed_is_started_again(errors):
 @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_the_trainer(how):
   code = (
-      'import sys, time, numpy as np\n'
+      'import signal, sys, numpy as np\n'
+      # A shell's background jobs ignore it, and hand that on.
+      'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
       f'sys.path.insert(0, {str(_TOYS.parent)!r})\n'
       'import toys\n'
       'from dreamerv2_tfa.environments import parallel\n'
@@ -162,7 +164,7 @@ def test_no_process_outlives_the_trainer(how):
   children = psutil.Process(trainer.pid).children(recursive=True)
   assert len(children) == 3
   os.killpg(trainer.pid, how)   # as the terminal does
-  trainer.wait()
+  trainer.wait(timeout=60)
   # Where nobody waits for orphans they stay as zombies.
   _, left = psutil.wait_procs(children, timeout=20)
   assert all(child.status() == psutil.STATUS_ZOMBIE for child in left)
