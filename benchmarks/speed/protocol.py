@@ -40,6 +40,7 @@ def claim_stdout():
   """
   answers = os.fdopen(os.dup(1), 'w', buffering=1)
   os.dup2(2, 1)
+  sys.stdout.reconfigure(line_buffering=True)  # as stderr is
   show = sys.excepthook
 
   def hook(kind, error, traceback):

@@ -12,7 +12,6 @@ from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
 
-
 class GymEnvironment(py_environment.PyEnvironment):
   """A Gym environment: `terminated` is discount 0, `truncated` keeps 1.
 

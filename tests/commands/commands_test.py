@@ -7,6 +7,7 @@ import sys
 
 from absl import flags
 from absl.testing import flagsaver
+from dm_control import mjcf  # noqa: F401, or the flag saver drops its flags
 import gin
 import pytest
 
