@@ -7,7 +7,7 @@ import sys
 
 from absl import flags
 from absl.testing import flagsaver
-from dm_control import mjcf  # noqa: F401, or the flag saver drops its flags
+from dm_control import manipulation  # noqa: F401, its flags: not to be dropped
 import gin
 import pytest
 
