@@ -66,3 +66,28 @@ def _arrays(actor, feature, horizon):
       room(no_action, horizon + 1).write(0, no_action),
       tuple(room(x, horizon) for x in policy),
   )
+
+
+def follow(rssm, start, actions, *, seed, sample=True):
+  """Rolls given actions out: what would follow from them (open loop).
+
+    state    s_0 --> s_1 --> ... --> s_H      s_0 is `start`, not returned
+    action        a_1     a_2    ...  a_H
+
+  Args:
+    rssm: `RSSM`.
+    start: `RSSMState` `[N, ...]`.
+    actions: float32 `[H, N, A]`, as the model sees them: one-hot, or scaled
+      to [-1, 1].
+    seed: int32 `[2]`.
+    sample: bool; False takes the mode of each prior.
+
+  Returns:
+    `RSSMState` `[H, N, ...]`, s_1 to s_H.
+  """
+  length = actions.shape[0] or tf.shape(actions)[0]
+  with rssm.weights_read():
+    return tf.scan(
+        lambda state, row: rssm.img_step(state, *row, sample=sample),
+        (actions, noise.split(seed, length)), start,
+    )

@@ -6,6 +6,7 @@ import small
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from dreamerv2_tfa import noise
 from dreamerv2_tfa.networks import heads
 from dreamerv2_tfa.world_model import imagination
 from dreamerv2_tfa.world_model import rssm
@@ -222,3 +223,31 @@ def test_an_ensemble_of_priors_can_be_imagined_in():
       seed=SEED,
   )
   assert np.isfinite(rollout.feature).all()
+
+
+def given_actions():
+  picked = np.random.default_rng(3).integers(0, A, [H, N])
+  return tf.constant(np.eye(A, dtype=np.float32)[picked])
+
+
+@pytest.mark.parametrize('sample', [True, False])
+def test_given_actions_are_followed_one_after_the_other(sample):
+  model, actions = make(), given_actions()
+  state = make_start(model)
+  states = imagination.follow(
+      model, state, actions, seed=SEED, sample=sample)
+  seeds = noise.split(SEED, H)
+  for k in range(H):
+    state = model.img_step(state, actions[k], seeds[k], sample=sample)
+    for found, wanted in zip(
+        tf.nest.flatten(states), tf.nest.flatten(state), strict=True):
+      np.testing.assert_allclose(found[k], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_following_works_for_a_number_of_steps_known_only_when_it_runs():
+  model, start = make(), make_start(make())
+  traced = tf.function(
+      lambda actions: imagination.follow(model, start, actions, seed=SEED),
+      input_signature=[tf.TensorSpec([None, N, A])])
+  for length in (1, H):
+    assert traced(given_actions()[:length]).deter.shape == [length, N, 8]
