@@ -7,8 +7,8 @@ import setting as setting_lib
 import tensorflow as tf
 from tf_agents.environments import batched_py_environment
 from tf_agents.environments import tf_py_environment
-from tf_agents.utils import common
 
+from dreamerv2_tfa.behaviour import compiled_policy
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay as replay_lib
 
@@ -61,14 +61,14 @@ class Steps:
 
   def __init__(self, setting, batch_size):
     policy = setting.parts.agent.collect_policy
-    self._act = common.function(policy.action)
+    self._policy = compiled_policy.CompiledPolicy(
+        policy, batch_time_steps=False)
     self._time_step = setting_lib.observation(setting, batch_size)
     self._state = policy.get_initial_state(batch_size)
     self()
 
   def __call__(self):
-    time_step = tf.nest.map_structure(tf.constant, self._time_step)
-    step = self._act(time_step, self._state)
+    step = self._policy.action(self._time_step, self._state)
     self._state = step.state
     return step.action.numpy()
 
