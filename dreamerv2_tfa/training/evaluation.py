@@ -1,5 +1,6 @@
 """Greedy evaluation on an environment of its own."""
 
+import tensorflow as tf
 from tf_agents.drivers import dynamic_episode_driver
 from tf_agents.metrics import tf_metrics
 from tf_agents.utils import common
@@ -28,11 +29,17 @@ class Evaluation:
     self._run = common.function(driver.run)
 
   def run(self):
-    """Plays the episodes: dict of `eval_return` and `eval_length`."""
+    """Plays the episodes, as a graph: dict of `eval_return`, `eval_length`."""
     for metric in self._metrics:
       metric.reset()
     state = self._policy.get_initial_state(self._environment.batch_size)
-    self._run(self._environment.reset(), state)
+    # Whole episodes line by line would take minutes, where debugging is on.
+    eager = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(False)
+    try:
+      self._run(self._environment.reset(), state)
+    finally:
+      tf.config.run_functions_eagerly(eager)
     return {
         'eval_return': float(self._returns.result()),
         'eval_length': float(self._lengths.result()),

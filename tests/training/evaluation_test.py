@@ -130,3 +130,15 @@ def test_an_environment_of_tensorflow_plays_whole_episodes():
 
 def test_making_an_evaluation_plays_nothing():
   assert _make(2)[1].started <= 1
+
+
+def test_episodes_are_a_graph_where_all_else_runs_line_by_line():
+  played, _, policy = _make(3)
+  tf.config.run_functions_eagerly(True)
+  try:
+    numbers = played.run()
+    assert tf.config.functions_run_eagerly()
+  finally:
+    tf.config.run_functions_eagerly(False)
+  assert numbers == {'eval_return': -1.5, 'eval_length': 2.0}
+  assert policy.traced < 6  # steps of three episodes
