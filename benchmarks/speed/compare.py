@@ -18,12 +18,14 @@ def peers(setting, repeat, *, names):
 
   Returns:
     Dict for the report: `ratio_updates` and `ratio_policy` by peer are medians
-    of pairs, how many times as fast this agent is; above 1 is faster.
+    of pairs, how many times as fast this agent is; above 1 is faster. For Pong
+    there is `ratio_environment`: random steps into the replay memory against
+    steps of the peer's environment alone.
   """
   updates = stages.Updates(setting)
   steps = {batch: stages.Steps(setting, batch) for batch in (1, 8)}
   result = {'first_update_seconds': updates.first, 'ratio_updates': {},
-            'ratio_policy': {}, 'peers': {}}
+            'ratio_policy': {}, 'ratio_environment': {}, 'peers': {}}
   for name in names:
     print(f'Start {name} (its environment is made at its first use) ...',
           flush=True)
@@ -31,6 +33,7 @@ def peers(setting, repeat, *, names):
     try:
       _check_parameters(setting, worker)
       pairs, policies = _pairs(worker, updates, steps, repeat)
+      environments = _environments(setting, worker, repeat)
       rss = peers_lib.ask(worker, {'do': 'update', 'repeat': 1})['peak_rss_mb']
     finally:
       peers_lib.stop(worker)
@@ -38,6 +41,8 @@ def peers(setting, repeat, *, names):
     result['ratio_updates'][name] = ratio(pairs)
     result['ratio_policy'][name] = {
         f'batch {batch}': ratio(rows) for batch, rows in policies.items()}
+    if environments:
+      result['ratio_environment'][name] = ratio(environments)
     result['peers'][name] = {
         **{key: worker.ready[key] for key in (
             'versions', 'parameters', 'first_update_seconds',
@@ -73,6 +78,16 @@ def _pairs(worker, updates, steps, repeat):
       policies[batch].append(
           (float(np.median(ours)), float(np.median(theirs))))
   return pairs, policies
+
+
+def _environments(setting, worker, repeat):
+  """Seconds of ours and theirs, in pairs; none where they cannot be compared."""
+  if worker.name != 'published' or setting.parts.task.name != 'atari_pong':
+    return []
+  ours = stages.Collection(setting)
+  theirs = lambda: peers_lib.ask(
+      worker, {'do': 'environment', 'repeat': stages.ROWS})['seconds']
+  return [(measure.seconds(ours), theirs()) for _ in range(repeat)]
 
 
 def _settings(setting):

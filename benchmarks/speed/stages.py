@@ -12,7 +12,7 @@ from dreamerv2_tfa.behaviour import compiled_policy
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay as replay_lib
 
-_ROWS = 2000  # steps that a measurement of collection takes
+ROWS = 2000  # steps that a measurement of collection takes
 _POLICY_STEPS = 200
 
 
@@ -97,7 +97,7 @@ def policy(setting, repeat):
 def _buffer(setting):
   """A replay memory that is just large enough to measure on."""
   agent, environment = setting.parts.agent, setting.parts.environment
-  rows = max(4 * (setting.length + 1), _ROWS)
+  rows = max(4 * (setting.length + 1), ROWS)
   return replay_lib.make_buffer(
       agent.collect_data_spec, environment.batch_size,
       rows * environment.batch_size)
@@ -107,6 +107,17 @@ def _collector(setting, buffer):
   parts = setting.parts
   return collection.Collector(
       parts.environment, parts.agent.collect_policy, buffer, parts.steps)
+
+
+class Collection:
+  """Random steps, `ROWS` a call, into a replay memory of its own."""
+
+  def __init__(self, setting):
+    self._collector = _collector(setting, _buffer(setting))
+    self._collector.prefill(100)
+
+  def __call__(self):
+    self._collector.prefill(ROWS)
 
 
 def _bare(environment, calls):
@@ -146,14 +157,13 @@ def _bare_python(python, calls):
 def collect(setting, repeat):
   """Random steps into the replay memory, against the bare environment."""
   environment = setting.parts.environment
-  collector = _collector(setting, _buffer(setting))
-  bare = _bare(environment, _ROWS // environment.batch_size)
-  collector.prefill(100)
+  steps = Collection(setting)
+  bare = _bare(environment, ROWS // environment.batch_size)
   bare()
   ours, limits = [], []
   for _ in range(repeat):
-    ours.append(measure.seconds(lambda: collector.prefill(_ROWS)) / _ROWS)
-    limits.append(measure.seconds(bare) / _ROWS)
+    ours.append(measure.seconds(steps) / ROWS)
+    limits.append(measure.seconds(bare) / ROWS)
   return {
       'steps_per_second': float(1 / np.median(ours)),
       'bare_steps_per_second': float(1 / np.median(limits)),
@@ -192,6 +202,25 @@ def replay(setting, repeat):
   }
 
 
+class Loop:
+  """Collect, sample and update in turn, as the training loop does."""
+
+  def __init__(self, setting):
+    buffer = _buffer(setting)
+    self._collector = _collector(setting, buffer)
+    self._collector.prefill(2 * (setting.length + 1))
+    self._steps = setting.steps_per_update
+    self._agent = setting.parts.agent
+    self._samples = replay_lib.Samples(
+        buffer, setting.batch_size, setting.length)
+    self()
+
+  def __call__(self):
+    self._samples.settle()
+    self._collector.collect(self._steps)
+    float(self._agent.train(self._samples.next()).loss)
+
+
 def train(setting, repeat):
   """Collect, sample and update in turn, as the training loop does.
 
@@ -199,21 +228,11 @@ def train(setting, repeat):
     Dict for the report; `fraction_outside` is the time that was neither the
     update's nor the bare environment's.
   """
-  buffer = _buffer(setting)
-  collector, steps = _collector(setting, buffer), setting.steps_per_update
-  collector.prefill(2 * (setting.length + 1))
-  samples = replay_lib.Samples(buffer, setting.batch_size, setting.length)
-  environment, updates = setting.parts.environment, Updates(setting)
+  environment, steps = setting.parts.environment, setting.steps_per_update
+  loop, updates = Loop(setting), Updates(setting)
   bare = _bare(environment, -(-steps // environment.batch_size))
-  agent, whole, apart = setting.parts.agent, [], []
-
-  def loop():
-    samples.settle()
-    collector.collect(steps)
-    float(agent.train(samples.next()).loss)
-
-  loop()
   bare()
+  whole, apart = [], []
   for _ in range(3 * repeat):
     whole.append(measure.seconds(loop))
     apart.append(measure.seconds(updates) + measure.seconds(bare))
