@@ -1,0 +1,1 @@
+"""The greedy policy step for TensorFlow Lite and ONNX."""
