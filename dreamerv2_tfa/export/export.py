@@ -55,9 +55,10 @@ def export(root_dir, out, form='saved_model'):
   out.parent.mkdir(parents=True, exist_ok=True)
   aside = pathlib.Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
   try:
-    facts = _write(run.parts.agent, form, aside)
-    manifest.write(aside, {'format': form, **run.facts, **facts})
-    found = _compare(run.parts, aside, form)
+    write(run.parts.agent, form, aside, run.facts)
+    found = compare(
+        run.parts.agent, run.parts.evaluation_environment, aside
+    )
     aside.chmod(0o755)
     if out.exists():
       out.rmdir()
@@ -68,18 +69,28 @@ def export(root_dir, out, form='saved_model'):
   return found
 
 
-def _write(agent, form, folder):
-  """Writes the files of a format: what `policy.json` says of them."""
+def write(agent, form, folder, facts):
+  """Writes the files of a format, `policy.json` among them.
+
+  Args:
+    agent: `DreamerV2Agent`.
+    form: One of `FORMATS`.
+    folder: Path of an empty folder.
+    facts: Dict, what else `policy.json` shall say.
+
+  Raises:
+    ValueError: If the format cannot hold the policy.
+  """
   if form == 'saved_model':
     module, signatures = model.saveable(agent)
     tf.saved_model.save(module, str(folder), signatures=signatures)
     functions = model.Functions(agent, agent.policy)
-    outputs = signatures['action'].structured_outputs
-    inputs = model.step_inputs(
-        functions.observation_spec, functions.state_spec
+    described = manifest.describe(
+        functions, signatures['action'].structured_outputs
     )
-    return manifest.describe(functions, inputs, outputs)
-  return convert.write(agent, _policy(agent, form), form, folder)
+  else:
+    described = convert.write(agent, _policy(agent, form), form, folder)
+  manifest.write(folder, {'format': form, **facts, **described})
 
 
 def _policy(agent, form):
@@ -119,16 +130,27 @@ def verify(root_dir, out):
             f'one in {root_dir} has {key} {run.facts[key]}. Give that run, or '
             'export again.'
         )
-    return _compare(run.parts, out, facts['format'])
+    return compare(run.parts.agent, run.parts.evaluation_environment, out)
   finally:
     _close(run.parts)
 
 
-def _compare(parts, folder, form):
-  """Lets agent and export play the same; see `verify`."""
-  record = play.record(
-      parts.evaluation_environment, _policy(parts.agent, form), seed=_SEED
-  )
+def compare(agent, environment, folder):
+  """Lets an agent play, and its export the same in a fresh process.
+
+  Args:
+    agent: `DreamerV2Agent`.
+    environment: `TFEnvironment` of one environment.
+    folder: Path of the export.
+
+  Returns:
+    Dict, see `verify`.
+
+  Raises:
+    ValueError: If they differ, or the export does not run.
+  """
+  form = manifest.read(folder)['format']
+  record = play.record(environment, _policy(agent, form), seed=_SEED)
   with tempfile.TemporaryDirectory() as temporary:
     path = pathlib.Path(temporary) / 'record.npz'
     np.savez(path, **record)

@@ -11,17 +11,17 @@ FILE = 'policy.json'
 _FORMATS = 1  # of the file; a reader refuses what is newer
 
 
-def describe(functions, inputs, outputs):
+def describe(functions, outputs):
   """What goes in and out: dict, as it stands in the file.
 
   Args:
     functions: `model.Functions`.
-    inputs: Dict of `tf.TensorSpec` `[None, ...]`, of a step.
     outputs: Names of the tensors that a step gives.
 
   Returns:
     Dict.
   """
+  inputs = functions.step_inputs()
   return {
       'observation': _fields(functions.observation_spec),
       'state': _fields(functions.state_spec),

@@ -47,6 +47,19 @@ class Functions:
         'seed': tf.TensorSpec([2], tf.int32),
     }
 
+  def step_inputs(self):
+    """Arguments of a step of any batch size: dict of `tf.TensorSpec`."""
+    keys = names.observations(self.observation_spec)
+    parts = {
+        **{keys[key]: spec for key, spec in self.observation_spec.items()},
+        names.FIRST: tf.TensorSpec([], tf.bool),
+        **names.state(self.state_spec),
+    }
+    return {
+        name: tf.TensorSpec([None] + spec.shape.as_list(), spec.dtype, name)
+        for name, spec in parts.items()
+    }
+
   def initial_state(self, batch_size, seed):
     """The state before an episode: zeros, and a seed for each row.
 
@@ -241,35 +254,16 @@ def _signatures(functions):
   def get_initial_state(batch_size, seed):
     return names.state(functions.initial_state(batch_size, seed))
 
-  arguments = step_inputs(functions.observation_spec, functions.state_spec)
   scalar = lambda name: tf.TensorSpec([], tf.int32, name)
   return {
       'action': tf.function(action, autograph=False).get_concrete_function(
-          **arguments
+          **functions.step_inputs()
       ),
       'get_initial_state': tf.function(
           get_initial_state, autograph=False
       ).get_concrete_function(
           batch_size=scalar('batch_size'), seed=scalar('seed')
       ),
-  }
-
-
-def step_inputs(observation_spec, state_spec):
-  """Arguments of a step of any batch size: dict of `tf.TensorSpec` by name.
-
-  Args:
-    observation_spec: Dict of `tf.TensorSpec`, without the batch axis.
-    state_spec: Dict of `tf.TensorSpec`, likewise.
-  """
-  keys = names.observations(observation_spec)
-  parts = {
-      **{keys[key]: spec for key, spec in observation_spec.items()},
-      names.FIRST: tf.TensorSpec([], tf.bool), **names.state(state_spec),
-  }
-  return {
-      name: tf.TensorSpec([None] + spec.shape.as_list(), spec.dtype, name)
-      for name, spec in parts.items()
   }
 
 

@@ -1,7 +1,8 @@
 """What the tensors of an exported policy are called.
 
-A signature takes and gives a flat dict: `observation_<key>`, `is_first`,
-`state_<field>`, `action`.
+A step takes a flat dict of `observation_<key>`, `is_first` and `state_<field>`.
+It gives `action` and the state after it: `state_<field>` in a SavedModel,
+`next_state_<field>` in other formats.
 """
 
 import re
@@ -34,6 +35,11 @@ def observations(keys):
 def state(fields):
   """Fields of a state, or of its specification, under their names: dict."""
   return {_STATE + field: value for field, value in fields.items()}
+
+
+def next_state(fields):
+  """The same of the state after a step, where names may not repeat: dict."""
+  return {'next_' + name: value for name, value in state(fields).items()}
 
 
 def fields(tensors):

@@ -108,10 +108,12 @@ def main(folder, recording):
         name: state[name][alive] if name in state else record[name][rows]
         for name in facts['inputs']
     }
-    outputs = step(inputs)
+    outputs = {
+        name.removeprefix('next_'): x for name, x in step(inputs).items()
+    }
     results = [
         compare(outputs[name][i], record[name][row])
-        for i, row in enumerate(rows) for name in facts['outputs']
+        for i, row in enumerate(rows) for name in ('action', *state)
     ]
     differ += sum(not same for same, _ in results)
     largest = max([largest, *(gap for _, gap in results)])

@@ -1,0 +1,1 @@
+"""Tests of `load_policy`: actions and mistakes."""
