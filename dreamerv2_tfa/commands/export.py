@@ -18,15 +18,15 @@ def run(unused_argv):
   """Exports, or verifies, and says what was compared."""
   from dreamerv2_tfa.export import export  # after the flags: slow to import
 
-  root_dir = flags.FLAGS['root_dir'].value
+  root_dir, task = (flags.FLAGS[name].value for name in ('root_dir', 'task'))
   if not root_dir or not _OUT.value:
     raise ValueError(
         'Which run, and where to? bin/export --root_dir=RUN --out=DIR.'
     )
   if _VERIFY.value:
-    found = export.verify(root_dir, _OUT.value)
+    found = export.verify(root_dir, _OUT.value, task)
   else:
-    found = export.export(root_dir, _OUT.value, _FORMAT.value)
+    found = export.export(root_dir, _OUT.value, _FORMAT.value, task)
   how = f'to within {found["largest"]:.1e}' if found['differ'] else (
       'in every bit'
   )

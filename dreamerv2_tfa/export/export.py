@@ -25,7 +25,7 @@ _SEED = 0  # of the latents of the episodes that are compared
 _REPLAY = pathlib.Path(__file__).with_name('replay.py')
 
 
-def export(root_dir, out, form='saved_model'):
+def export(root_dir, out, form='saved_model', task=None):
   """Writes a run's greedy policy and checks it against the agent.
 
   Args:
@@ -33,6 +33,7 @@ def export(root_dir, out, form='saved_model'):
     out: Path of the folder to write; new or empty.
     form: 'saved_model', which draws latents as the agent does, or 'tflite' or
       'onnx', which take their mode and add no action noise.
+    task: Name of a task to play, see `run.load`.
 
   Returns:
     What the check found, see `verify`.
@@ -50,7 +51,7 @@ def export(root_dir, out, form='saved_model'):
     )
   if form == 'onnx':
     convert.check_onnx()
-  run = run_lib.load(root_dir)
+  run = run_lib.load(root_dir, task)
   # Written aside, so that a failure leaves nothing that looks like an export.
   out.parent.mkdir(parents=True, exist_ok=True)
   aside = pathlib.Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
@@ -103,12 +104,13 @@ def _policy(agent, form):
   )
 
 
-def verify(root_dir, out):
+def verify(root_dir, out, task=None):
   """Plays with the run's agent and, in a fresh process, with the export.
 
   Args:
     root_dir: Path of the run's folder.
     out: Path of the export.
+    task: Name of a task to play, see `run.load`.
 
   Returns:
     Dict: `steps` and `episodes` played, `differ`, arrays that are not equal to
@@ -121,7 +123,7 @@ def verify(root_dir, out):
   """
   facts = manifest.read(out)
   manifest.check_files(out, facts)
-  run = run_lib.load(root_dir)
+  run = run_lib.load(root_dir, task)
   try:
     for key in ('task', 'updates'):
       if facts[key] != run.facts[key]:

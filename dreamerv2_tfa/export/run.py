@@ -21,13 +21,15 @@ class Run(NamedTuple):
   facts: dict  # of the run, for `policy.json`
 
 
-def load(root_dir):
+def load(root_dir, task=None):
   """Builds the agent of a run and restores its weights.
 
   What gin had bound is forgotten.
 
   Args:
     root_dir: Path of the run's folder.
+    task: Name of a task with the same specs, where the run's own was made of
+      an object and has no name to make it by. None: the run's.
 
   Returns:
     `Run`.
@@ -54,7 +56,7 @@ def load(root_dir):
   gin.clear_config()
   gin.parse_config_file(str(config))
   parts = parts_lib.build(
-      protocol['task'], protocol['seed'],
+      task or protocol['task'], protocol['seed'],
       _PRECISIONS[protocol['precision']], eager=False, session=0,
   )
   checkpoints.Checkpoints(root_dir, agent=parts.agent, steps=parts.steps)
