@@ -1,9 +1,13 @@
 """Tests of `load_policy`: whose actions it takes, and what it refuses."""
 
+import pathlib
+import re
+
 import exported
 import numpy as np
 import pytest
 import small
+import tensorflow as tf
 
 import dreamerv2_tfa
 from dreamerv2_tfa.export import export
@@ -19,11 +23,16 @@ def saved(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def pictures(tmp_path_factory):
-  """A policy that sees one image and takes one integer."""
+def pictures_folder(tmp_path_factory):
+  """The folder of a policy that sees one image and takes one integer."""
   folder = tmp_path_factory.mktemp('pictures')
   exported.write(folder, observation=small.IMAGE)
-  return dreamerv2_tfa.load_policy(folder)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def pictures(pictures_folder):
+  return dreamerv2_tfa.load_policy(pictures_folder)
 
 
 @pytest.fixture(scope='module')
@@ -206,3 +215,20 @@ def test_an_export_of_another_format_is_refused(tmp_path):
   export.write(agent, 'tflite', tmp_path, {})
   with pytest.raises(ValueError, match="'tflite'; wanted 'saved_model'"):
     dreamerv2_tfa.load_policy(tmp_path)
+
+
+def test_the_snippets_of_the_readme_run(
+    pictures_folder, tmp_path, monkeypatch):
+  readme = pathlib.Path(__file__).parents[1] / 'README.md'
+  section = readme.read_text().partition('## Acting and export')[2]
+  section = section.partition('\n## ')[0]
+  snippets = re.findall(r'```python\n(.*?)```', section, re.DOTALL)
+  (tmp_path / 'exported').symlink_to(pictures_folder)
+  monkeypatch.chdir(tmp_path)
+  images = np.zeros([2, 64, 64, 1], np.uint8)
+  scope = dict(dreamerv2_tfa=dreamerv2_tfa, tf=tf, images=images,
+               observation={'image': images}, is_first=[True, False])
+  for snippet in snippets:
+    exec(snippet, scope)
+    assert np.shape(scope['action']) == (2,)
+  assert len(snippets) == 2

@@ -3,8 +3,8 @@
 TensorFlow's random numbers convert to neither. So the latent is the mode of
 its distribution and there is no action noise: the step is a function of what it
 is given, and the agent with `eval_mode_latent` does the same. Its state is what
-the next step reads: `deter`, `stoch` and `action`. What goes in as `state_deter`
-comes out as `next_state_deter`, since ONNX wants every name once.
+the next step reads: `deter`, `stoch` and `action`. What goes in as
+`state_deter` comes out as `next_state_deter`, since ONNX wants every name once.
 """
 
 import pathlib

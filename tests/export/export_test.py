@@ -18,6 +18,7 @@ from dreamerv2_tfa.export import play
 from dreamerv2_tfa.export import replay
 
 _FROM_3 = tensor_spec.BoundedTensorSpec((), tf.int64, 3, 8)
+_EYE = small.IMAGE['image']
 _GAUSSIAN = 'RSSM.classes = 0'
 # Bindings, and what makes the agent.
 _KINDS = {
@@ -33,7 +34,7 @@ _KINDS = {
     'action noise': ((), dict(eval_noise=0.3)),
     'a nested observation': (
         ("RSSM.norm = 'layer'",),
-        dict(observation={'arm': exported_lib.MIXED, 'eye': small.IMAGE['image']}),
+        dict(observation={'arm': exported_lib.MIXED, 'eye': _EYE}),
     ),
 }
 _CONVERTIBLE = [
@@ -231,12 +232,12 @@ def test_imagine_follows_the_environments_actions(exported, loaded):
 
 def test_decode_and_value_take_rows_and_what_imagine_gives(exported, loaded):
   agent = exported[0]
-  latent, _ = latent_of(loaded, 2)
+  now, _ = latent_of(loaded, 2)
   future = loaded.imagine(
-      latent=latent, action=tf.zeros([2, 5], tf.int32),
+      latent=now, action=tf.zeros([2, 5], tf.int32),
       seed=tf.constant([0, 0]),
   )
-  for latent, prefix in ((latent, (2,)), (future, (2, 5))):
+  for latent, prefix in ((now, (2,)), (future, (2, 5))):
     flat = tf.reshape(latent['stoch'], [*prefix, 12])
     feature = tf.concat([flat, latent['deter']], -1)
     decoded = loaded.decode(latent=latent)
