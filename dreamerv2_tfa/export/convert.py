@@ -38,7 +38,7 @@ class Step(model.Functions):
     """The step from a dict of named tensors to another."""
     inputs = names.observations(self.observation_spec)
     state = names.fields(tensors)
-    unread = {name: state['stoch'] for name in self.latent_spec}
+    unread = dict.fromkeys(self.latent_spec, state['stoch'])
     taken, state = self.act_together(
         {key: tensors[name] for key, name in inputs.items()},
         tensors[names.FIRST], {**unread, **state}, tf.constant([0, 0]),
