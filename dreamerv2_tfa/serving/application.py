@@ -125,7 +125,7 @@ class Application:
 
   def _create(self, request):
     body = requests.read(request.get_data(), ('seed',))
-    name = self._sessions.create(requests.seed(body.get('seed')))
+    name = self._sessions.create(requests.seed(body))
     if name is None:
       raise exceptions.TooManyRequests(
           'There are as many sessions as may be. Delete one with DELETE '

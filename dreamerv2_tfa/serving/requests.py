@@ -41,11 +41,9 @@ def _refuse_constant(name):
   raise ValueError(f'{name} is no number in JSON')
 
 
-def seed(value):
-  """A seed, int32, or None."""
-  if value is None:
-    return None
-  return _scalar('seed', value, 0)
+def seed(body):
+  """The `seed` of a body, int32; None where there is none."""
+  return _scalar('seed', body['seed'], 0) if 'seed' in body else None
 
 
 def _scalar(name, value, low, high=2**31 - 1):
