@@ -19,6 +19,8 @@ BOTH = [
     'rich==15.0.0',
     'setuptools==75.8.2',  # tensorboard needs pkg_resources, gone from 82 on
     'tf-agents==0.19.0',
+    'waitress==3.0.2',
+    'werkzeug==3.1.9',
 ]
 DEFAULT = [
     'keras==2.15.0',
@@ -57,6 +59,8 @@ EXTRAS = {
     ],
     'gymnasium': ['gymnasium==1.3.0'],
     'minigrid': ['gym-minigrid==1.1.0'],  # the last that plain Gym runs
+    # Of Python 3.11's stack: a newer onnx wants a newer typing_extensions.
+    'onnx': ['onnx==1.17.0', 'onnxruntime==1.32.0', 'tf2onnx==1.17.0'],
     'reports': ['pandas==2.3.3', 'rliable==1.2.0'],  # pandas 3 breaks rliable
     'reverb': ['dm-reverb==0.14.0'],  # its own extra pulls a second TensorFlow
 }
@@ -90,6 +94,8 @@ setuptools.setup(
         'console_scripts': [
             'dreamerv2-train = dreamerv2_tfa.commands.train:main',
             'dreamerv2-check-env = dreamerv2_tfa.commands.check_env:main',
+            'dreamerv2-export = dreamerv2_tfa.commands.export:main',
+            'dreamerv2-serve = dreamerv2_tfa.commands.serve:main',
             'dreamerv2-import = dreamerv2_tfa.commands.import_published:main',
         ],
     },

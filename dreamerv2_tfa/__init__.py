@@ -45,6 +45,10 @@ def __getattr__(name):
     from dreamerv2_tfa import agent
 
     return agent.DreamerV2Agent
+  if name == 'load_policy':
+    from dreamerv2_tfa import acting
+
+    return acting.load_policy
   if name == 'train':
     from dreamerv2_tfa.training import library
 

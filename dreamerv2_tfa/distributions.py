@@ -99,6 +99,10 @@ class TruncatedNormal(tfd.TruncatedNormal):
     )
     return sample + tf.stop_gradient(clipped - sample)
 
+  def _mode(self):
+    # TFP's broadcasts first, by an operation that ONNX does not have.
+    return tf.clip_by_value(self.loc, self.low, self.high)
+
 
 class Uniform(tfd.Uniform):
   """Uniform on [low, high]."""

@@ -39,8 +39,14 @@ _ROOMS = {
         'checks', 'specs', 'networks', 'environments', 'experience', 'agent',
         'migration',
     ),
+    'export': (
+        'checks', 'noise', 'specs', 'environments', 'world_model', 'behaviour',
+        'training',
+    ),
+    'acting': ('export',),
+    'serving': ('checks', 'export', 'acting'),
     'reports': (),
-    'commands': ('training',),
+    'commands': ('training', 'export', 'serving'),
 }
 _PURE = (
     'types', 'checks', 'noise', 'schedules', 'returns', 'distributions',

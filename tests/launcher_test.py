@@ -296,13 +296,16 @@ def _pins(*names):
   return pins
 
 
-LOCKS = {'requirements.lock': 'DEFAULT', 'requirements-next.lock': 'NEXT'}
+LOCKS = {
+    'requirements.lock': ('DEFAULT', 'onnx'),
+    'requirements-next.lock': ('NEXT',),
+}
 
 
 @pytest.mark.parametrize('lock', LOCKS)
 def test_lock_has_the_same_version_of_every_pin(lock):
   pins = _pins(
-      'BOTH', LOCKS[lock], 'dev', 'reports', 'crafter', 'dmc', 'gymnasium',
+      'BOTH', *LOCKS[lock], 'dev', 'reports', 'crafter', 'dmc', 'gymnasium',
       'minigrid'
   )
   locked = _locked(lock)

@@ -1,0 +1,45 @@
+"""`bin/export`: writes a run's policy for those without this package."""
+
+from absl import app
+from absl import flags
+
+from dreamerv2_tfa.commands import configuration
+
+_OUT = flags.DEFINE_string('out', None, 'Folder of the export; new or empty.')
+_FORMAT = flags.DEFINE_string(
+    'format', 'saved_model', "'saved_model', 'tflite' or 'onnx'."
+)
+_VERIFY = flags.DEFINE_bool(
+    'verify', False, 'Write nothing; compare an export with its run again.'
+)
+
+
+def run(unused_argv):
+  """Exports, or verifies, and says what was compared."""
+  from dreamerv2_tfa.export import export  # after the flags: slow to import
+
+  root_dir, task = (flags.FLAGS[name].value for name in ('root_dir', 'task'))
+  if not root_dir or not _OUT.value:
+    raise ValueError(
+        'Which run, and where to? bin/export --root_dir=RUN --out=DIR.'
+    )
+  if _VERIFY.value:
+    found = export.verify(root_dir, _OUT.value, task)
+  else:
+    found = export.export(root_dir, _OUT.value, _FORMAT.value, task)
+  how = f'to within {found["largest"]:.1e}' if found['differ'] else (
+      'in every bit'
+  )
+  print(
+      f'{_OUT.value} acts as the agent does, {how}: {found["steps"]} steps of '
+      f'{found["episodes"]} episodes, in a process without this package.'
+  )
+
+
+def main():
+  """Entry point of the console script."""
+  app.run(configuration.guarded(run))
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,1 @@
+"""A policy that leaves the house: files that run without this package."""

@@ -1,0 +1,115 @@
+"""The greedy policy step for TensorFlow Lite and ONNX.
+
+TensorFlow's random numbers convert to neither. So the latent is the mode of
+its distribution and there is no action noise: the step is a function of what it
+is given, and the agent with `eval_mode_latent` does the same. Its state is what
+the next step reads: `deter`, `stoch` and `action`. What goes in as
+`state_deter` comes out as `next_state_deter`, since ONNX wants every name once.
+"""
+
+import pathlib
+import tempfile
+
+import tensorflow as tf
+
+from dreamerv2_tfa.export import manifest
+from dreamerv2_tfa.export import model
+from dreamerv2_tfa.export import names
+
+_OPSET = 17  # of ONNX: what onnxruntime-web runs as well
+
+
+class Step(model.Functions):
+  """One step of all rows together, without random numbers."""
+
+  def __init__(self, agent, policy):
+    """Takes an agent and the policy to act by.
+
+    Args:
+      agent: `DreamerV2Agent`.
+      policy: `DreamerPolicy` of the agent's networks that draws nothing.
+    """
+    super().__init__(agent, policy)
+    self.state_spec = {
+        name: self.state_spec[name] for name in ('deter', 'stoch', 'action')
+    }
+
+  def flat(self, tensors):
+    """The step from a dict of named tensors to another."""
+    inputs = names.observations(self.observation_spec)
+    state = names.fields(tensors)
+    unread = dict.fromkeys(self.latent_spec, state['stoch'])
+    taken, state = self.act_together(
+        {key: tensors[name] for key, name in inputs.items()},
+        tensors[names.FIRST], {**unread, **state}, tf.constant([0, 0]),
+    )
+    kept = {name: state[name] for name in self.state_spec}
+    return {'action': taken, **names.next_state(kept)}
+
+
+def check_onnx():
+  """Refuses where the packages for ONNX are missing.
+
+  Raises:
+    ValueError: If they are, with the line that mends it.
+  """
+  try:
+    import onnxruntime  # noqa: F401
+    import tf2onnx  # noqa: F401
+  except ImportError as error:
+    raise ValueError(
+        f'ONNX needs packages that are not installed ({error}). To mend it: '
+        "pip install 'dreamerv2_tfa[onnx]'."
+    ) from error
+
+
+def write(agent, policy, form, folder):
+  """Writes `policy.tflite` or `policy.onnx`.
+
+  Args:
+    agent: `DreamerV2Agent`.
+    policy: `DreamerPolicy` of the agent's networks that draws nothing.
+    form: 'tflite' or 'onnx'.
+    folder: Path of a folder.
+
+  Returns:
+    Dict, what `policy.json` says of it.
+
+  Raises:
+    ValueError: If the policy cannot be converted.
+  """
+  step = Step(agent, policy)
+  inputs = step.step_inputs()
+  convert = {'tflite': _tflite, 'onnx': _onnx}[form]
+  path = pathlib.Path(folder) / f'policy.{form}'
+  try:
+    path.write_bytes(convert(step.flat, inputs, policy.variables()))
+  except Exception as error:  # the converters raise whatever they like
+    reason = (str(error).strip().splitlines() or [repr(error)])[0]
+    raise ValueError(
+        f'This policy cannot be converted to {form} ({reason}). An actor with '
+        "ActorCritic.actor_distribution = 'tanh_normal' cannot: its mode is "
+        'found by sampling. --format=saved_model takes every policy.'
+    ) from error
+  outputs = ('action', *names.next_state(step.state_spec))
+  return manifest.describe(step, outputs)
+
+
+def _tflite(step, inputs, variables):
+  module = tf.Module()
+  module.weights = variables
+  action = tf.function(lambda **tensors: step(tensors), autograph=False)
+  with tempfile.TemporaryDirectory() as folder:
+    signatures = {'action': action.get_concrete_function(**inputs)}
+    tf.saved_model.save(module, folder, signatures=signatures)
+    return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+
+
+def _onnx(step, inputs, unused_variables):
+  import tf2onnx
+
+  model_proto, _ = tf2onnx.convert.from_function(
+      tf.function(step, autograph=False), input_signature=[inputs],
+      opset=_OPSET,
+  )
+  return model_proto.SerializeToString()

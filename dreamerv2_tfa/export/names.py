@@ -1,0 +1,50 @@
+"""What the tensors of an exported policy are called.
+
+A step takes a flat dict of `observation_<key>`, `is_first` and `state_<field>`.
+It gives `action` and the state after it: `state_<field>` in a SavedModel,
+`next_state_<field>` in other formats.
+"""
+
+import re
+
+FIRST = 'is_first'
+_STATE = 'state_'
+
+
+def observations(keys):
+  """Names of observations as inputs.
+
+  Args:
+    keys: Keys of the observation, such as 'image' or 'arm/position'.
+
+  Returns:
+    Dict from key to name: 'observation_image', 'observation_arm_position'.
+
+  Raises:
+    ValueError: If two keys differ in punctuation alone.
+  """
+  names = {key: 'observation_' + re.sub(r'\W', '_', key) for key in keys}
+  if len(set(names.values())) < len(names):
+    raise ValueError(
+        f'The observations {", ".join(names)} cannot be told apart once they '
+        'are names of tensors. Rename them in the environment.'
+    )
+  return names
+
+
+def state(fields):
+  """Fields of a state, or of its specification, under their names: dict."""
+  return {_STATE + field: value for field, value in fields.items()}
+
+
+def next_state(fields):
+  """The same of the state after a step, where names may not repeat: dict."""
+  return {'next_' + name: value for name, value in state(fields).items()}
+
+
+def fields(tensors):
+  """The state among named tensors, by field: the inverse of `state`."""
+  return {
+      name.removeprefix(_STATE): value for name, value in tensors.items()
+      if name.startswith(_STATE)
+  }

@@ -1,0 +1,85 @@
+"""From a run's folder to its agent, as the last checkpoint has it."""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+import gin
+import tensorflow as tf
+
+from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import train  # noqa: F401, gin must know it all
+
+_PRECISIONS = {'mixed_float16': '16', 'mixed_bfloat16': 'bf16', 'float32': '32'}
+
+
+class Run(NamedTuple):
+  """A run that has been restored."""
+
+  parts: parts_lib.Parts
+  facts: dict  # of the run, for `policy.json`
+
+
+def load(root_dir, task=None):
+  """Builds the agent of a run and restores its weights.
+
+  What gin had bound is forgotten.
+
+  Args:
+    root_dir: Path of the run's folder.
+    task: Name of a task with the same specs, where the run's own was made of
+      an object and has no name to make it by. None: the run's.
+
+  Returns:
+    `Run`.
+
+  Raises:
+    ValueError: If there is no run, or no checkpoint of it, or its task cannot
+      be made here.
+  """
+  root_dir = pathlib.Path(root_dir)
+  config = root_dir / 'operative_config.gin'
+  protocol_file = root_dir / 'protocol.json'
+  if not (config.is_file() and protocol_file.is_file()):
+    raise ValueError(
+        f'There is no run in {root_dir}: operative_config.gin and '
+        'protocol.json are missing. Give the folder that bin/train wrote: '
+        '--root_dir=RUN.'
+    )
+  if not tf.train.latest_checkpoint(root_dir / 'checkpoints'):
+    raise ValueError(
+        f'The run in {root_dir} has no checkpoint yet. It writes one every '
+        'train.save_every steps, at its end, and at Ctrl-C.'
+    )
+  protocol = json.loads(protocol_file.read_text(encoding='utf-8'))
+  gin.clear_config()
+  gin.parse_config_file(str(config))
+  parts = parts_lib.build(
+      task or protocol['task'], protocol['seed'],
+      _PRECISIONS[protocol['precision']], eager=False, session=0,
+  )
+  checkpoints.Checkpoints(root_dir, agent=parts.agent, steps=parts.steps)
+  return Run(parts, _facts(root_dir, parts, protocol))
+
+
+def _facts(root_dir, parts, protocol):
+  return {
+      'task': protocol['task'],
+      'presets': protocol['presets'],
+      'precision': protocol['precision'],
+      'updates': int(parts.agent.train_step_counter),
+      'frames': int(parts.steps.result()) * parts.task.action_repeat,
+      'evaluation': _last_evaluation(root_dir / 'metrics.jsonl'),
+  }
+
+
+def _last_evaluation(path):
+  """Frames, return and length of the last evaluation, or None."""
+  last = None
+  for line in path.read_text(encoding='utf-8').splitlines():
+    row = json.loads(line)
+    if 'eval_return' in row:
+      last = {'frames': row['step'], 'return': row['eval_return'],
+              'length': row['eval_length']}
+  return last

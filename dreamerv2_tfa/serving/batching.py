@@ -1,0 +1,87 @@
+"""Steps that are asked for at once, taken in one call of the model."""
+
+from concurrent import futures
+import queue
+import threading
+
+import numpy as np
+
+ROWS = 64  # at most, in one call
+_NOTHING = ()  # waits; None would end the thread
+
+
+class Batcher:
+  """Takes steps for many threads; rows that wait together go together.
+
+  Nobody waits for company: while the model is busy, the next rows gather.
+
+  Attributes:
+    calls: int, calls of the model so far.
+    rows: int, rows in them.
+  """
+
+  def __init__(self, policy):
+    """Starts the thread that calls the model.
+
+    Args:
+      policy: `acting.SavedPolicy`.
+    """
+    self._policy = policy
+    self._waiting = queue.SimpleQueue()
+    self.calls = self.rows = 0
+    self._thread = threading.Thread(target=self._run, daemon=True)
+    self._thread.start()
+
+  def step(self, inputs):
+    """As `SavedPolicy.step`, of at most `ROWS` rows; waits for its turn."""
+    result = futures.Future()
+    self._waiting.put((inputs, result))
+    return result.result()
+
+  def close(self):
+    """Ends the thread, after what waits already."""
+    self._waiting.put(None)
+    self._thread.join()
+
+  def _run(self):
+    request = self._waiting.get()
+    while request is not None:
+      group, rows = [request], _rows(request)
+      request = self._next()
+      while request and rows + _rows(request) <= ROWS:
+        group.append(request)
+        rows += _rows(request)
+        request = self._next()
+      self._answer(group, rows)
+      if request is _NOTHING:
+        request = self._waiting.get()
+
+  def _next(self):
+    """The request that waits next; None is the end."""
+    try:
+      return self._waiting.get_nowait()
+    except queue.Empty:
+      return _NOTHING
+
+  def _answer(self, group, rows):
+    """Takes the step of all, and gives each its rows."""
+    try:
+      outputs = self._policy.step({
+          name: np.concatenate([inputs[name] for inputs, _ in group])
+          for name in group[0][0]
+      })
+    except Exception as error:  # theirs to handle, whatever it is
+      for _, result in group:
+        result.set_exception(error)
+      return
+    self.calls += 1
+    self.rows += rows
+    start = 0
+    for inputs, result in group:
+      end = start + len(next(iter(inputs.values())))
+      result.set_result({name: x[start:end] for name, x in outputs.items()})
+      start = end
+
+
+def _rows(request):
+  return len(next(iter(request[0].values())))
