@@ -443,9 +443,12 @@ def optimizer(folder):
 SCENARIOS = {
     'pixels': (_IMAGE, True, ('atari',), {}),
     'vectors': (_VECTORS, False, ('dmc_proprio',), dict(rssm__discrete=False)),
+    # Layer normalisation of two channels would leave little but their signs,
+    # and gradients that are rounding.
     'mixed': (
         {**_IMAGE, **_VECTORS}, True, ('crafter',),
-        dict(encoder__mlp_keys='.*', decoder__mlp_keys='.*',
+        dict(encoder__cnn_depth=3, decoder__cnn_depth=3,
+             encoder__mlp_keys='.*', decoder__mlp_keys='.*',
              encoder__cnn_keys='.*', decoder__cnn_keys='.*',
              kl__balance=0.3, kl__free=0.5, kl__free_avg=False,
              kl__forward=True, grad_heads=['decoder'], clip_rewards='sign'),

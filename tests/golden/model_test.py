@@ -13,7 +13,8 @@ SCENARIOS = {
     ),
     'mixed': (
         'crafter',
-        ("Encoder.vector_keys = '.*'", "Decoder.vector_keys = '.*'",
+        ('Encoder.depth = 3', 'Decoder.depth = 3',
+         "Encoder.vector_keys = '.*'", "Decoder.vector_keys = '.*'",
          'WorldModel.kl_balance = 0.3', 'WorldModel.free_nats = 0.5',
          'WorldModel.free_avg = False', 'WorldModel.kl_forward = True',
          "WorldModel.grad_heads = ('decoder',)",
