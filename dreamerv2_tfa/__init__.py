@@ -45,6 +45,14 @@ def __getattr__(name):
     from dreamerv2_tfa import agent
 
     return agent.DreamerV2Agent
+  if name == 'DreamEnvironment':
+    from dreamerv2_tfa import dream
+
+    return dream.DreamEnvironment
+  if name == 'load_agent':
+    from dreamerv2_tfa.training import saved
+
+    return saved.load
   if name == 'train':
     from dreamerv2_tfa.training import library
 

@@ -34,6 +34,9 @@ _ROOMS = {
         'checks', 'noise', 'optimizers', 'specs', 'experience', 'world_model',
         'behaviour',
     ),
+    'dream': (
+        'types', 'checks', 'noise', 'specs', 'experience', 'world_model',
+    ),
     'migration': ('specs',),
     'training': (
         'checks', 'specs', 'networks', 'environments', 'experience', 'agent',
