@@ -10,6 +10,7 @@ from tf_agents.agents import tf_agent
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import noise
 from dreamerv2_tfa import optimizers
+from dreamerv2_tfa import replicas
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.behaviour import actor_critic
 from dreamerv2_tfa.behaviour import exploration as exploration_lib
@@ -134,6 +135,9 @@ class DreamerV2Agent(tf_agent.TFAgent):
     how = dict(jit_compile=resolve_jit(jit), autograph=False)
     self._compiled_update = tf.function(self._update, **how)
     self._compiled_losses = tf.function(self._losses, **how)
+    plain = tf.autograph.experimental.do_not_convert
+    self._plain_update = plain(self._update)
+    self._plain_losses = plain(self._losses)
 
   def _optimizers_of(self, behaviour, prefix=''):
     """Optimizers of an actor-critic: actor, critic."""
@@ -197,11 +201,17 @@ class DreamerV2Agent(tf_agent.TFAgent):
     pass  # everything is built in the constructor
 
   def _train(self, experience, weights=None):
-    return self._compiled_update(*self._inputs(experience, weights))
+    # Replicas cannot wait for each other inside a function of their own: with
+    # several, the update is part of the caller's, and not of XLA's.
+    alone = replicas.count() == 1
+    update = self._compiled_update if alone else self._plain_update
+    return update(*self._inputs(experience, weights))
 
   def _loss(self, experience, weights=None, training=False):
     del training  # nothing behaves differently in training
-    return self._compiled_losses(*self._inputs(experience, weights))
+    alone = replicas.count() == 1
+    losses = self._compiled_losses if alone else self._plain_losses
+    return losses(*self._inputs(experience, weights))
 
   def _inputs(self, experience, weights):
     experience = self._as_trajectory(experience)
@@ -242,7 +252,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
               model, sequence, weights, exploration_seed
           ), goes_on,
       ))
-    self._train_step_counter.assign_add(1)
+    replicas.own(self._train_step_counter).assign_add(1)
     return _loss_info(model, behaviour, norms)
 
   def _goes_on(self, model, norms):
@@ -254,8 +264,8 @@ class DreamerV2Agent(tf_agent.TFAgent):
     """
     if self._loss_scaling:
       return tf.constant(True)
-    norm = norms['model_grad_norm']
-    return tf.math.is_finite(model.loss) & tf.math.is_finite(norm)
+    norm, loss = norms['model_grad_norm'], replicas.mean(model.loss)
+    return tf.math.is_finite(loss) & tf.math.is_finite(norm)
 
   def _losses(self, experience, weights):
     """What `_update` would minimise next; changes nothing."""
@@ -296,7 +306,9 @@ class DreamerV2Agent(tf_agent.TFAgent):
   def _seeds(self):
     """Seeds of this update: a function of the agent's seed and the count."""
     count = tf.cast(self._train_step_counter, tf.int32)
-    seed = tf.stack([tf.constant(self._seed, tf.int32), count])
+    seed = replicas.seed(
+        tf.stack([tf.constant(self._seed, tf.int32), count])
+    )
     model, behaviour = tf.unstack(noise.split(seed, 2))
     return model, behaviour, noise.split(behaviour, 2)[1]
 
@@ -322,4 +334,4 @@ def resolve_jit(jit):
 def _loss_info(model, behaviour, norms):
   loss = model.loss + behaviour.actor_loss + behaviour.critic_loss
   metrics = {**model.metrics, **behaviour.metrics, **norms}
-  return tf_agent.LossInfo(loss, metrics)
+  return replicas.share(tf_agent.LossInfo(loss, metrics))

@@ -77,4 +77,4 @@ def _read_specs(root_dir):
         f'{root_dir} has no policies/ yet, which say what the run observes: '
         'they are written at its first evaluation. Let bin/train get there.'
     )
-  return tensor_spec.from_pbtxt_file(str(path)).collect_data_spec
+  return tensor_spec.from_pbtxt_file(str(path))['collect_data_spec']
