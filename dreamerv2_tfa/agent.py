@@ -42,7 +42,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
       weight_decay=1e-6, collect_noise=0.0, eval_noise=0.0,
       eval_mode_latent=False, exploration='greedy', jit='auto', seed=0,
       train_step_counter=None, schedule_step=None, exploration_steps=0,
-      name=None,
+      freeze_model=False, name=None,
   ):
     """Builds the world model, the actor-critic, their optimizers, policies.
 
@@ -71,6 +71,8 @@ class DreamerV2Agent(tf_agent.TFAgent):
         the counter of updates by default.
       exploration_steps: int, value of `schedule_step` from which on the task's
         own actor collects; 0: never.
+      freeze_model: bool; updates leave the world model as it is, and behaviour
+        learns in it.
       name: Name of the agent.
 
     Raises:
@@ -78,10 +80,11 @@ class DreamerV2Agent(tf_agent.TFAgent):
     """
     tf.Module.__init__(self, name=name)
     _check(jit, exploration, exploration_steps, seed, collect_noise,
-           eval_noise)
+           eval_noise, freeze_model)
     if train_step_counter is None:
       train_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False)
     self._actions = specs.Actions(action_spec)
+    self._freeze_model = freeze_model
     self._gamma = discount
     self._seed = seed
     self._schedule_step = (
@@ -135,9 +138,6 @@ class DreamerV2Agent(tf_agent.TFAgent):
     how = dict(jit_compile=resolve_jit(jit), autograph=False)
     self._compiled_update = tf.function(self._update, **how)
     self._compiled_losses = tf.function(self._losses, **how)
-    plain = tf.autograph.experimental.do_not_convert
-    self._plain_update = plain(self._update)
-    self._plain_losses = plain(self._losses)
 
   def _optimizers_of(self, behaviour, prefix=''):
     """Optimizers of an actor-critic: actor, critic."""
@@ -201,16 +201,18 @@ class DreamerV2Agent(tf_agent.TFAgent):
     pass  # everything is built in the constructor
 
   def _train(self, experience, weights=None):
-    # Replicas cannot wait for each other inside a function of their own: with
-    # several, the update is part of the caller's, and not of XLA's.
-    alone = replicas.count() == 1
-    update = self._compiled_update if alone else self._plain_update
+    update = self._compiled_update
+    if replicas.count() > 1:
+      # Replicas cannot wait for each other inside a function of their own: the
+      # update is part of the caller's, and not of XLA's.
+      update = tf.autograph.experimental.do_not_convert(self._update)
     return update(*self._inputs(experience, weights))
 
   def _loss(self, experience, weights=None, training=False):
     del training  # nothing behaves differently in training
-    alone = replicas.count() == 1
-    losses = self._compiled_losses if alone else self._plain_losses
+    losses = self._compiled_losses
+    if replicas.count() > 1:  # as in `_train`
+      losses = tf.autograph.experimental.do_not_convert(self._losses)
     return losses(*self._inputs(experience, weights))
 
   def _inputs(self, experience, weights):
@@ -231,7 +233,9 @@ class DreamerV2Agent(tf_agent.TFAgent):
 
     with tf.GradientTape() as model_tape:
       model = self._world_model.loss(sequence, model_seed, weights=weights)
-    norms = self._model_optimizer.minimize(model_tape, model.loss)
+    norms = {}
+    if not self._freeze_model:
+      norms = self._model_optimizer.minimize(model_tape, model.loss)
     goes_on = self._goes_on(model, norms)
 
     with tf.GradientTape(persistent=True) as behaviour_tape:
@@ -264,7 +268,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
     """
     if self._loss_scaling:
       return tf.constant(True)
-    norm, loss = norms['model_grad_norm'], replicas.mean(model.loss)
+    norm, loss = norms.get('model_grad_norm', 0.0), replicas.mean(model.loss)
     return tf.math.is_finite(loss) & tf.math.is_finite(norm)
 
   def _losses(self, experience, weights):
@@ -314,7 +318,8 @@ class DreamerV2Agent(tf_agent.TFAgent):
 
 
 def _check(jit, exploration, exploration_steps, seed, collect_noise,
-           eval_noise):
+           eval_noise, freeze_model):
+  checks.flag('DreamerV2Agent.freeze_model', freeze_model)
   checks.choice('DreamerV2Agent.jit', jit, _JIT)
   checks.choice('DreamerV2Agent.exploration', exploration,
                 exploration_lib.BEHAVIOURS)

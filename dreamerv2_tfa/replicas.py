@@ -23,7 +23,8 @@ def mean(tensors):
   if count() == 1:
     return tensors
   context = tf.distribute.get_replica_context()
-  flat = context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.nest.flatten(tensors))
+  flat = tf.nest.flatten(tensors)
+  flat = context.all_reduce(tf.distribute.ReduceOp.MEAN, flat)
   return tf.nest.pack_sequence_as(tensors, flat)
 
 

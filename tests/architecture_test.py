@@ -43,7 +43,7 @@ _ROOMS = {
         'checks', 'specs', 'networks', 'environments', 'experience', 'agent',
         'migration',
     ),
-    'reports': (),
+    'reports': ('specs', 'experience', 'dream', 'training'),
     'commands': ('training',),
 }
 _PURE = (

@@ -9,8 +9,8 @@ from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import agent as agent_lib
-from dreamerv2_tfa.environments import tasks  # noqa: F401, gin must know them
-from dreamerv2_tfa.training import train  # noqa: F401, likewise
+from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import train  # noqa: F401, gin must know its parts
 
 
 def load(root_dir):
@@ -29,7 +29,7 @@ def load(root_dir):
     ValueError: If the folder holds no run, or one too young to be loaded.
   """
   root_dir = pathlib.Path(root_dir)
-  checkpoint = latest_checkpoint(root_dir)
+  checkpoint = checkpoints.last(root_dir)
   specs = _read_specs(root_dir)
   path = root_dir / 'protocol.json'
   protocol = json.loads(path.read_text(encoding='utf-8'))
@@ -50,23 +50,8 @@ def load(root_dir):
     policies.set_global_policy(before)
     gin.clear_config()
   status = tf.train.Checkpoint(agent=agent).restore(checkpoint)
-  status.assert_existing_objects_matched()
+  status.assert_existing_objects_matched().expect_partial()
   return agent
-
-
-def latest_checkpoint(root_dir):
-  """Path of a run's last checkpoint.
-
-  Raises:
-    ValueError: If there is none.
-  """
-  latest = tf.train.latest_checkpoint(pathlib.Path(root_dir) / 'checkpoints')
-  if latest is None:
-    raise ValueError(
-        f'{root_dir} holds no saved run: it has no checkpoints/. Give the '
-        '--root_dir of a bin/train that has saved.'
-    )
-  return latest
 
 
 def _read_specs(root_dir):

@@ -95,7 +95,7 @@ class WorldModel(tf.Module):
         posterior, prior, weights=weights, **self._kl
     )
     terms, row_losses = {'kl': kl_loss}, {'kl': kl}
-    targets = dict(observation, reward=self._reward_transform(sequence.reward),
+    targets = dict(observation, reward=self.transformed(sequence.reward),
                    discount=self._gamma * sequence.continue_)
     for key, prediction in self._predict(feature).items():
       log_prob = prediction.log_prob(tf.cast(targets[key], tf.float32))
@@ -146,6 +146,10 @@ class WorldModel(tf.Module):
   def decode(self, feature):
     """Predicts observations; see `Decoder`."""
     return self._decoder(feature)
+
+  def transformed(self, reward):
+    """What the reward head learns of a raw reward: float32 `[...]`."""
+    return self._reward_transform(reward)
 
   def reward(self, feature):
     """Predicted reward, after its transform: float32 `[...]`."""
