@@ -130,6 +130,7 @@ Info = collections.namedtuple(
     'SampleInfo', 'key probability table_size priority times_sampled')
 
 
+@pytest.mark.slow
 def test_a_learner_takes_rows_with_reverbs_info_and_saves(tmp_path):
   counter = tf.Variable(0, dtype=tf.int64)
   agent = make(counter)

@@ -4,6 +4,10 @@ import contextlib
 import hashlib
 import io
 import json
+import os
+import pathlib
+import subprocess
+import sys
 from typing import NamedTuple
 
 import gin
@@ -18,6 +22,8 @@ from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.reports import open_loop
 
 pytestmark = pytest.mark.slow
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # 60 random steps, then 2 updates, then one every 10 steps: 6 at 100 steps.
 _SETTINGS = {
@@ -121,6 +127,15 @@ def test_a_loaded_agent_is_the_one_that_was_saved(runs):
   for variable in agent.world_model.trainable_variables:
     assert any(np.array_equal(variable, x) for x in stored), variable.name
   assert gin.config_str() == ''
+
+
+def test_the_example_of_a_dream_runs_to_its_end(runs):
+  process = subprocess.run(
+      [sys.executable, _ROOT / 'examples' / 'train_in_dream.py', runs.online,
+       '0', '3', '1'], capture_output=True, text=True, timeout=600, check=False,
+      env={**os.environ, 'PYTHONPATH': str(_ROOT)})
+  assert process.returncode == 0, process.stderr[-2000:]
+  assert process.stdout.startswith('Seed 0: return')
 
 
 def test_what_holds_no_run_is_refused(runs, tmp_path):
