@@ -63,7 +63,8 @@ class DreamerV2Agent(tf_agent.TFAgent):
       exploration: Behaviour that collects: 'greedy' (the task's own actor),
         'random', 'plan2explore' or 'model_loss'.
       jit: 'on' compiles the update with XLA, 'off' makes it a plain graph,
-        'auto' is 'on' where there is a GPU (XLA lacks oneDNN on a CPU).
+        'auto' is 'on' where there is a GPU (XLA lacks oneDNN on a CPU). With
+        several replicas the update is part of the caller's function, plain.
       seed: int, of all sampling in updates and policies.
       train_step_counter: int64 scalar variable that counts updates; its own
         by default.

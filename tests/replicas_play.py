@@ -20,7 +20,8 @@ CASES = {
         'ActorCritic.slow_critic_period = 2', 'RSSM.norm = "layer"',
         'ActorCritic.slow_critic_fraction = 0.5')),
     'exploring': dict(
-        bindings=('Plan2Explore.reward_norm_momentum = 0.9',),
+        bindings=('Plan2Explore.reward_norm_momentum = 0.9',
+                  'Plan2Explore.members = 2'),
         exploration='plan2explore'),
     'half_precision': dict(
         bindings=(), action=small.BOX, precision='mixed_float16'),
