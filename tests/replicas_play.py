@@ -106,14 +106,14 @@ def misfortune(strategy, out):
   out['losses_of_one_batch'] = [
       float(x) for x in strategy.experimental_local_results(
           same.extra['model_loss'])]
-  taken = int(counter)
+  taken = counter.numpy()
   dataset = lambda: tf.data.Dataset.from_tensors((batches[0], ())).repeat()
   with tempfile.TemporaryDirectory() as folder:
     training = learner.Learner(
         folder, counter, agent, experience_dataset_fn=dataset,
         strategy=strategy)
     info = training.run(iterations=2)
-  out['learner_updates'] = int(counter) - taken
+  out['learner_updates'] = counter.numpy() - taken
   out['learner_loss'] = float(info.loss)
   out['single_loss'] = float(agent.loss(batches[0]).loss)
 
