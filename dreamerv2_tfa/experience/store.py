@@ -97,6 +97,22 @@ class Store:
       self._buffer.add_batch(row)
 
 
+def check(root_dir):
+  """Refuses a folder where no rows are stored.
+
+  Args:
+    root_dir: Path of a run's folder.
+
+  Raises:
+    ValueError: If there are none.
+  """
+  if not _files(pathlib.Path(root_dir) / 'replay'):
+    raise ValueError(
+        f'{root_dir} has no stored rows: replay/ holds no *.npz. Give the '
+        '--root_dir of a run that has saved.'
+    )
+
+
 def read(root_dir, data_spec, *, at_least=20_000):
   """The newest rows that a run has stored, with no replay buffer.
 
@@ -112,17 +128,13 @@ def read(root_dir, data_spec, *, at_least=20_000):
   Raises:
     ValueError: If nothing is stored.
   """
+  check(root_dir)
   found, rows = [], 0
   for path in reversed(_files(pathlib.Path(root_dir) / 'replay')):
     found.insert(0, _columns(path))
     rows += len(found[0][0])
     if rows >= at_least:
       break
-  if not found:
-    raise ValueError(
-        f'{root_dir} has no stored rows: replay/ holds no *.npz. Give the '
-        '--root_dir of a run that has saved.'
-    )
   columns = [np.concatenate(column) for column in zip(*found, strict=True)]
   return tf.nest.pack_sequence_as(data_spec, columns)
 

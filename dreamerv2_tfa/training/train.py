@@ -6,6 +6,7 @@ import gin
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.experience import replay
+from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.migration import run as run_lib
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import folder
@@ -77,6 +78,8 @@ def train(
   checks.flag('train.processes', processes)
   checks.flag('train.eager', eager)
   folder.check_writable(root_dir)
+  if replay_from is not None:
+    store.check(replay_from)
   parts = parts_lib.build(
       task, seed, precision, eager, folder.saved_steps(root_dir), until,
       rows, processes, freeze_model=model_from is not None,

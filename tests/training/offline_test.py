@@ -140,8 +140,12 @@ def test_the_example_of_a_dream_runs_to_its_end(runs):
 def test_what_holds_no_run_is_refused(runs, tmp_path):
   with pytest.raises(ValueError, match='no saved run'):
     dreamerv2_tfa.load_agent(tmp_path)
-  with pytest.raises(ValueError, match='replay_from.*holds 0 stored rows'):
+  with pytest.raises(ValueError, match='no stored rows'):
     run(tmp_path / 'a', replay_from=str(tmp_path))
+  assert not (tmp_path / 'a').exists()
+  with pytest.raises(ValueError, match='wanted more than.*200'):
+    run(tmp_path / 'd', replay_from=str(runs.online), sequence_length=200,
+        prefill=300, steps=400)
   with pytest.raises(ValueError, match='no saved run'):
     run(tmp_path / 'b', model_from=str(tmp_path))
   with pytest.raises(ValueError, match='of another form'):
