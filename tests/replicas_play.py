@@ -34,6 +34,9 @@ def make(case):
   agent = small.make_agent(*kwargs.pop('bindings'), jit='off', **kwargs)
   small.randomise(agent.world_model, scale=0.3)
   small.randomise(agent.actor_critic, seed=1, scale=0.3)
+  if agent.exploration is not None:
+    small.randomise(agent.exploration.explorer, seed=2, scale=0.3)
+    small.randomise(agent.exploration.actor_critic, seed=3, scale=0.3)
   return agent
 
 
