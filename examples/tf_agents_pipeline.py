@@ -20,7 +20,7 @@ from tf_agents.train.utils import strategy_utils
 from tf_agents.train.utils import train_utils
 from tf_agents.utils import nest_utils
 
-import dreamerv2_tfa
+from dreamerv2_tfa import agent as agent_lib
 
 SMALL = ['RSSM.deter = 64', 'RSSM.hidden = 64', 'RSSM.stoch = 8',
          'RSSM.classes = 8', 'MLP.layers = 2', 'MLP.units = 64']
@@ -34,7 +34,7 @@ def train_eval(root_dir, rounds=1000, steps_per_round=5, prefill=1000):
   strategy = strategy_utils.get_strategy(tpu=False, use_gpu=False)
   with strategy.scope():
     train_step = train_utils.create_train_step()
-    agent = dreamerv2_tfa.DreamerV2Agent(
+    agent = agent_lib.DreamerV2Agent(
         time_step_spec, action_spec, train_step_counter=train_step,
         model_learning_rate=1e-3, actor_learning_rate=4e-4,
         critic_learning_rate=1e-3)
