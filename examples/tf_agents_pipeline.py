@@ -1,6 +1,6 @@
 """DreamerV2 in a plain TF-Agents program, where SAC or DQN would stand.
 
-`bin/python examples/tf_agents_pipeline.py runs/pole`: about ten minutes. The
+`bin/python examples/tf_agents_pipeline.py runs/pole` plays CartPole. The
 agent is all that is not TF-Agents' own.
 """
 
