@@ -49,6 +49,14 @@ def __getattr__(name):
     from dreamerv2_tfa import acting
 
     return acting.load_policy
+  if name == 'DreamEnvironment':
+    from dreamerv2_tfa import dream
+
+    return dream.DreamEnvironment
+  if name == 'load_agent':
+    from dreamerv2_tfa.training import saved
+
+    return saved.load
   if name == 'train':
     from dreamerv2_tfa.training import library
 

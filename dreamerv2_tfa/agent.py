@@ -10,6 +10,7 @@ from tf_agents.agents import tf_agent
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import noise
 from dreamerv2_tfa import optimizers
+from dreamerv2_tfa import replicas
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.behaviour import actor_critic
 from dreamerv2_tfa.behaviour import exploration as exploration_lib
@@ -41,7 +42,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
       weight_decay=1e-6, collect_noise=0.0, eval_noise=0.0,
       eval_mode_latent=False, exploration='greedy', jit='auto', seed=0,
       train_step_counter=None, schedule_step=None, exploration_steps=0,
-      name=None,
+      freeze_model=False, name=None,
   ):
     """Builds the world model, the actor-critic, their optimizers, policies.
 
@@ -62,7 +63,8 @@ class DreamerV2Agent(tf_agent.TFAgent):
       exploration: Behaviour that collects: 'greedy' (the task's own actor),
         'random', 'plan2explore' or 'model_loss'.
       jit: 'on' compiles the update with XLA, 'off' makes it a plain graph,
-        'auto' is 'on' where there is a GPU (XLA lacks oneDNN on a CPU).
+        'auto' is 'on' where there is a GPU (XLA lacks oneDNN on a CPU). With
+        several replicas the update is part of the caller's function, plain.
       seed: int, of all sampling in updates and policies.
       train_step_counter: int64 scalar variable that counts updates; its own
         by default.
@@ -70,6 +72,8 @@ class DreamerV2Agent(tf_agent.TFAgent):
         the counter of updates by default.
       exploration_steps: int, value of `schedule_step` from which on the task's
         own actor collects; 0: never.
+      freeze_model: bool; updates leave the world model as it is, and behaviour
+        learns in it.
       name: Name of the agent.
 
     Raises:
@@ -77,10 +81,11 @@ class DreamerV2Agent(tf_agent.TFAgent):
     """
     tf.Module.__init__(self, name=name)
     _check(jit, exploration, exploration_steps, seed, collect_noise,
-           eval_noise)
+           eval_noise, freeze_model)
     if train_step_counter is None:
       train_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False)
     self._actions = specs.Actions(action_spec)
+    self._freeze_model = freeze_model
     self._gamma = discount
     self._seed = seed
     self._schedule_step = (
@@ -197,11 +202,19 @@ class DreamerV2Agent(tf_agent.TFAgent):
     pass  # everything is built in the constructor
 
   def _train(self, experience, weights=None):
-    return self._compiled_update(*self._inputs(experience, weights))
+    update = self._compiled_update
+    if replicas.count() > 1:
+      # Replicas cannot wait for each other inside a function of their own: the
+      # update is part of the caller's, and not of XLA's.
+      update = tf.autograph.experimental.do_not_convert(self._update)
+    return update(*self._inputs(experience, weights))
 
   def _loss(self, experience, weights=None, training=False):
     del training  # nothing behaves differently in training
-    return self._compiled_losses(*self._inputs(experience, weights))
+    losses = self._compiled_losses
+    if replicas.count() > 1:  # as in `_train`
+      losses = tf.autograph.experimental.do_not_convert(self._losses)
+    return losses(*self._inputs(experience, weights))
 
   def _inputs(self, experience, weights):
     experience = self._as_trajectory(experience)
@@ -221,7 +234,9 @@ class DreamerV2Agent(tf_agent.TFAgent):
 
     with tf.GradientTape() as model_tape:
       model = self._world_model.loss(sequence, model_seed, weights=weights)
-    norms = self._model_optimizer.minimize(model_tape, model.loss)
+    norms = {}
+    if not self._freeze_model:
+      norms = self._model_optimizer.minimize(model_tape, model.loss)
     goes_on = self._goes_on(model, norms)
 
     with tf.GradientTape(persistent=True) as behaviour_tape:
@@ -242,7 +257,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
               model, sequence, weights, exploration_seed
           ), goes_on,
       ))
-    self._train_step_counter.assign_add(1)
+    replicas.own(self._train_step_counter).assign_add(1)
     return _loss_info(model, behaviour, norms)
 
   def _goes_on(self, model, norms):
@@ -254,8 +269,8 @@ class DreamerV2Agent(tf_agent.TFAgent):
     """
     if self._loss_scaling:
       return tf.constant(True)
-    norm = norms['model_grad_norm']
-    return tf.math.is_finite(model.loss) & tf.math.is_finite(norm)
+    norm, loss = norms.get('model_grad_norm', 0.0), replicas.mean(model.loss)
+    return tf.math.is_finite(loss) & tf.math.is_finite(norm)
 
   def _losses(self, experience, weights):
     """What `_update` would minimise next; changes nothing."""
@@ -296,13 +311,16 @@ class DreamerV2Agent(tf_agent.TFAgent):
   def _seeds(self):
     """Seeds of this update: a function of the agent's seed and the count."""
     count = tf.cast(self._train_step_counter, tf.int32)
-    seed = tf.stack([tf.constant(self._seed, tf.int32), count])
+    seed = replicas.seed(
+        tf.stack([tf.constant(self._seed, tf.int32), count])
+    )
     model, behaviour = tf.unstack(noise.split(seed, 2))
     return model, behaviour, noise.split(behaviour, 2)[1]
 
 
 def _check(jit, exploration, exploration_steps, seed, collect_noise,
-           eval_noise):
+           eval_noise, freeze_model):
+  checks.flag('DreamerV2Agent.freeze_model', freeze_model)
   checks.choice('DreamerV2Agent.jit', jit, _JIT)
   checks.choice('DreamerV2Agent.exploration', exploration,
                 exploration_lib.BEHAVIOURS)
@@ -322,4 +340,4 @@ def resolve_jit(jit):
 def _loss_info(model, behaviour, norms):
   loss = model.loss + behaviour.actor_loss + behaviour.critic_loss
   metrics = {**model.metrics, **behaviour.metrics, **norms}
-  return tf_agent.LossInfo(loss, metrics)
+  return replicas.share(tf_agent.LossInfo(loss, metrics))

@@ -4,6 +4,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from dreamerv2_tfa import distributions
+from dreamerv2_tfa import replicas
 
 
 def weighted_mean(values, weights=None):
@@ -64,7 +65,8 @@ def _kl(left, right):
 
 def _floored_mean(value, free_nats, free_avg, weights):
   if free_avg:
-    return tf.maximum(weighted_mean(value, weights), free_nats)
+    mean = replicas.mean(weighted_mean(value, weights))
+    return tf.maximum(mean, free_nats)
   return weighted_mean(tf.maximum(value, free_nats), weights)
 
 

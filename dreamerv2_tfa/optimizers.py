@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import replicas
 
 _INITIAL_SCALE = 2.0**15  # published package (Keras' own start)
 _GROWTH_STEPS = 2000  # good steps before the scale doubles, likewise
@@ -65,8 +66,15 @@ class Optimizer(tf.Module):
 
   def _make_slots(self):
     """A step without gradient moves nothing and makes every slot."""
-    zeros = [tf.zeros_like(variable) for variable in self._variables]
-    self._adam.apply_gradients(self._pairs(zeros))
+    def step():
+      zeros = [tf.zeros_like(variable) for variable in self._variables]
+      self._adam.apply_gradients(self._pairs(zeros))
+
+    strategy = tf.distribute.get_strategy()
+    run = lambda: strategy.run(step)
+    if strategy.num_replicas_in_sync > 1:  # line by line it warns
+      run = tf.function(run, autograph=False)
+    run()
     self._adam.iterations.assign(0)
 
   @property
@@ -88,7 +96,7 @@ class Optimizer(tf.Module):
     """
     gradients = self._gradients(tape, loss)
     metrics = self._metrics(gradients)
-    norm = metrics[f'{self.name}_grad_norm']
+    norm, loss = metrics[f'{self.name}_grad_norm'], replicas.mean(loss)
     finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
     clipped, _ = tf.clip_by_global_norm(gradients, self._clip_norm, norm)
     tf.cond(
@@ -125,19 +133,40 @@ class Optimizer(tf.Module):
         tf.zeros_like(variable) if gradient is None else gradient
         for gradient, variable in self._pairs(gradients)
     ]
-    replicas = tf.distribute.get_replica_context()
-    if replicas.num_replicas_in_sync > 1:
-      gradients = replicas.all_reduce(tf.distribute.ReduceOp.MEAN, gradients)
-    return gradients
+    return replicas.mean(gradients)
 
   def _apply(self, gradients):
     if self._weight_decay:
-      for variable in self._variables:
+      for variable in map(replicas.own, self._variables):
         variable.assign(variable * (1.0 - self._weight_decay))
-    self._adam.apply_gradients(
-        self._pairs(gradients), experimental_aggregate_gradients=False
-    )
+    if replicas.count() == 1:
+      self._adam.apply_gradients(
+          self._pairs(gradients), experimental_aggregate_gradients=False
+      )
+    else:
+      self._apply_here(gradients)
     return tf.constant(True)
+
+  def _apply_here(self, gradients):
+    """What `apply_gradients` does, on this replica's copies."""
+    adam, iterations = self._adam, replicas.own(self._adam.iterations)
+    number = lambda name: tf.convert_to_tensor(
+        replicas.own(getattr(adam, name))
+    )
+    step = tf.cast(iterations + 1, tf.float32)
+    beta_1, beta_2 = number('beta_1'), number('beta_2')
+    for gradient, variable in self._pairs(gradients):
+      handles = {
+          'm': replicas.own(adam.get_slot(variable, 'm')).handle,
+          'v': replicas.own(adam.get_slot(variable, 'v')).handle,
+          'var': replicas.own(variable).handle,
+      }
+      tf.raw_ops.ResourceApplyAdam(
+          **handles, beta1_power=beta_1**step, beta2_power=beta_2**step,
+          lr=number('learning_rate'), beta1=beta_1, beta2=beta_2,
+          epsilon=adam.epsilon, grad=gradient,
+      )
+    iterations.assign_add(1)
 
   def _pairs(self, gradients):
     return zip(gradients, self._variables, strict=True)
@@ -147,5 +176,7 @@ class Optimizer(tf.Module):
     grow = good >= _GROWTH_STEPS
     grown = tf.where(grow, self._loss_scale * 2.0, self._loss_scale)
     halved = tf.maximum(self._loss_scale / 2.0, 1.0)
-    self._loss_scale.assign(tf.where(finite, grown, halved))
-    self._good_steps.assign(tf.where(grow, tf.zeros_like(good), good))
+    replicas.own(self._loss_scale).assign(tf.where(finite, grown, halved))
+    replicas.own(self._good_steps).assign(
+        tf.where(grow, tf.zeros_like(good), good)
+    )

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from dreamerv2_tfa import replicas
+
 
 def lambda_returns(rewards, discounts, values, bootstrap, *, lambda_):
   """Mixes n-step returns of imagined rollouts (DreamerV2 paper, lambda-target).
@@ -76,7 +78,8 @@ def normalise(rewards, magnitude, *, momentum, scale, epsilon):
     float32 rewards of the same shape, and m', float64, without gradient. What
     is not finite leaves m as it was.
   """
-  batch = tf.cast(tf.reduce_mean(tf.abs(rewards)), tf.float64)
+  batch = replicas.mean(tf.reduce_mean(tf.abs(rewards)))
+  batch = tf.cast(batch, tf.float64)
   batch = tf.where(tf.math.is_finite(batch), batch, magnitude)
   magnitude = tf.stop_gradient(
       momentum * magnitude + (1.0 - momentum) * batch

@@ -62,6 +62,14 @@ class Rollout(NamedTuple):
   # makes of the state: parameters of the distribution the next action is from
 
 
+class Foresight(NamedTuple):
+  """What the heads predict; `...` is any prefix of axes."""
+
+  observation: tf.Tensor  # nest of [..., event], dtypes as the environment's
+  reward: tf.Tensor  # [...] float32, mode, after the reward's transform
+  continue_: tf.Tensor  # [...] float32 in [0, 1], chance of going on
+
+
 class BehaviourOutput(NamedTuple):
   """What the actor-critic makes of one imagined batch."""
 

@@ -205,6 +205,17 @@ def test_the_behaviour_learns_in_the_model_that_was_just_updated(eagerly):
   assert abs(losses[0] - losses[1]) > 1e-4
 
 
+def test_a_held_world_model_stays_and_the_behaviour_learns(eagerly):
+  agent = small.make_agent(jit='off', freeze_model=True)
+  before = small.values(agent.world_model)
+  actor = small.values(agent.actor_critic.actor)
+  info = agent.train(small.make_batch(agent))
+  assert small.same(before, small.values(agent.world_model))
+  assert not small.same(actor, small.values(agent.actor_critic.actor))
+  assert 'model_grad_norm' not in info.extra
+  assert int(agent._model_optimizer.iterations) == 0
+
+
 def test_slow_critic_is_a_copy_of_the_critic_after_update_0_only(agent):
   behaviour = agent.actor_critic
   start = small.values(behaviour.critic)

@@ -14,11 +14,12 @@ _ROOMS = {
     'rendering': (),
     'checks': (),
     'noise': (),
+    'replicas': (),
     'schedules': (),
-    'returns': (),
+    'returns': ('replicas',),
     'distributions': ('types', 'noise'),
-    'losses': ('distributions',),
-    'optimizers': ('checks',),
+    'losses': ('replicas', 'distributions'),
+    'optimizers': ('checks', 'replicas'),
     'specs': (),
     'networks': ('checks', 'distributions'),
     'environments': ('checks', 'rendering'),
@@ -27,12 +28,15 @@ _ROOMS = {
         'types', 'checks', 'noise', 'distributions', 'losses', 'networks',
     ),
     'behaviour': (
-        'types', 'checks', 'noise', 'schedules', 'returns', 'distributions',
-        'losses', 'specs', 'networks', 'world_model',
+        'types', 'checks', 'noise', 'replicas', 'schedules', 'returns',
+        'distributions', 'losses', 'specs', 'networks', 'world_model',
     ),
     'agent': (
-        'checks', 'noise', 'optimizers', 'specs', 'experience', 'world_model',
-        'behaviour',
+        'checks', 'noise', 'replicas', 'optimizers', 'specs', 'experience',
+        'world_model', 'behaviour',
+    ),
+    'dream': (
+        'types', 'checks', 'noise', 'specs', 'experience', 'world_model',
     ),
     'migration': ('specs',),
     'training': (
@@ -45,12 +49,12 @@ _ROOMS = {
     ),
     'acting': ('export',),
     'serving': ('checks', 'export', 'acting'),
-    'reports': (),
+    'reports': ('specs', 'experience', 'dream', 'training'),
     'commands': ('training', 'export', 'serving'),
 }
 _PURE = (
-    'types', 'checks', 'noise', 'schedules', 'returns', 'distributions',
-    'losses', 'optimizers', 'specs',
+    'types', 'checks', 'noise', 'replicas', 'schedules', 'returns',
+    'distributions', 'losses', 'optimizers', 'specs',
 )
 _COMPILED = ('networks', 'world_model', 'behaviour', 'agent')
 _FORBIDDEN_FILES = ('utils', 'common', 'base', 'helpers')

@@ -52,7 +52,7 @@ _WIRED = {
     'train': {'root_dir', 'presets', 'dry_run', 'adopt'},
     'DreamerV2Agent': {
         'seed', 'train_step_counter', 'schedule_step', 'name',
-        'exploration_steps',
+        'exploration_steps', 'freeze_model',
         'time_step_spec', 'action_spec',
     },
     'WorldModel': {'observation_spec', 'action_size', 'discount', 'name'},

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import losses
+from dreamerv2_tfa import replicas
 from dreamerv2_tfa import returns
 from dreamerv2_tfa import schedules
 from dreamerv2_tfa import types
@@ -187,7 +188,7 @@ class ActorCritic(tf.Module):
 
   def keep_magnitude(self, output, allowed=True):
     """Assigns the reward magnitude of a `BehaviourOutput`, where allowed."""
-    self.reward_magnitude.assign(tf.where(
+    replicas.own(self.reward_magnitude).assign(tf.where(
         allowed, output.reward_magnitude, self.reward_magnitude
     ))
 
@@ -203,11 +204,11 @@ class ActorCritic(tf.Module):
     def copy():
       sources, targets = self.critic.variables, self.slow_critic.variables
       for source, target in zip(sources, targets, strict=True):
-        target.assign(mix * source + (1.0 - mix) * target)
+        replicas.own(target).assign(mix * source + (1.0 - mix) * target)
       return tf.constant(True)
 
     tf.cond(due, copy, lambda: tf.constant(False))
-    self.updates.assign_add(tf.cast(allowed, tf.int64))
+    replicas.own(self.updates).assign_add(tf.cast(allowed, tf.int64))
 
 
 def _check(horizon, lambda_, gradient, period, fraction, momentum):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import distributions
 from dreamerv2_tfa import losses
+from dreamerv2_tfa import replicas
 from dreamerv2_tfa import returns
 from dreamerv2_tfa.behaviour import actor_critic
 from dreamerv2_tfa.networks import heads
@@ -245,7 +246,7 @@ class Exploration(tf.Module):
     for variable, value in zip(
         self.explorer.magnitudes, magnitudes, strict=True
     ):
-      variable.assign(tf.where(allowed, value, variable))
+      replicas.own(variable).assign(tf.where(allowed, value, variable))
     self.actor_critic.update_slow_critic(allowed)
     return metrics | _prefixed(output.metrics)
 

@@ -55,22 +55,11 @@ class DreamerPolicy(tf_policy.TFPolicy):
     self._greedy = greedy
     self._mode_latent = mode_latent
     self._noise = noise
-    # from_seed would give neighbouring seeds one stream, a little shifted.
-    self._generator = tf.random.Generator.from_key_counter(
-        seed, [0, 0], alg='philox'
-    )
+    self._generator = _generator(seed)
     super().__init__(
-        time_step_spec, action_spec, self._make_state_spec(), name=name,
+        time_step_spec, action_spec,
+        _state_spec(world_model, self._actions), name=name,
         automatic_state_reset=False,
-    )
-
-  def _make_state_spec(self):
-    latent = self._world_model.rssm.initial(1)
-    return PolicyState(
-        tf.nest.map_structure(
-            lambda x: tf.TensorSpec(x.shape[1:], tf.float32), latent
-        ),
-        tf.TensorSpec([self._actions.size], tf.float32),
     )
 
   def _variables(self):
@@ -95,20 +84,11 @@ class DreamerPolicy(tf_policy.TFPolicy):
 
   def _observe(self, time_step, policy_state, seed):
     """Filters one observation: the new state and the actor's distribution."""
-    rssm = self._world_model.rssm
-    observation = specs.flat_observation(time_step.observation)
-    is_first = time_step.step_type == ts.StepType.FIRST
-    previous = tf.nest.map_structure(
-        lambda x, like: tf.cast(x, like.dtype), policy_state.latent,
-        rssm.initial(1),
+    feature, state = _filter(
+        self._world_model, time_step, policy_state, seed,
+        sample=not self._mode_latent,
     )
-    latent = rssm.obs_step(
-        previous, policy_state.action, self._world_model.embed(observation),
-        is_first, seed, sample=not self._mode_latent,
-    )
-    actor = self._actor(rssm.feature(latent))
-    latent = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), latent)
-    return PolicyState(latent, policy_state.action), actor
+    return state, self._actor(feature)
 
   def _outside(self, actor):
     """The actor over the environment's actions, in TFP's own classes.
@@ -139,12 +119,104 @@ class DreamerPolicy(tf_policy.TFPolicy):
     return distributions.one_hot(tf.math.log(probs)).sample(seed=seed)
 
   def _seeds(self, count, seed=None):
-    """`count` stateless seeds, from the caller's or the own generator."""
-    if seed is None:
-      base = tf.cast(self._generator.make_seeds()[:, 0], tf.int32)
-    else:
-      base = tfp.random.sanitize_seed(seed)
-    return tf.unstack(noise.split(base, count))
+    return _seeds(self._generator, count, seed)
+
+
+class FeaturePolicy(tf_policy.TFPolicy):
+  """Acts by a policy that reads the features of a world model.
+
+  So a policy that was trained in a `DreamEnvironment` acts in the environment
+  that the dream is of: what is observed there is filtered to features. The
+  state is what `DreamerPolicy` remembers, and the other policy's own.
+  """
+
+  def __init__(
+      self, time_step_spec, action_spec, world_model, policy, *, seed=0,
+      name=None,
+  ):
+    """Makes the policy.
+
+    Args:
+      time_step_spec: `TimeStep` of specs, of the environment.
+      action_spec: `BoundedTensorSpec`.
+      world_model: `WorldModel`.
+      policy: `TFPolicy` that observes features, float32 `[F]`.
+      seed: int, of the policy's generator, whose state is a variable.
+      name: Name of the policy.
+    """
+    self._world_model = world_model
+    self._policy = policy
+    self._actions = specs.Actions(action_spec)
+    self._generator = _generator(seed)
+    super().__init__(
+        time_step_spec, action_spec, (
+            _state_spec(world_model, self._actions), policy.policy_state_spec,
+        ), name=name, automatic_state_reset=False,
+    )
+
+  def _variables(self):
+    return (*self._world_model.variables, *self._policy.variables(),
+            self._generator.state)
+
+  def _action(self, time_step, policy_state, seed):
+    state, inner_state = policy_state
+    latent_seed, = _seeds(self._generator, 1, seed)
+    feature, state = _filter(
+        self._world_model, time_step, state, latent_seed, sample=True
+    )
+    step = self._policy.action(
+        time_step._replace(observation=tf.cast(feature, tf.float32)),
+        inner_state, seed,
+    )
+    state = state._replace(action=self._actions.encode(step.action))
+    return policy_step.PolicyStep(step.action, (state, step.state), ())
+
+  def _distribution(self, time_step, policy_state):
+    raise NotImplementedError(
+        'A FeaturePolicy acts, and has no distribution; use `action`.'
+    )
+
+
+def _generator(seed):
+  # from_seed would give neighbouring seeds one stream, a little shifted.
+  return tf.random.Generator.from_key_counter(seed, [0, 0], alg='philox')
+
+
+def _seeds(generator, count, seed):
+  """`count` stateless seeds, from the caller's or the generator's."""
+  if seed is None:
+    base = tf.cast(generator.make_seeds()[:, 0], tf.int32)
+  else:
+    base = tfp.random.sanitize_seed(seed)
+  return tf.unstack(noise.split(base, count))
+
+
+def _state_spec(world_model, actions):
+  return PolicyState(
+      tf.nest.map_structure(
+          lambda x: tf.TensorSpec(x.shape[1:], tf.float32),
+          world_model.rssm.initial(1),
+      ),
+      tf.TensorSpec([actions.size], tf.float32),
+  )
+
+
+def _filter(world_model, time_step, policy_state, seed, *, sample):
+  """Filters one observation: its feature `[B, F]` and the new state."""
+  rssm = world_model.rssm
+  observation = specs.flat_observation(time_step.observation)
+  is_first = time_step.step_type == ts.StepType.FIRST
+  previous = tf.nest.map_structure(
+      lambda x, like: tf.cast(x, like.dtype), policy_state.latent,
+      rssm.initial(1),
+  )
+  latent = rssm.obs_step(
+      previous, policy_state.action, world_model.embed(observation),
+      is_first, seed, sample=sample,
+  )
+  feature = rssm.feature(latent)
+  latent = tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), latent)
+  return feature, PolicyState(latent, policy_state.action)
 
 
 class UntilPolicy(tf_policy.TFPolicy):

@@ -78,6 +78,35 @@ class Collector:
     return policy_state
 
 
+class Clock:
+  """Stands for a `Collector` where no step is taken: rows are stored already.
+
+  Steps pass without being played, so that updates, reports and schedules come
+  when they would have come.
+  """
+
+  def __init__(self, steps):
+    """Takes over the count: `steps` is `tf_metrics.EnvironmentSteps`."""
+    self._steps = steps
+
+  @property
+  def steps(self):
+    """Agent steps that have passed: int."""
+    return int(self._steps.result())
+
+  def collect(self, steps):
+    """Lets `steps` agent steps pass."""
+    self._steps.environment_steps.assign_add(steps)
+
+  def prefill(self, steps):
+    """Lets `steps` agent steps pass."""
+    self.collect(steps)
+
+  def episode_metrics(self):
+    """Nothing: no episode was played."""
+    return {}
+
+
 def _slices(environment, policy, observers):
   driver = dynamic_episode_driver.DynamicEpisodeDriver(
       environment, policy, observers=observers, num_episodes=_ENDLESS

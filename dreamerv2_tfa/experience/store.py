@@ -49,8 +49,7 @@ class Store:
     blocks = self._buffer.capacity // self._capacity
     files = self._files()
     for path in files:
-      with np.load(path) as arrays:
-        columns = [arrays[str(i)] for i in range(len(arrays.files))]
+      columns = _columns(path)
       stored = columns[0].shape[1]
       if stored != blocks:
         raise ValueError(
@@ -73,7 +72,7 @@ class Store:
     return int(self._buffer.variables()[-1]) + 1
 
   def _files(self):
-    return sorted(self._directory.glob('*.npz'), key=lambda p: int(p.stem))
+    return _files(self._directory)
 
   def _read(self, first, end):
     """Rows `first` to `end` of every block: arrays `[rows, blocks, ...]`."""
@@ -96,3 +95,89 @@ class Store:
   def _add_each(self, dataset):
     for row in dataset:
       self._buffer.add_batch(row)
+
+
+def check(root_dir):
+  """Refuses a folder where no rows are stored.
+
+  Args:
+    root_dir: Path of a run's folder.
+
+  Raises:
+    ValueError: If there are none.
+  """
+  if not _files(pathlib.Path(root_dir) / 'replay'):
+    raise ValueError(
+        f'{root_dir} has no stored rows: replay/ holds no *.npz. Give the '
+        '--root_dir of a run that has saved.'
+    )
+
+
+def read(root_dir, data_spec, *, at_least=20_000):
+  """The newest rows that a run has stored, with no replay buffer.
+
+  Args:
+    root_dir: Path of the run's folder.
+    data_spec: Nest of specs of a row: `agent.collect_data_spec`.
+    at_least: int; older files are left alone once there are so many rows.
+
+  Returns:
+    Nest like `data_spec` of arrays `[rows, blocks, ...]`, oldest first; a
+    block is what one environment wrote.
+
+  Raises:
+    ValueError: If nothing is stored.
+  """
+  check(root_dir)
+  found, rows = [], 0
+  for path in reversed(_files(pathlib.Path(root_dir) / 'replay')):
+    found.insert(0, _columns(path))
+    rows += len(found[0][0])
+    if rows >= at_least:
+      break
+  columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+  return tf.nest.pack_sequence_as(data_spec, columns)
+
+
+def windows(rows, count, length, *, seed, whole=False):
+  """Draws windows of consecutive rows, uniformly.
+
+  Args:
+    rows: Nest as `read` returns it, a `Trajectory`.
+    count: int, windows.
+    length: int, rows of each.
+    seed: int.
+    whole: bool; only windows inside one episode.
+
+  Returns:
+    Nest of tensors `[count, length, ...]`.
+
+  Raises:
+    ValueError: If no window is so long.
+  """
+  types = rows.step_type
+  starts = np.ones([max(len(types) - length + 1, 0), types.shape[1]], bool)
+  if whole:
+    # A window goes over an end where any row but its first is FIRST.
+    episode = np.cumsum(types == 0, axis=0)
+    last = episode[length - 1:length - 1 + len(starts)]
+    starts &= episode[:len(starts)] == last
+  places = np.argwhere(starts)
+  if not len(places):
+    raise ValueError(
+        f'No {length} stored rows follow one another'
+        f'{" inside one episode" * whole}; {len(types)} are stored.'
+    )
+  rng = np.random.default_rng(seed)
+  first, block = places[rng.integers(len(places), size=count)].T[..., None]
+  index = first + np.arange(length)
+  return tf.nest.map_structure(lambda x: tf.constant(x[index, block]), rows)
+
+
+def _files(directory):
+  return sorted(directory.glob('*.npz'), key=lambda path: int(path.stem))
+
+
+def _columns(path):
+  with np.load(path) as arrays:
+    return [arrays[str(i)] for i in range(len(arrays.files))]

@@ -15,6 +15,7 @@ from dreamerv2_tfa import specs
 from dreamerv2_tfa.behaviour import policy as policy_lib
 from dreamerv2_tfa.export import names
 from dreamerv2_tfa.world_model import imagination
+from dreamerv2_tfa.world_model import world_model
 
 
 class Functions:
@@ -171,7 +172,7 @@ class Functions:
     model = self._world_model
     feature = model.rssm.feature(self._latent(latent))
     observation = {
-        key: _as_observed(prediction.mean(), self.observation_spec[key].dtype)
+        key: world_model.restore(prediction.mode(), self.observation_spec[key])
         for key, prediction in model.decode(feature).items()
     }
     return {'observation': observation, 'reward': model.reward(feature),
@@ -192,13 +193,6 @@ def _time_step(spec, observation, is_first):
       [observation[key] for key in specs.flat_observation(spec.observation)],
   )
   return ts.TimeStep(step_type, zeros, zeros + 1.0, nested)
-
-
-def _as_observed(mean, dtype):
-  """The decoder's numbers in the environment's: `preprocess`, inverted."""
-  if dtype == tf.uint8:
-    mean = tf.clip_by_value(tf.round((mean + 0.5) * 255.0), 0.0, 255.0)
-  return tf.cast(mean, dtype)
 
 
 def _swap_time(x):

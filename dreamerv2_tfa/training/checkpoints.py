@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 
+import tensorflow as tf
 from tf_agents.policies import policy_saver
 from tf_agents.utils import common
 
@@ -47,6 +48,45 @@ class Checkpoints:
   def save(self, step):
     """Writes a checkpoint; `step` counts agent steps."""
     self._checkpointer.save(step)
+
+
+def last(root_dir):
+  """Path of a run's last checkpoint.
+
+  Raises:
+    ValueError: If there is none.
+  """
+  latest = tf.train.latest_checkpoint(pathlib.Path(root_dir) / 'checkpoints')
+  if latest is None:
+    raise ValueError(
+        f'{root_dir} holds no saved run: it has no checkpoints/. Give the '
+        '--root_dir of a bin/train that has saved.'
+    )
+  return latest
+
+
+def load_model(agent, root_dir):
+  """Gives an agent the world model of a run, as it was saved last.
+
+  Args:
+    agent: `DreamerV2Agent`.
+    root_dir: Path of the run's folder.
+
+  Raises:
+    ValueError: If there is no checkpoint, or its model is of another form.
+  """
+  path = last(root_dir)
+  # The name is that of the agent's attribute.
+  part = tf.train.Checkpoint(_world_model=agent.world_model)
+  try:
+    status = tf.train.Checkpoint(agent=part).restore(path)
+    status.assert_existing_objects_matched().expect_partial()
+  except (ValueError, AssertionError) as error:
+    reason = str(error).strip().splitlines()[0]
+    raise ValueError(
+        f'The world model of {root_dir} is of another form ({reason}). Take '
+        'the settings in its operative_config.gin.'
+    ) from error
 
 
 class Policies:

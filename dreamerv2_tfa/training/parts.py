@@ -27,7 +27,7 @@ class Parts(NamedTuple):
 
 def build(
     task, seed, precision, eager, session, explore_until=0, environments=1,
-    processes=True,
+    processes=True, freeze_model=False,
 ):
   """Builds the environments and the agent.
 
@@ -41,6 +41,7 @@ def build(
     explore_until: Environment frames of the exploration behaviour; 0: all.
     environments: int, environments that collect side by side.
     processes: bool; each of them in a process of its own.
+    freeze_model: bool; the world model does not learn.
 
   Returns:
     `Parts`.
@@ -63,5 +64,6 @@ def build(
       environment.time_step_spec(), environment.action_spec(),
       seed=seed, schedule_step=steps.environment_steps,
       exploration_steps=-(-explore_until // task.action_repeat),
+      freeze_model=freeze_model,
   )
   return Parts(task, keras_policy, environment, evaluation, steps, agent)

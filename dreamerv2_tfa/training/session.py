@@ -20,7 +20,7 @@ class Session:
 
   def __init__(
       self, root_dir, parts, plan, *, batch_size, sequence_length,
-      replay_capacity, eval_episodes,
+      replay_capacity, eval_episodes, replay_from=None,
   ):
     """Restores what is in the folder; collects and writes nothing yet.
 
@@ -31,7 +31,12 @@ class Session:
       batch_size: int B.
       sequence_length: int T.
       replay_capacity: int, rows.
-      eval_episodes: int, episodes an evaluation.
+      eval_episodes: int, episodes an evaluation; 0: none.
+      replay_from: Folder of the run whose stored rows are learned from, and no
+        step taken. None: this run's own.
+
+    Raises:
+      ValueError: If the checkpoint or the stored rows do not fit.
     """
     self._parts = parts
     self._plan = plan
@@ -47,15 +52,21 @@ class Session:
     buffer = replay.make_buffer(
         agent.collect_data_spec, environment.batch_size, replay_capacity
     )
+    self._offline = replay_from is not None
     self._store = store.Store(
-        root_dir, buffer, replay_capacity // environment.batch_size
+        replay_from if self._offline else root_dir, buffer,
+        replay_capacity // environment.batch_size,
     )
     self._stored_rows = self._store.load()
-    self._collector = collection.Collector(
-        environment, agent.collect_policy, buffer, parts.steps
-    )
+    if self._offline:
+      _check_rows(replay_from, self._stored_rows, sequence_length)
+      self._collector = collection.Clock(parts.steps)
+    else:
+      self._collector = collection.Collector(
+          environment, agent.collect_policy, buffer, parts.steps
+      )
     self._samples = replay.Samples(buffer, batch_size, sequence_length)
-    self._evaluation = evaluation.Evaluation(
+    self._evaluation = eval_episodes and evaluation.Evaluation(
         parts.evaluation_environment, agent.policy, eval_episodes
     )
     self._policies = checkpoints.Policies(root_dir, agent)
@@ -84,7 +95,7 @@ class Session:
 
   def prefill(self, stop):
     """Takes random steps until there are enough, or `stop` is requested."""
-    if self.steps < self._plan.prefill:
+    if self.steps < self._plan.prefill and not self._offline:
       self.progress.phase('Prefill')
       self.progress.say(f'Prefill with {self._plan.prefill:,} random steps ...')
     while self.steps < self._plan.prefill and not stop.requested:
@@ -142,6 +153,8 @@ class Session:
 
   def evaluate(self):
     """Plays greedy episodes and writes their mean return and length."""
+    if not self._evaluation:
+      return
     self.progress.phase('Evaluate')
     numbers = self._evaluation.run()
     # The outcomes of training alone count.
@@ -162,7 +175,8 @@ class Session:
     self._check_losses()
     self._gather_outcomes()
     self._samples.settle()
-    self._store.save()
+    if not self._offline:
+      self._store.save()
     self._checkpoints.save(self.steps)
 
   def export(self):
@@ -234,3 +248,12 @@ class Session:
         self._parts.environment, self._parts.evaluation_environment
     ):
       batch.close(environment)
+
+
+def _check_rows(replay_from, rows, sequence_length):
+  if rows <= sequence_length:
+    raise ValueError(
+        f'train.replay_from = {str(replay_from)!r} holds {rows} stored rows; '
+        f'wanted more than train.sequence_length = {sequence_length}. Give the '
+        '--root_dir of a run that has saved.'
+    )

@@ -6,7 +6,9 @@ import gin
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.experience import replay
+from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.migration import run as run_lib
+from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import parts as parts_lib
@@ -20,7 +22,8 @@ def train(
     eager=False, steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5,
     explore_until=0, environments=1, processes=True, batch_size=16,
     sequence_length=50, replay_capacity=2e6, log_every=1e4, eval_every=1e5,
-    eval_episodes=1, save_every=1e4, dry_run=False, adopt=None,
+    eval_episodes=1, save_every=1e4, replay_from=None, model_from=None,
+    dry_run=False, adopt=None,
 ):
   """Trains DreamerV2 on a task, or goes on where the folder's run stopped.
 
@@ -45,8 +48,13 @@ def train(
     replay_capacity: Rows of replay memory.
     log_every: Agent steps between reports.
     eval_every: Agent steps between evaluations, each with an export.
-    eval_episodes: int, episodes an evaluation.
+    eval_episodes: int, episodes an evaluation; 0: none.
     save_every: Agent steps between checkpoints.
+    replay_from: Folder of a run whose stored rows are learned from, offline:
+      no step is taken but by evaluation. Steps are then a clock: they pass as
+      updates run. None: collect.
+    model_from: Folder of a run whose world model is taken as it was saved
+      last, and held; the behaviour learns in it. None: learn a model.
     dry_run: bool; build everything, print what it is, write nothing.
     adopt: Log folder of a run of the published package; take its weights and
       episodes, save, and train no step. None: train.
@@ -63,17 +71,21 @@ def train(
   capacity = checks.integer('train.replay_capacity', replay_capacity)
   checks.integer('train.batch_size', batch_size)
   checks.integer('train.sequence_length', sequence_length)
-  checks.integer('train.eval_episodes', eval_episodes)
+  checks.integer('train.eval_episodes', eval_episodes, 0)
   checks.integer('train.seed', seed, 0, 2**31 - 1)
   until = checks.integer('train.explore_until', explore_until, 0)
   rows = checks.integer('train.environments', environments)
   checks.flag('train.processes', processes)
   checks.flag('train.eager', eager)
   folder.check_writable(root_dir)
+  if replay_from is not None:
+    store.check(replay_from)
   parts = parts_lib.build(
       task, seed, precision, eager, folder.saved_steps(root_dir), until,
-      rows, processes,
+      rows, processes, freeze_model=model_from is not None,
   )
+  if model_from is not None:
+    checkpoints.load_model(parts.agent, model_from)
   folder.check_task(root_dir, parts.task.name)
   data_spec = parts.agent.collect_data_spec
   replay.check(data_spec, capacity, sequence_length, plan.prefill, rows)
@@ -86,7 +98,7 @@ def train(
   session = session_lib.Session(
       root_dir, parts, plan, batch_size=batch_size,
       sequence_length=sequence_length, replay_capacity=capacity,
-      eval_episodes=eval_episodes,
+      eval_episodes=eval_episodes, replay_from=replay_from,
   )
   folder.warn_unused()
   with contextlib.closing(session), interrupt.Interrupt() as stop:

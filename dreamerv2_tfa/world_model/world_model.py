@@ -95,7 +95,7 @@ class WorldModel(tf.Module):
         posterior, prior, weights=weights, **self._kl
     )
     terms, row_losses = {'kl': kl_loss}, {'kl': kl}
-    targets = dict(observation, reward=self._reward_transform(sequence.reward),
+    targets = dict(observation, reward=self.transformed(sequence.reward),
                    discount=self._gamma * sequence.continue_)
     for key, prediction in self._predict(feature).items():
       log_prob = prediction.log_prob(tf.cast(targets[key], tf.float32))
@@ -129,6 +129,11 @@ class WorldModel(tf.Module):
     return self._encoder.output_size
 
   @property
+  def decoded_keys(self):
+    """Parts of the observation that `decode` predicts: tuple of str."""
+    return self._decoder.keys
+
+  @property
   def loss_names(self):
     """Keys of `ModelOutput.row_losses`: tuple of str."""
     names = ('kl', *self._decoder.keys, 'reward')
@@ -142,6 +147,10 @@ class WorldModel(tf.Module):
     """Predicts observations; see `Decoder`."""
     return self._decoder(feature)
 
+  def transformed(self, reward):
+    """What the reward head learns of a raw reward: float32 `[...]`."""
+    return self._reward_transform(reward)
+
   def reward(self, feature):
     """Predicted reward, after its transform: float32 `[...]`."""
     return self._reward_head(feature).mode()
@@ -151,6 +160,19 @@ class WorldModel(tf.Module):
     if self._continue_head is None:
       return tf.fill(tf.shape(feature)[:-1], tf.constant(self._gamma))
     return self._continue_head(feature).mean()
+
+  def continues(self, feature):
+    """Predicted chance of going on: float32 `[...]` in [0, 1], gamma apart.
+
+    Raises:
+      ValueError: If gamma is 0, which tells nothing of ends.
+    """
+    if not self._gamma:
+      raise ValueError(
+          'DreamerV2Agent.discount is 0, so the world model was never taught '
+          'where episodes end; wanted more than 0.'
+      )
+    return tf.clip_by_value(self.discount(feature) / self._gamma, 0.0, 1.0)
 
   def discounts(self, feature, first):
     """Discount factors of an imagined rollout, float32 `[H + 1, N]`.
@@ -184,6 +206,26 @@ def preprocess(observation):
     return value / 255.0 - 0.5 if x.dtype == tf.uint8 else value
 
   return {key: scale(x) for key, x in observation.items()}
+
+
+def restore(value, spec):
+  """Undoes `preprocess` for one part of an observation.
+
+  Args:
+    value: float32 `[..., event]`, in the encoder's units.
+    spec: `tf.TensorSpec` of the part, without leading axes.
+
+  Returns:
+    Tensor of the spec's dtype and within its bounds, rounded to integers
+    where it wants them.
+  """
+  if spec.dtype == tf.uint8:
+    value = (value + 0.5) * 255.0
+  if hasattr(spec, 'minimum'):
+    value = tf.clip_by_value(value, spec.minimum, spec.maximum)
+  if spec.dtype.is_integer:
+    value = tf.round(value)
+  return tf.saturate_cast(value, spec.dtype)
 
 
 def _check(discount, kl_balance, scales, grad_heads, reward_transform):

@@ -168,3 +168,12 @@ def test_a_count_restored_from_a_checkpoint_goes_on():
   fresh.collector.collect(4)
   assert fresh.collector.steps == 1004
   assert int(fresh.buffer.num_frames()) == 4
+
+
+def test_a_clock_lets_steps_pass_and_plays_nothing():
+  steps = tf_metrics.EnvironmentSteps()
+  clock = collection.Clock(steps)
+  clock.prefill(30)
+  clock.collect(7)
+  assert clock.steps == 37 == int(steps.result())
+  assert clock.episode_metrics() == {}

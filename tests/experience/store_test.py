@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tf_agents.trajectories import trajectory
 
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
@@ -204,3 +205,61 @@ def test_rows_of_another_number_of_environments_are_refused(tmp_path):
   with pytest.raises(
       ValueError, match='by 3 environments; got 2. Set train.environments = 3'):
     two.store.load()
+
+
+def stored(tmp_path, numbers=range(12), blocks=2):
+  process = Process(tmp_path, blocks, capacity=100)
+  for number in numbers:
+    process.add([number])
+    if number % 5 == 4:
+      process.store.save()
+  process.store.save()
+
+
+def test_rows_are_read_without_a_buffer_oldest_first(tmp_path):
+  stored(tmp_path)
+  rows = store.read(tmp_path, SPEC)
+  assert rows['nested'][0][:, 0].tolist() == list(range(12))
+  assert rows['nested'][0][:, 1].tolist() == list(range(1000, 1012))
+  assert rows['action'].shape == (12, 2, 2)
+
+
+def test_the_newest_rows_are_read_where_they_are_enough(tmp_path):
+  stored(tmp_path)   # in files of 5, 5 and 2 rows
+  rows = store.read(tmp_path, SPEC, at_least=3)
+  assert rows['nested'][0][:, 0].tolist() == list(range(5, 12))
+
+
+def test_a_folder_without_rows_is_refused(tmp_path):
+  with pytest.raises(ValueError, match='no stored rows'):
+    store.read(tmp_path, SPEC)
+
+
+def episodes(*lengths):
+  """Rows of episodes, numbered, in two blocks."""
+  types = np.concatenate([[0] + [1] * (n - 2) + [2] for n in lengths])
+  number = np.arange(len(types))
+  return trajectory.Trajectory(
+      step_type=np.stack([types, types], 1), observation=(), action=(),
+      policy_info=(), next_step_type=(), discount=(),
+      reward=np.stack([number, number + 1000], 1))
+
+
+def test_a_window_is_of_consecutive_rows_of_one_block():
+  found = store.windows(episodes(4, 3, 5), 200, 3, seed=0).reward.numpy()
+  assert found.shape == (200, 3)
+  assert (np.diff(found, axis=1) == 1).all()
+  assert set(found[:, 0]) == {*range(10), *range(1000, 1010)}
+
+
+def test_a_whole_window_is_inside_one_episode():
+  found = store.windows(episodes(4, 3, 5), 200, 3, seed=0, whole=True)
+  assert {x % 1000 for x in found.reward.numpy()[:, 0]} == {0, 1, 4, 7, 8, 9}
+  assert (found.step_type.numpy()[:, 1:] != 0).all()
+
+
+def test_windows_longer_than_what_is_stored_are_refused():
+  with pytest.raises(ValueError, match='No 13 stored rows.*12'):
+    store.windows(episodes(4, 3, 5), 1, 13, seed=0)
+  with pytest.raises(ValueError, match='No 6 .*one episode'):
+    store.windows(episodes(4, 3, 5), 1, 6, seed=0, whole=True)

@@ -1,0 +1,274 @@
+"""The learned world model as a TF-Agents environment, and what it foresees."""
+
+import tensorflow as tf
+from tf_agents.environments import tf_environment
+from tf_agents.trajectories import time_step as ts
+
+from dreamerv2_tfa import checks
+from dreamerv2_tfa import noise
+from dreamerv2_tfa import specs
+from dreamerv2_tfa import types
+from dreamerv2_tfa.experience import sequences
+from dreamerv2_tfa.world_model import imagination
+from dreamerv2_tfa.world_model import world_model as world_model_lib
+
+_OBSERVATIONS = ('feature', 'decoded')
+_LIKELY = 0.5  # an episode ends where going on is less likely than this
+
+
+class DreamEnvironment(tf_environment.TFEnvironment):
+  """A batch of episodes that happen in the world model alone.
+
+    step        0        1      ...    k           or   H = horizon
+    state     start --> prior   ...   prior             prior
+    reward      0       head    ...   head              head
+    discount    1     continue  ...    0              continue
+    step type FIRST     MID     ...   LAST              LAST
+
+  The reward is the mode of the reward head: what the model was taught, so after
+  `WorldModel.reward_transform`. The discount is the predicted chance of going
+  on, without gamma, which an agent of TF-Agents multiplies by its own. Where it
+  falls below a half, the episode has ended and the discount is 0; the horizon
+  is a time limit, and keeps it.
+
+  A step after LAST begins the next episode of that row and ignores its action.
+  Rows are independent. The same seed and actions give the same episodes. The
+  agent's weights are read as they are at each step, those of `start_from` as
+  they were then.
+
+  Attributes:
+    state: tf.train.Checkpoint of all that the next steps depend on, random
+      numbers included, but the agent.
+  """
+
+  def __init__(
+      self, agent, trajectory=None, *, observe='feature', horizon=15,
+      batch_size=16, seed=0,
+  ):
+    """Prepares the episodes; the first step begins them.
+
+    Args:
+      agent: `DreamerV2Agent`, whose world model it is.
+      trajectory: As in `start_from`. None: episodes begin in the prior of a
+        first row. Training windows begin anywhere, so this may be the midst of
+        an episode.
+      observe: 'feature', float32 `[F]`: z and h; or 'decoded': the mode of
+        what the model would see, in the form of the agent's own observations.
+      horizon: int H, steps an episode at most.
+      batch_size: int, episodes side by side.
+      seed: int; the same seed gives the same episodes.
+
+    Raises:
+      ValueError: If a setting cannot be used.
+    """
+    checks.choice('DreamEnvironment.observe', observe, _OBSERVATIONS)
+    checks.integer('DreamEnvironment.horizon', horizon)
+    checks.integer('DreamEnvironment.batch_size', batch_size)
+    checks.integer('DreamEnvironment.seed', seed, 0, 2**63 - 1)
+    rssm = agent.world_model.rssm
+    agent.world_model.continues(tf.zeros([1, rssm.feature_size]))  # or refuses
+    if observe == 'feature':
+      seen = tf.TensorSpec([rssm.feature_size], tf.float32, 'feature')
+    else:
+      seen = agent.time_step_spec.observation
+      _check_decoder(agent)
+    super().__init__(ts.time_step_spec(seen), agent.action_spec, batch_size)
+    self._agent = agent
+    self._observe = observe
+    self._horizon = horizon
+    self._actions = specs.Actions(agent.action_spec)
+    variable = lambda x, shape=None: tf.Variable(
+        x, trainable=False, shape=shape
+    )
+    rows = tf.nest.flatten(rssm.initial(batch_size))
+    self.state = tf.train.Checkpoint(
+        steps=variable(tf.fill([batch_size], -1)),  # -1 before any episode
+        latent=[variable(x) for x in rows],
+        starts=[variable(x[:0], [None] + x.shape[1:]) for x in rows],
+        # The seed is the key: as a counter, neighbours would overlap.
+        random=tf.random.Generator.from_key_counter(seed, [0, 0], 'philox'),
+    )
+    if trajectory is not None:
+      self.start_from(trajectory)
+
+  def start_from(self, trajectory):
+    """Makes the next episodes begin in posteriors of replayed rows.
+
+    Args:
+      trajectory: `Trajectory` `[B, T + 1, ...]`. Every row but the first gives
+        a posterior; those that ended an episode are left out.
+
+    Raises:
+      ValueError: If every row did.
+    """
+    posterior, sequence = recall(self._agent, trajectory, self._seed())
+    goes_on = sequence.continue_ > 0
+    if not tf.reduce_any(goes_on):
+      raise ValueError(
+          'Every row of the trajectory ends an episode; wanted one or more to '
+          'begin from. Draw more rows.'
+      )
+    for kept, x in zip(
+        self.state.starts, tf.nest.flatten(posterior), strict=True
+    ):
+      kept.assign(tf.boolean_mask(x, goes_on))
+
+  def _current_time_step(self):
+    steps = self.state.steps.read_value()
+    return tf.cond(
+        tf.reduce_any(steps < 0), self._reset,
+        lambda: self._look(steps, self._pack(self.state.latent)),
+    )
+
+  def _reset(self):
+    return self._keep(tf.zeros_like(self.state.steps), self._start())
+
+  def _step(self, action):
+    rssm = self._agent.world_model.rssm
+    steps = self.state.steps.read_value()
+    latent = self._pack(self.state.latent)
+    restart = (steps < 0) | self._is_last(steps, self._continues(latent))
+    action = self._actions.encode(tf.convert_to_tensor(action))
+    moved = rssm.img_step(latent, action, self._seed())
+    latent = tf.nest.map_structure(
+        lambda new, old: tf.where(
+            tf.reshape(restart, [-1] + [1] * (old.shape.rank - 1)), new, old
+        ), self._start(), moved,
+    )
+    return self._keep(tf.where(restart, 0, steps + 1), latent)
+
+  def _start(self):
+    """A state to begin in for every row: `RSSMState` `[B, ...]`."""
+    rssm = self._agent.world_model.rssm
+    nothing = tf.zeros([self.batch_size, self._actions.size])
+    first = lambda: rssm.img_step(
+        rssm.initial(self.batch_size), nothing, self._seed()
+    )
+    count = tf.shape(self.state.starts[0])[0]
+
+    def replayed():
+      draws = noise.uniform([self.batch_size], self._seed())
+      index = tf.cast(draws * tf.cast(count, tf.float32), tf.int32)
+      return self._pack([tf.gather(x, index) for x in self.state.starts])
+
+    return tf.cond(count > 0, replayed, first)
+
+  def _keep(self, steps, latent):
+    self.state.steps.assign(steps)
+    for kept, x in zip(self.state.latent, tf.nest.flatten(latent), strict=True):
+      kept.assign(x)
+    return self._look(steps, latent)
+
+  def _look(self, steps, latent):
+    """The `TimeStep` of a state; `steps` is int32 `[B]`."""
+    model = self._agent.world_model
+    feature, first = model.rssm.feature(latent), steps == 0
+    continues = self._continues(latent)
+    last = self._is_last(steps, continues)
+    goes_on = first | (continues >= _LIKELY)
+    discount = tf.where(first, 1.0, tf.where(goes_on, continues, 0.0))
+    step_type = tf.where(
+        first, ts.StepType.FIRST,
+        tf.where(last, ts.StepType.LAST, ts.StepType.MID),
+    )
+    if self._observe == 'feature':
+      observation = tf.cast(feature, tf.float32)
+    else:
+      observation = _decoded(self._agent, feature)
+    reward = tf.where(first, 0.0, model.reward(feature))
+    return ts.TimeStep(step_type, reward, discount, observation)
+
+  def _is_last(self, steps, continues):
+    return (steps > 0) & ((continues < _LIKELY) | (steps >= self._horizon))
+
+  def _continues(self, latent):
+    model = self._agent.world_model
+    return model.continues(model.rssm.feature(latent))
+
+  def _pack(self, parts):
+    like = self._agent.world_model.rssm.initial(1)
+    return tf.nest.pack_sequence_as(
+        like, [tf.convert_to_tensor(part) for part in parts]
+    )
+
+  def _seed(self):
+    seeds = self.state.random.make_seeds()
+    return tf.cast(seeds[:, 0], tf.int32)
+
+
+def recall(agent, trajectory, seed=(0, 0), *, sample=True):
+  """Filters replayed rows: what the agent believed at each of them.
+
+  Args:
+    agent: `DreamerV2Agent`.
+    trajectory: `Trajectory` `[B, T + 1, ...]`, as `agent.train` takes it.
+    seed: int32 `[2]`.
+    sample: bool; False takes the mode of each posterior.
+
+  Returns:
+    Posterior, `RSSMState` `[B, T, ...]`, of every row but the first, and the
+    `Sequence` `[B, T, ...]` it was made from.
+  """
+  sequence = sequences.from_trajectory(
+      trajectory, specs.Actions(agent.action_spec)
+  )
+  model = agent.world_model
+  posterior, _ = model.rssm.observe(
+      model.embed(sequence.observation), sequence.prev_action,
+      sequence.is_first, tf.convert_to_tensor(seed), sample=sample,
+  )
+  return posterior, sequence
+
+
+def imagine(agent, start, actions, *, seed=(0, 0), sample=True):
+  """What the world model foresees of given actions, without looking again.
+
+  Args:
+    agent: `DreamerV2Agent`.
+    start: `RSSMState` `[N, ...]`, for example rows of what `recall` returns.
+    actions: `[N, H, ...]`, as the environment takes them.
+    seed: int32 `[2]`.
+    sample: bool; False takes the mode of each latent.
+
+  Returns:
+    `Foresight` `[N, H, ...]`: index k is what action k leads to.
+
+  Raises:
+    ValueError: If the decoder does not predict every part of an observation.
+  """
+  _check_decoder(agent)
+  model = agent.world_model
+  inside = specs.Actions(agent.action_spec).encode(actions)
+  states = imagination.follow(
+      model.rssm, start, tf.transpose(inside, [1, 0, 2]),
+      seed=tf.convert_to_tensor(seed), sample=sample,
+  )
+  return foresee(agent, tf.transpose(model.rssm.feature(states), [1, 0, 2]))
+
+
+def foresee(agent, feature):
+  """What the heads make of features `[..., F]`: `Foresight` `[...]`."""
+  model = agent.world_model
+  return types.Foresight(
+      _decoded(agent, feature), model.reward(feature), model.continues(feature)
+  )
+
+
+def _decoded(agent, feature):
+  """The most likely observations, in the form the environment gives them."""
+  spec = agent.time_step_spec.observation
+  predictions = agent.world_model.decode(feature)
+  return tf.nest.pack_sequence_as(spec, [
+      world_model_lib.restore(predictions[key].mode(), part)
+      for key, part in specs.flat_observation(spec).items()
+  ])
+
+
+def _check_decoder(agent):
+  wanted = specs.flat_observation(agent.time_step_spec.observation)
+  if missing := sorted(set(wanted) - set(agent.world_model.decoded_keys)):
+    raise ValueError(
+        f'The decoder does not predict {missing} of the observation '
+        f"{sorted(wanted)}. Use observe='feature', or an agent whose "
+        'Decoder.image_keys and Decoder.vector_keys match them.'
+    )

@@ -1,0 +1,186 @@
+"""How far ahead a world model sees: its error by horizon.
+
+`python -m dreamerv2_tfa.reports.open_loop --root_dir=RUN` prints a table and
+writes `open_loop.json` and `open_loop.png` into the run's folder.
+
+    row        1 ... C   C+1 ... C+H
+    open loop  looks     follows the actions taken, without looking
+    filtered   looks     looks
+    mean                 knows the mean of all windows at that horizon
+
+Each number is a mean squared error over windows of stored rows, each inside one
+episode: of every part of an observation (images in units of their range, 1), of
+the reward as the model is taught it, and of the chance that the episode goes
+on. Latents are sampled, as in imagination.
+"""
+
+import json
+import pathlib
+import sys
+
+from absl import app
+from absl import flags
+import numpy as np
+import tensorflow as tf
+
+from dreamerv2_tfa import dream
+from dreamerv2_tfa import specs
+from dreamerv2_tfa.experience import store
+from dreamerv2_tfa.training import saved
+
+WAYS = ('open_loop', 'filtered', 'mean')
+_ROOT_DIR = flags.DEFINE_string('root_dir', None, 'Folder of the run.')
+_REPLAY_FROM = flags.DEFINE_string(
+    'replay_from', None, "Run whose stored rows are looked at; None: its own."
+)
+_CONTEXT = flags.DEFINE_integer('context', 5, 'Rows C that the model looks at.')
+_HORIZON = flags.DEFINE_integer('horizon', 15, 'Steps H that it foresees.')
+_WINDOWS = flags.DEFINE_integer('windows', 100, 'Windows of stored rows.')
+_SEED = flags.DEFINE_integer('seed', 0, 'Of windows and latents.')
+
+
+def measure(agent, trajectory, context, *, seed=0):
+  """Errors of an agent's world model by horizon.
+
+  Args:
+    agent: `DreamerV2Agent`.
+    trajectory: `Trajectory` `[N, C + H + 1, ...]`, each inside one episode.
+    context: int C, rows that the model looks at.
+    seed: int, of the latents.
+
+  Returns:
+    Dict from 'reward', 'continue' and the parts of an observation to a dict
+    from each of `WAYS` to float64 `[H]`.
+
+  Raises:
+    ValueError: If nothing is left to foresee.
+  """
+  horizon = trajectory.step_type.shape[1] - 1 - context
+  if context < 1 or horizon < 1:
+    raise ValueError(
+        f'Windows of {context} + {horizon} rows: wanted one or more to look '
+        'at, and one or more to foresee.'
+    )
+  posterior, sequence = dream.recall(agent, trajectory, (seed, 0))
+  start = tf.nest.map_structure(lambda x: x[:, context - 1], posterior)
+  actions = trajectory.action[:, context:context + horizon]
+  open_loop = dream.imagine(agent, start, actions, seed=(seed, 1))
+  later = tf.nest.map_structure(lambda x: x[:, context:], posterior)
+  filtered = dream.foresee(agent, agent.world_model.rssm.feature(later))
+  truth = {
+      key: x[:, context:] for key, x in sequence.observation.items()
+  }
+  truth['reward'] = agent.world_model.transformed(sequence.reward)[:, context:]
+  truth['continue'] = sequence.continue_[:, context:]
+  return _errors(truth, _named(open_loop), _named(filtered))
+
+
+def _named(foresight):
+  return dict(
+      specs.flat_observation(foresight.observation),
+      reward=foresight.reward, **{'continue': foresight.continue_},
+  )
+
+
+def _errors(truth, open_loop, filtered):
+  found = {}
+  for key, target in truth.items():
+    unit = 255.0 if target.dtype == tf.uint8 else 1.0
+    target = np.asarray(target, np.float64) / unit
+    axes = (0, *range(2, target.ndim))
+    off = lambda guess, unit=unit, target=target, axes=axes: np.mean(
+        (np.asarray(guess, np.float64) / unit - target) ** 2, axes
+    )
+    found[key] = {
+        'open_loop': off(open_loop[key]), 'filtered': off(filtered[key]),
+        'mean': off(target.mean(0, keepdims=True) * unit),
+    }
+  return found
+
+
+def table(errors):
+  """Lays errors out as lines of text, a line a horizon."""
+  lines = [['steps ahead'] + [
+      f'{key} {way}' for key in errors for way in WAYS
+  ]]
+  for k in range(len(errors['reward']['mean'])):
+    numbers = [f'{each[way][k]:.5f}' for each in errors.values()
+               for way in WAYS]
+    lines.append([str(k + 1), *numbers])
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  return '\n'.join(
+      '  '.join(cell.rjust(width)
+                for cell, width in zip(line, widths, strict=True))
+      for line in lines
+  )
+
+
+def write(root_dir, errors):
+  """Writes `open_loop.json` and `open_loop.png` into a run's folder."""
+  import matplotlib  # slow to import
+  matplotlib.use('Agg')
+  from matplotlib import pyplot
+
+  root_dir = pathlib.Path(root_dir)
+  text = json.dumps({
+      key: {way: [float(x) for x in numbers] for way, numbers in each.items()}
+      for key, each in errors.items()
+  }, indent=2)
+  (root_dir / 'open_loop.json').write_text(text + '\n', encoding='utf-8')
+  figure, axes = pyplot.subplots(
+      1, len(errors), figsize=(4 * len(errors), 3), squeeze=False
+  )
+  for axis, (key, each) in zip(axes[0], errors.items(), strict=True):
+    for way in WAYS:
+      steps = 1 + np.arange(len(each[way]))
+      axis.plot(steps, each[way], label=way.replace('_', ' '))
+    axis.set(title=key, xlabel='steps ahead', ylim=(0, None))
+  axes[0][0].set_ylabel('mean squared error')
+  axes[0][0].legend()
+  figure.tight_layout()
+  figure.savefig(root_dir / 'open_loop.png')
+  pyplot.close(figure)
+
+
+def report(
+    root_dir, replay_from=None, *, context=5, horizon=15, windows=100, seed=0
+):
+  """Measures a run, writes the report and returns the table.
+
+  Args:
+    root_dir: Folder of the run.
+    replay_from: Folder of the run whose rows are looked at; None: the same.
+    context: int C.
+    horizon: int H.
+    windows: int, windows of rows.
+    seed: int, of windows and latents.
+
+  Returns:
+    str.
+
+  Raises:
+    ValueError: If a folder holds no run, or too few rows.
+  """
+  agent = saved.load(root_dir)
+  rows = store.read(replay_from or root_dir, agent.collect_data_spec)
+  errors = measure(agent, store.windows(
+      rows, windows, context + horizon + 1, seed=seed, whole=True
+  ), context, seed=seed)
+  write(root_dir, errors)
+  return table(errors)
+
+
+def _main(argv):
+  if argv[1:] or not _ROOT_DIR.value:
+    sys.exit('Error: which run? Take --root_dir=RUN, and no other argument.')
+  try:
+    print(report(
+        _ROOT_DIR.value, _REPLAY_FROM.value, context=_CONTEXT.value,
+        horizon=_HORIZON.value, windows=_WINDOWS.value, seed=_SEED.value,
+    ))
+  except ValueError as error:
+    sys.exit(f'Error: {error}')
+
+
+if __name__ == '__main__':
+  app.run(_main)

@@ -1,0 +1,65 @@
+"""Agents that runs have left behind, for use outside of training."""
+
+import json
+import pathlib
+
+import gin
+import tensorflow as tf
+from tf_agents.specs import tensor_spec
+from tf_agents.trajectories import time_step as ts
+
+from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import train  # noqa: F401, gin must know its parts
+
+
+def load(root_dir):
+  """The agent of a run, as it was saved last; no environment is made.
+
+  What gin had bound is forgotten. The agent may be trained on; its counters go
+  on from the checkpoint.
+
+  Args:
+    root_dir: Path of the run's folder.
+
+  Returns:
+    `DreamerV2Agent`.
+
+  Raises:
+    ValueError: If the folder holds no run, or one too young to be loaded.
+  """
+  root_dir = pathlib.Path(root_dir)
+  checkpoint = checkpoints.last(root_dir)
+  specs = _read_specs(root_dir)
+  path = root_dir / 'protocol.json'
+  protocol = json.loads(path.read_text(encoding='utf-8'))
+  policies = tf.keras.mixed_precision
+  before = policies.global_policy()
+  gin.clear_config()
+  try:
+    policies.set_global_policy(protocol['precision'])
+    gin.parse_config_file(str(root_dir / 'operative_config.gin'))
+    until = int(gin.query_parameter('train.explore_until'))
+    agent = agent_lib.DreamerV2Agent(
+        ts.time_step_spec(specs.observation), specs.action,
+        seed=protocol['seed'],
+        schedule_step=tf.Variable(0, dtype=tf.int64, trainable=False),
+        exploration_steps=-(-until // protocol['action_repeat']),
+    )
+  finally:
+    policies.set_global_policy(before)
+    gin.clear_config()
+  status = tf.train.Checkpoint(agent=agent).restore(checkpoint)
+  status.assert_existing_objects_matched().expect_partial()
+  return agent
+
+
+def _read_specs(root_dir):
+  """Specs of the run's rows, like a `Trajectory`."""
+  path = root_dir / 'policies' / 'collect' / 'policy_specs.pbtxt'
+  if not path.exists():
+    raise ValueError(
+        f'{root_dir} has no policies/ yet, which say what the run observes: '
+        'they are written at its first evaluation. Let bin/train get there.'
+    )
+  return tensor_spec.from_pbtxt_file(str(path))['collect_data_spec']

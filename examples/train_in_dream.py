@@ -1,0 +1,61 @@
+"""A stock DQN learns in the dream of a world model, then plays for real.
+
+`bin/train --root_dir=runs/catch` makes the world model (five minutes), then
+`bin/python examples/train_in_dream.py runs/catch` takes another minute.
+"""
+
+import sys
+
+import tensorflow as tf
+from tf_agents.agents.dqn import dqn_agent
+from tf_agents.drivers import dynamic_step_driver
+from tf_agents.networks import q_network
+from tf_agents.replay_buffers import tf_uniform_replay_buffer
+from tf_agents.utils import common
+
+import dreamerv2_tfa
+from dreamerv2_tfa.behaviour import policy
+from dreamerv2_tfa.environments import catch
+from dreamerv2_tfa.experience import store
+from dreamerv2_tfa.training import evaluation
+
+
+def learn(dream, updates):
+  """A DQN that never sees anything but the dream."""
+  network = q_network.QNetwork(
+      dream.observation_spec(), dream.action_spec(), fc_layer_params=(128, 128))
+  dqn = dqn_agent.DqnAgent(
+      dream.time_step_spec(), dream.action_spec(), q_network=network,
+      optimizer=tf.keras.optimizers.Adam(1e-3), gamma=0.95,
+      target_update_period=100, epsilon_greedy=0.2)
+  buffer = tf_uniform_replay_buffer.TFUniformReplayBuffer(
+      dqn.collect_data_spec, dream.batch_size, max_length=2000)
+  driver = dynamic_step_driver.DynamicStepDriver(
+      dream, dqn.collect_policy, [buffer.add_batch], num_steps=dream.batch_size)
+  collect, train = common.function(driver.run), common.function(dqn.train)
+  for _ in range(50):
+    collect()
+  dataset = iter(buffer.as_dataset(sample_batch_size=128, num_steps=2))
+  for _ in range(updates):
+    collect()
+    train(next(dataset)[0])
+  return dqn.policy
+
+
+def main(root_dir, seed=0, updates=5000, episodes=50):
+  """Prints the return of real episodes: random play gets -3, the best 5."""
+  seed = int(seed)
+  tf.keras.utils.set_random_seed(seed)
+  agent = dreamerv2_tfa.load_agent(root_dir)
+  rows = store.read(root_dir, agent.collect_data_spec)
+  rows = store.windows(rows, count=200, length=13, seed=seed)
+  dream = dreamerv2_tfa.DreamEnvironment(agent, rows, horizon=15, seed=seed)
+  awake = policy.FeaturePolicy(
+      agent.time_step_spec, agent.action_spec, agent.world_model,
+      learn(dream, int(updates)), seed=seed)
+  real = evaluation.Evaluation(catch.Catch(seed=seed), awake, int(episodes))
+  print(f'Seed {seed}: return {real.run()["eval_return"]:.2f}')
+
+
+if __name__ == '__main__':
+  main(*sys.argv[1:])   # runs/catch, seed, updates, episodes

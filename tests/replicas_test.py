@@ -1,0 +1,92 @@
+"""Tests of updates on two replicas of a `MirroredStrategy`."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+
+from dreamerv2_tfa import replicas
+
+_HERE = pathlib.Path(__file__).parent
+# Not a mean over the batch: half of it has another standard deviation.
+_NOT_A_MEAN = ('reward_std', 'reward_normed_std')
+_TOLERANCE = {'half_precision': 1e-2}
+
+
+def play(case, folder):
+  path = folder / f'{case}.npz'
+  process = subprocess.run(
+      [sys.executable, _HERE / 'replicas_play.py', case, path],
+      capture_output=True, text=True, timeout=900, check=False,
+      env={**os.environ, 'PYTHONPATH': str(_HERE.parent)})
+  assert process.returncode == 0, process.stderr[-3000:]
+  return dict(np.load(path, allow_pickle=False))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('case', ['discrete', 'exploring', 'half_precision'])
+def test_an_update_on_two_replicas_is_that_of_the_whole_batch(case, tmp_path):
+  found = play(case, tmp_path)
+  assert found['variables_before'] == 0
+  assert found['copies_agree']
+  tolerance = _TOLERANCE.get(case, 1e-4)
+  compared = 0
+  for name, (one, two) in (
+      (name, x) for name, x in found.items() if '/' in name):
+    if name.endswith(_NOT_A_MEAN):
+      continue
+    compared += 1
+    scale = np.abs(one).max()
+    assert np.abs(one - two).max() <= tolerance * max(scale, 0.1), name
+  assert compared > 100
+
+
+@pytest.fixture(scope='module')
+def misfortune(tmp_path_factory):
+  return play('misfortune', tmp_path_factory.mktemp('replicas'))
+
+
+@pytest.mark.slow
+def test_a_nan_on_one_replica_leaves_both_as_they_were(misfortune):
+  assert misfortune['unmoved']
+  assert misfortune['agree_after_nan']
+
+
+@pytest.mark.slow
+def test_replicas_draw_noise_of_their_own(misfortune):
+  one, two = misfortune['losses_of_one_batch']
+  assert one != two
+  np.testing.assert_allclose(one, two, rtol=0.2)
+
+
+@pytest.mark.slow
+def test_the_hosts_learner_reports_the_mean_loss_of_two_replicas(misfortune):
+  assert misfortune['learner_updates'] == 2
+  np.testing.assert_allclose(
+      misfortune['learner_loss'], misfortune['single_loss'], rtol=0.2)
+
+
+@pytest.mark.slow
+def test_an_agent_made_outside_of_the_scope_is_refused(misfortune):
+  assert 'strategy.scope()' in str(misfortune['outside'])
+
+
+def test_alone_there_is_nothing_to_share():
+  variable, seed = tf.Variable(2.0), tf.constant([1, 2])
+  assert replicas.count() == 1
+  assert replicas.own(variable) is variable
+  assert replicas.mean(seed) is seed
+  assert replicas.share(seed) is seed
+  assert replicas.seed(seed) is seed
+
+
+def test_outside_of_a_strategy_slots_are_made_without_a_step():
+  agent = small.make_agent(jit='off')
+  slots = agent._model_optimizer._adam.variables()
+  assert all((slot.numpy() == 0).all() for slot in slots)
+  assert len(slots) == 1 + 2 * len(agent.world_model.trainable_variables)
