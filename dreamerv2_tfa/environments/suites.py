@@ -54,7 +54,8 @@ def load_atari(
         size=size, grayscale=grayscale, noops=noops, sticky=sticky,
         full_action_space=full_action_space, max_steps=max_steps,
         terminal_on_life_loss=terminal_on_life_loss, ram=ram)
-  return batch.task(f'atari_{game}', action_repeat, construct)
+  return batch.task(
+      f'atari_{game}', action_repeat, construct, one_thread=False)
 
 
 @gin.configurable
@@ -102,7 +103,8 @@ def load_crafter(game, *, length=10000):
   def construct(seed):
     return adapt.Adapted(crafter.make(game, seed=seed, length=length))
   return batch.task(
-      f'crafter_{game}', 1, construct, outcomes=crafter.ACHIEVEMENTS)
+      f'crafter_{game}', 1, construct, outcomes=crafter.ACHIEVEMENTS,
+      one_thread=False)
 
 
 @gin.configurable
@@ -122,7 +124,8 @@ def load_minigrid(game, *, tile_size=8, keys='image'):
   def construct(seed):
     world = minigrid.make(game, seed=seed, tile_size=tile_size)
     return adapt.Adapted(world, keys=keys)
-  return batch.task(f'minigrid_{game}', 1, construct)
+  return batch.task(
+      f'minigrid_{game}', 1, construct, one_thread=False)
 
 
 @gin.configurable
