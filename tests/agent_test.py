@@ -73,6 +73,7 @@ def train(agent, updates, start=0):
   ]
 
 
+@pytest.mark.slow
 def test_loss_and_train_pass_the_hosts_own_test(agent):
   test_util.test_loss_and_train_output(
       test_utils.TestCase(), expect_equal_loss_values=False, agent=agent,

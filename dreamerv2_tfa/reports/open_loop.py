@@ -14,12 +14,11 @@ the reward as the model is taught it, and of the chance that the episode goes
 on. Latents are sampled, as in imagination.
 """
 
+import argparse
 import json
 import pathlib
 import sys
 
-from absl import app
-from absl import flags
 import numpy as np
 import tensorflow as tf
 
@@ -29,14 +28,6 @@ from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.training import saved
 
 WAYS = ('open_loop', 'filtered', 'mean')
-_ROOT_DIR = flags.DEFINE_string('root_dir', None, 'Folder of the run.')
-_REPLAY_FROM = flags.DEFINE_string(
-    'replay_from', None, "Run whose stored rows are looked at; None: its own."
-)
-_CONTEXT = flags.DEFINE_integer('context', 5, 'Rows C that the model looks at.')
-_HORIZON = flags.DEFINE_integer('horizon', 15, 'Steps H that it foresees.')
-_WINDOWS = flags.DEFINE_integer('windows', 100, 'Windows of stored rows.')
-_SEED = flags.DEFINE_integer('seed', 0, 'Of windows and latents.')
 
 
 def measure(agent, trajectory, context, *, seed=0):
@@ -170,17 +161,27 @@ def report(
   return table(errors)
 
 
-def _main(argv):
-  if argv[1:] or not _ROOT_DIR.value:
-    sys.exit('Error: which run? Take --root_dir=RUN, and no other argument.')
+def _arguments():
+  parser = argparse.ArgumentParser(
+      prog='python -m dreamerv2_tfa.reports.open_loop',
+      description="A world model's error by horizon.",
+  )
+  add = parser.add_argument
+  add('--root_dir', required=True, help='Folder of the run.')
+  add('--replay_from', help='Run whose stored rows are looked at; its own.')
+  add('--context', type=int, default=5, help='Rows C that the model looks at.')
+  add('--horizon', type=int, default=15, help='Steps H that it foresees.')
+  add('--windows', type=int, default=100, help='Windows of stored rows.')
+  add('--seed', type=int, default=0, help='Of windows and latents.')
+  return vars(parser.parse_args())
+
+
+def _main():
   try:
-    print(report(
-        _ROOT_DIR.value, _REPLAY_FROM.value, context=_CONTEXT.value,
-        horizon=_HORIZON.value, windows=_WINDOWS.value, seed=_SEED.value,
-    ))
+    print(report(**_arguments()))
   except ValueError as error:
     sys.exit(f'Error: {error}')
 
 
 if __name__ == '__main__':
-  app.run(_main)
+  _main()

@@ -82,6 +82,7 @@ def test_offset_0_without_actions_predicts_the_row_itself():
   np.testing.assert_allclose(loss, wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_feature_of_gaussian_latents_can_be_predicted_too():
   agent = make(_PLAN, 'RSSM.classes = 0', "Plan2Explore.target = 'feat'")
   assert np.isfinite(agent.train(small.make_batch(agent)).loss)
@@ -198,6 +199,7 @@ def test_weights_multiply_the_losses_of_their_sequence(behaviour):
 # In the update ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('behaviour', [_PLAN, _LOSS])
 def test_exploring_changes_nothing_of_model_and_task_behaviour(behaviour):
   greedy, explorer = make(), make(behaviour)
@@ -209,6 +211,7 @@ def test_exploring_changes_nothing_of_model_and_task_behaviour(behaviour):
                       small.values(getattr(explorer, part)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('behaviour', [_PLAN, _LOSS])
 def test_every_weight_of_the_exploration_learns(behaviour):
   agent = make(behaviour)
@@ -223,6 +226,7 @@ def test_every_weight_of_the_exploration_learns(behaviour):
   assert {id(variable) for variable in trained} <= moved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('behaviour', [_PLAN, _LOSS])
 def test_loss_reports_what_train_does_and_changes_nothing(behaviour):
   agent = make(behaviour)

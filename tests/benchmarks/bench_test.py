@@ -43,6 +43,7 @@ def test_a_stage_writes_its_numbers_and_what_they_belong_to(stage, tmp_path):
   assert {'date', 'device', 'tensorflow', 'task'} <= set(result)
 
 
+@pytest.mark.slow
 def test_a_wrong_stage_is_answered_with_those_there_are():
   done = bench('updates')
   assert done.returncode == 1

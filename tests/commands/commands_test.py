@@ -281,6 +281,7 @@ def _shell(folder, *arguments):
   )
 
 
+@pytest.mark.slow
 def test_a_process_ends_with_one_line_and_exit_code_1(tmp_path):
   process = _shell(tmp_path, '--precision=8', '--root_dir=run')
   line, = process.stderr.splitlines()
@@ -288,6 +289,7 @@ def test_a_process_ends_with_one_line_and_exit_code_1(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_process_says_what_it_would_do_and_nothing_else(tmp_path):
   process = _shell(
       tmp_path, '--gin_file=gin/atari.gin', _DEBUG, '--dry_run',

@@ -70,6 +70,7 @@ def test_policy_json_tells_of_the_run(out):
   assert not [p for p in out.parent.iterdir() if p != out]
 
 
+@pytest.mark.slow
 def test_an_export_is_verified_later(run, out, command):
   code, said, _ = command(
       export_command, f'--root_dir={run}', f'--out={out}', '--verify'

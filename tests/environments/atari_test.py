@@ -231,6 +231,7 @@ def test_by_default_no_ops_and_stickiness_are_the_papers(scripted):
       range(1, 31))
 
 
+@pytest.mark.slow
 def test_by_default_an_episode_is_cut_after_108000_frames(scripted):
   emulator = scripted(ScriptedEmulator())
   env = tasks.load('atari_pong').make(0).pyenv.envs[0]
@@ -335,6 +336,7 @@ def test_other_seeds_give_other_episodes(noops, sticky):
   assert len(episodes) == 4
 
 
+@pytest.mark.slow
 def test_all_55_games_of_the_paper_can_be_made():
   assert len(PAPER_GAMES) == 55
   for game in PAPER_GAMES:

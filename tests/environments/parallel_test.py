@@ -144,6 +144,7 @@ def test_a_server_that_was_killed_is_started_again(errors):
   made.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_the_trainer(how):
   code = (

@@ -143,6 +143,7 @@ def _shell(*arguments):
       cwd=_ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_tells_of_a_sound_task_and_ends_with_0():
   process = _shell('catch', '--steps=60')
   assert (process.returncode, process.stderr) == (0, '')
@@ -150,6 +151,7 @@ def test_the_command_tells_of_a_sound_task_and_ends_with_0():
   assert process.stdout.endswith('No fault was found.\n')
 
 
+@pytest.mark.slow
 def test_the_command_without_a_task_is_one_line():
   process = _shell()
   assert process.returncode == 1
