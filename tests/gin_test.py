@@ -1,12 +1,14 @@
 """Every preset builds, no line is dead, and the numbers are the published."""
 
 import inspect
+import os
 import pathlib
 
 import gin
 import pytest
 
 from dreamerv2_tfa import agent
+from dreamerv2_tfa import rendering
 from dreamerv2_tfa.behaviour import actor_critic
 from dreamerv2_tfa.behaviour import exploration
 from dreamerv2_tfa.environments import suites
@@ -141,6 +143,8 @@ _SMALL = (
     + [('quickstart', overlay) for overlay in _OVERLAYS], ids='+'.join
 )
 def test_a_preset_builds_and_reads_every_line(names, monkeypatch, tmp_path):
+  if 'dmc_vision' in names and os.environ['MUJOCO_GL'] == rendering.OFF:
+    pytest.skip(rendering.MEND)
   # A capacity for image and vectors in colour, whatever this machine has.
   monkeypatch.setattr(
       'dreamerv2_tfa.experience.replay._machine_bytes', lambda: 10**12

@@ -93,7 +93,7 @@ def make_batch(agent, seed=0, rows=T + 1):
 def _draw(rng, spec, outer):
   shape = outer + spec.shape.as_list()
   if spec.dtype.is_integer:
-    value = rng.integers(spec.minimum, spec.maximum + 1, shape)
+    value = rng.integers(spec.minimum, spec.maximum, shape, endpoint=True)
   elif hasattr(spec, 'minimum'):
     value = rng.uniform(spec.minimum, spec.maximum, shape)
   else:

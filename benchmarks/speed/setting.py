@@ -72,7 +72,7 @@ def observation(setting, batch_size, seed=0):
 def _draw(rng, spec, outer):
   shape = outer + spec.shape.as_list()
   if spec.dtype.is_integer:
-    return rng.integers(spec.minimum, spec.maximum + 1, shape)
+    return rng.integers(spec.minimum, spec.maximum, shape, endpoint=True)
   if hasattr(spec, 'minimum') and np.isfinite(spec.maximum).all():
     return rng.uniform(spec.minimum, spec.maximum, shape)
   return rng.normal(size=shape)

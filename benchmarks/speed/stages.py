@@ -147,7 +147,7 @@ def _bare_python(python, calls):
   shape = ([python.batch_size] if python.batched else []) + list(spec.shape)
   if np.issubdtype(spec.dtype, np.integer):
     draw = lambda: rng.integers(
-        spec.minimum, spec.maximum + 1, shape, spec.dtype)
+        spec.minimum, spec.maximum, shape, spec.dtype, endpoint=True)
   else:
     draw = lambda: rng.uniform(
         spec.minimum, spec.maximum, shape).astype(spec.dtype)

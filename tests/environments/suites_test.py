@@ -1,6 +1,6 @@
 """Tests of DeepMind Control, Crafter and MiniGrid, and of objects as tasks."""
 
-import importlib
+import importlib.util
 import os
 
 import gin
@@ -38,8 +38,10 @@ def test_all_tasks_of_the_suite_manipulation_and_locomotion_are_there():
   assert {f'{domain}_{task}' for domain, task in suite.ALL_TASKS} <= set(games)
   for name in manipulation.ALL:
     assert f'manip_{name.rpartition("_")[0]}' in games
-  assert {'locom_rodent_maze_forage', 'locom_cmu_humanoid_run_walls',
-          'cup_catch'} <= set(games)
+  assert 'cup_catch' in games
+  if importlib.util.find_spec('labmaze'):  # mazes; none for Python 3.13
+    assert {'locom_rodent_maze_forage',
+            'locom_cmu_humanoid_run_walls'} <= set(games)
 
 
 def test_an_agent_step_is_two_steps_of_physics_with_their_rewards_summed():
@@ -89,6 +91,8 @@ def test_actions_are_stretched_to_the_bounds_of_the_task():
   assert env.reset().is_first() and env.step(np.zeros(9)).is_mid()
 
 
+@pytest.mark.skipif(
+    os.environ['MUJOCO_GL'] == rendering.OFF, reason=rendering.MEND)
 def test_pixels_proprioception_or_both():
   both = suites.load_dmc('cartpole_swingup', pixels=True, proprio=True).make(0)
   observation = both.reset().observation
