@@ -28,7 +28,8 @@ def make():
   presets = configuration.parse()
   read = lambda name: gin.query_parameter(f'train.{name}')
   parts = parts_lib.build(
-      read('task'), read('seed'), read('precision'), read('eager'), 0)
+      read('task'), read('seed'), read('precision'), read('eager'), 0,
+      environments=int(read('environments')), processes=read('processes'))
   batch_size, length = int(read('batch_size')), int(read('sequence_length'))
   described = dict(
       presets=presets, task=parts.task.name, precision=parts.precision,

@@ -152,7 +152,7 @@ class ProcessBatch(py_environment.PyEnvironment):
     if self._restarts[row]:  # what failed once would fail again
       seed = seeds_of([seed, self._restarts[row]], 1)[0]
     worker = _server().fork()
-    _send(worker, 'make', (self._construct, seed))
+    _send(worker, 'make', (self._construct, seed, row, self.batch_size))
     return worker
 
   def _answer_of_make(self, row):

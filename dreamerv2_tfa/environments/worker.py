@@ -66,7 +66,8 @@ def _work(pipe):
       return
     try:
       if name == 'make':
-        environment = _make(*arguments)
+        keep_to_share(*arguments[2:])
+        environment = _make(*arguments[:2])
         answer = (environment.observation_spec(), environment.action_spec())
       elif name == 'pop_outcomes':
         answer = getattr(environment, 'pop_outcomes', list)()
@@ -80,6 +81,18 @@ def _work(pipe):
       kind = 'user' if isinstance(error, ValueError) else 'fault'
       failure = kind, str(error), traceback.format_exc()
       trainer.send_bytes(pickle.dumps((None, failure)))
+
+
+def keep_to_share(row, rows):
+  """Keeps to this row's share of the processors, or to one of them.
+
+  The kernel would wake every worker on the processor of the trainer that asks,
+  one after another, and leave the others idle.
+  """
+  if hasattr(os, 'sched_setaffinity'):
+    processors = sorted(os.sched_getaffinity(0))
+    share = processors[row % len(processors)::rows]
+    os.sched_setaffinity(0, share)
 
 
 def _make(pickled, seed):

@@ -18,6 +18,7 @@ from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import parallel
+from dreamerv2_tfa.environments import worker
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
 
@@ -266,3 +267,19 @@ def test_memory_of_a_worker_stays_flat():
   finally:
     made.close()
   assert sizes[2] - sizes[1] < 2e6
+
+
+@pytest.mark.parametrize('processors, rows, shares', [
+    (1, 2, [{4}, {4}]), (2, 2, [{4}, {5}]), (2, 4, [{4}, {5}, {4}, {5}]),
+    (3, 2, [{4, 6}, {5}]),
+])
+def test_rows_share_the_processors_there_are(
+    processors, rows, shares, monkeypatch):
+  kept = []
+  monkeypatch.setattr(
+      os, 'sched_getaffinity', lambda _: set(range(4, 4 + processors)))
+  monkeypatch.setattr(
+      os, 'sched_setaffinity', lambda _, share: kept.append(set(share)))
+  for row in range(rows):
+    worker.keep_to_share(row, rows)
+  assert kept == shares
