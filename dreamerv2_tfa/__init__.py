@@ -36,6 +36,9 @@ def _choose_keras():
 
 
 _choose_keras()
+# TensorFlow leaves oneDNN off on processors without AVX-512, where it is faster
+# as well; whoever imports TensorFlow first has its choice.
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
 rendering.choose()
 
 

@@ -21,7 +21,8 @@ _REPEAT = flags.DEFINE_integer(
     lower_bound=1,
 )
 _PEERS = flags.DEFINE_multi_enum(
-    'peer', ['published', 'sheeprl'], ['published', 'sheeprl'],
+    'peer', ['published', 'sheeprl'],
+    ['published', 'sheeprl', 'published_onednn'],
     'Whom `peers` measures; repeatable.',
 )
 

@@ -20,12 +20,16 @@ from typing import IO
 from typing import NamedTuple
 
 _BENCHMARKS = pathlib.Path(__file__).resolve().parents[1]
+_ONEDNN = 'TF_ENABLE_ONEDNN_OPTS'
 # How to run each package's worker, before its settings file.
 PACKAGES = {
     name: (str(_BENCHMARKS / name / 'python'),
            str(_BENCHMARKS / name / 'worker.py'))
     for name in ('published', 'sheeprl')
 }
+# The same with oneDNN, which TensorFlow leaves off on some processors.
+PACKAGES['published_onednn'] = (
+    'env', f'{_ONEDNN}=1', *PACKAGES['published'])
 _QUOTED = 2000  # characters of stderr in an error
 _PATIENCE = 5.0  # seconds that a worker has to quit
 
@@ -82,7 +86,7 @@ def start(package, settings):
 
 def _environment():
   """This process's, without what its own Python was told."""
-  own = ('PYTHONPATH', 'PYTHONHOME', 'TF_USE_LEGACY_KERAS')
+  own = ('PYTHONPATH', 'PYTHONHOME', 'TF_USE_LEGACY_KERAS', _ONEDNN)
   return {key: value for key, value in os.environ.items() if key not in own}
 
 

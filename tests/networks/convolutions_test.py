@@ -18,7 +18,7 @@ def both(ours, keras, inputs):
   """Outputs and gradients of two layers with the same weights."""
   for layer in (ours, keras):
     layer.build(inputs.shape)
-  ours.bias.assign(np.arange(5) / 7.0)
+  ours.bias.assign(np.arange(ours.filters) / 7.0)
   keras.set_weights(ours.get_weights())
   found = []
   for layer in (ours, keras):
@@ -47,23 +47,26 @@ def test_a_convolution_is_that_of_keras(case):
   ))
 
 
-@pytest.mark.parametrize('side', [1, 2])
-def test_a_transposed_convolution_is_that_of_keras(side):
+@pytest.mark.parametrize('side', [1, 2, 5])
+@pytest.mark.parametrize('filters, kernel', [(5, 6), (5, 5), (8, 6), (1, 4)])
+def test_a_transposed_convolution_is_that_of_keras(side, filters, kernel):
   inputs = tf.random.stateless_normal([N, side, side, 4], [3, 4])
   assert_same(both(
-      convolutions.TransposedConvolution(5, 6, 2),
-      tf.keras.layers.Conv2DTranspose(5, 6, 2), inputs,
+      convolutions.TransposedConvolution(filters, kernel, 2),
+      tf.keras.layers.Conv2DTranspose(filters, kernel, 2), inputs,
   ))
+
+
+def operations(layer, shape):
+  """Types of the operations that a layer is made of."""
+  function = tf.function(layer).get_concrete_function(
+      tf.TensorSpec(shape, tf.float32)
+  )
+  return {op.type for op in function.graph.get_operations()}
 
 
 def test_small_maps_are_matrix_products():
   """Without the slow paths of convolutions: what the classes are for."""
-  def operations(layer, shape):
-    function = tf.function(layer).get_concrete_function(
-        tf.TensorSpec(shape, tf.float32)
-    )
-    return {op.type for op in function.graph.get_operations()}
-
   small = operations(convolutions.Convolution(5, 4, 2), [N, 6, 6, 2])
   point = operations(
       convolutions.TransposedConvolution(5, 6, 2), [N, 1, 1, 4]
@@ -71,3 +74,11 @@ def test_small_maps_are_matrix_products():
   for found in (small, point):
     assert 'MatMul' in found
     assert not any(name.startswith('Conv2D') for name in found)
+
+
+def test_an_image_is_made_by_a_plain_convolution():
+  image = operations(
+      convolutions.TransposedConvolution(3, 6, 2), [N, 30, 30, 8]
+  )
+  assert 'Conv2D' in image
+  assert 'Conv2DBackpropInput' not in image
