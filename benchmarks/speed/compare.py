@@ -97,8 +97,9 @@ def _settings(setting):
   return {
       'precision': _PRECISIONS[described['precision']], 'jit': False,
       'batch': setting.batch_size, 'length': setting.length,
+      # The published package reads no scalars: they go to it as vectors.
       'observation': {
-          key: {'shape': part.shape.as_list(), 'dtype': part.dtype.name}
+          key: {'shape': part.shape.as_list() or [1], 'dtype': part.dtype.name}
           for key, part in specs.flat_observation(spec).items()},
       'action': described['actions'],
       'gin': _numbers(),

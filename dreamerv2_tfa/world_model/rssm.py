@@ -175,17 +175,20 @@ class RSSM(tf.Module):
     Returns:
       Posterior `RSSMState` `[B, ...]`.
     """
-    projected = self._posterior.project(embed, self._sizes[0])
-    drawn = self._noise(tf.shape(prev_action)[:1], seed) if sample else None
-    return self._filter(prev_state, projected, prev_action, is_first, drawn)
+    deter = self._deter_of_row(prev_state, prev_action, is_first)
+    raw = self._posterior(tf.concat([deter, embed], -1))
+    drawn = self._noise(tf.shape(deter)[:1], seed) if sample else None
+    return self._draw(deter, raw, drawn)
 
   def _filter(self, prev_state, projected, prev_action, is_first, drawn=None):
-    """One step of filtering, from the embedding's share and drawn noise."""
-    prev_state, prev_action = tf.nest.map_structure(
-        lambda x: _zero_where(is_first, x), (prev_state, prev_action)
-    )
-    deter = self._deter(prev_state, prev_action)
+    """One step of a scan, from the embedding's share and drawn noise."""
+    deter = self._deter_of_row(prev_state, prev_action, is_first)
     return self._draw(deter, self._posterior.join(deter, projected), drawn)
+
+  def _deter_of_row(self, prev_state, prev_action, is_first):
+    """h of a row, in which an episode may start."""
+    return self._deter(*tf.nest.map_structure(
+        lambda x: _zero_where(is_first, x), (prev_state, prev_action)))
 
   def img_step(self, prev_state, prev_action, seed, *, sample=True):
     """One step of imagination.
