@@ -10,6 +10,9 @@ from tf_agents.trajectories import time_step as ts
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import emulators
 
+_KEEP = np.ones((), np.float32)  # discount of a step that ends nothing
+
+
 class AtariEnvironment(py_environment.PyEnvironment):
   """One game under the protocol of the DreamerV2 paper.
 
@@ -127,13 +130,14 @@ class AtariEnvironment(py_environment.PyEnvironment):
     # Of a step of one frame the other screen belongs to the step before.
     screen = self._screens.max(0) if frame else self._screens[0]
     observation = self._observe(screen)
-    reward = np.float32(reward)
+    reward = np.asarray(reward, np.float32)
     self._steps += 1
     if over:
       return ts.termination(observation, reward)
     if self._steps == self._max_steps:
       return ts.truncation(observation, reward)
-    return ts.transition(observation, reward)
+    # `ts.transition` would take an eighth of the step.
+    return ts.TimeStep(ts.StepType.MID, reward, _KEEP, observation)
 
   def _is_over(self):
     """Returns whether the game, or the life where that counts, has ended."""
