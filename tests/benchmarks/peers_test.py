@@ -41,8 +41,12 @@ def babble():
   print('not JSON', file=answers, flush=True)
   return {{}}
 
+def onednn():
+  return {{'onednn': os.environ.get('TF_ENABLE_ONEDNN_OPTS')}}
+
 protocol.say(answers, {{'ready': True, 'child': child.pid, **settings}})
-protocol.serve(answers, double=double, die=die, babble=babble)
+protocol.serve(
+    answers, double=double, die=die, babble=babble, onednn=onednn)
 """
 
 
@@ -143,7 +147,7 @@ def test_a_worker_that_dies_while_asked_raises_and_is_stopped(worker):
 
 
 def test_an_unknown_command_is_an_error_that_names_those_there_are(worker):
-  with pytest.raises(RuntimeError, match='babble, die, double and quit'):
+  with pytest.raises(RuntimeError, match='babble, die, double, onednn and quit'):
     peers.ask(worker, {'do': 'halve'})
 
 
@@ -163,9 +167,22 @@ def test_a_package_without_a_worker_is_refused():
 
 
 def test_every_package_has_its_launcher_and_its_worker():
-  for command in peers.PACKAGES.values():
-    assert all(os.path.exists(path) for path in command)
-    assert os.access(command[0], os.X_OK)
+  for *_, launcher, worker_file in peers.PACKAGES.values():
+    assert os.access(launcher, os.X_OK)
+    assert os.path.exists(worker_file)
+
+
+@pytest.mark.parametrize('package, wanted', [
+    ('published', None), ('published_onednn', '1'),
+])
+def test_a_peer_has_onednn_as_tensorflow_has_it_or_where_it_is_named(
+    command, package, wanted, monkeypatch):
+  monkeypatch.setenv('TF_ENABLE_ONEDNN_OPTS', '1')
+  *before, _, _ = peers.PACKAGES[package]
+  worker = peers.start((*before, *command), {})
+  answer = peers.ask(worker, {'do': 'onednn'})
+  peers.stop(worker)
+  assert answer == {'onednn': wanted}
 
 
 def test_a_worker_does_not_inherit_the_paths_of_this_python(

@@ -119,7 +119,7 @@ def test_distributions_and_their_gradients(kind, monkeypatch):
           value = dist.log_prob(tf.constant(wanted['sample']))
         else:
           value = getattr(dist, what)()
-        loss = tf.reduce_sum(value * tf.cumsum(tf.ones_like(value)))
+        loss = tf.reduce_sum(value * tf.cumsum(tf.ones_like(value), -1))
     cases.assert_near(value, wanted[what], name=what)
     slopes = tape.gradient(loss, variables)
     for name, slope in golden.group(f'{kind}/gradients/{what}').items():

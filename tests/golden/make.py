@@ -364,7 +364,7 @@ def distributions(folder):
           value = dist.log_prob(tf.stop_gradient(results['sample']))
         else:
           value = getattr(dist, what)()
-        loss = tf.reduce_sum(value * tf.cumsum(tf.ones_like(value)))
+        loss = tf.reduce_sum(value * tf.cumsum(tf.ones_like(value), -1))
       results[what] = value
       slopes[what] = gradients(tape, loss, variables)
       groups[f'{kind}/noise/{what}'] = draws.take()
