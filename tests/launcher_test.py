@@ -30,6 +30,7 @@ case "$*" in
   *'version_info[1] == MINOR'*) ;;
   *version_info*) exit 1 ;;
   '-c '*) ;;
+  onednn) echo "$TF_ENABLE_ONEDNN_OPTS" ;;
   *) printf 'ran [%s]\n' "$@" ${TF_USE_LEGACY_KERAS:+Keras 2} ;;
 esac
 """
@@ -102,6 +103,12 @@ def test_environment_that_is_up_to_date_is_not_made_again(tree):
   tree.run('one')
   assert tree.run('two') == (0, 'ran [two]\n', '')
   assert tree.setups() == 1
+
+
+def test_onednn_is_on_where_nobody_has_said_otherwise(tree):
+  tree.add_python()
+  assert tree.run('onednn')[1] == '1\n'
+  assert tree.run('onednn', TF_ENABLE_ONEDNN_OPTS='0')[1] == '0\n'
 
 
 @pytest.mark.parametrize(

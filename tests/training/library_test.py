@@ -146,3 +146,18 @@ def test_an_example_runs_to_its_end(example, tmp_path):
   lines = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
   assert 'eval_return' in json.loads(lines[-1])
   assert json.loads(lines[-1])['step'] == 120
+
+
+@pytest.mark.parametrize('said, wanted', [(None, '1'), ('0', '0')])
+def test_importing_the_package_turns_onednn_on_where_nobody_said_otherwise(
+    said, wanted):
+  environ = {key: value for key, value in os.environ.items()
+             if key != 'TF_ENABLE_ONEDNN_OPTS'}
+  if said:
+    environ['TF_ENABLE_ONEDNN_OPTS'] = said
+  script = ('import os, sys, dreamerv2_tfa; assert "tensorflow" not in '
+            'sys.modules; print(os.environ["TF_ENABLE_ONEDNN_OPTS"])')
+  process = subprocess.run(
+      [sys.executable, '-c', script], cwd=_ROOT, env=environ, check=True,
+      capture_output=True, text=True)
+  assert process.stdout == wanted + '\n'
