@@ -45,7 +45,8 @@ def straight_through(logits, drawn):
     float32 `[..., C]`.
   """
   def gradient(upstream):
-    probs = tf.nn.softmax(logits)
+    # The gradient of a loop forgets shapes, which TensorFlow warns of.
+    probs = tf.nn.softmax(tf.ensure_shape(logits, logits.shape))
     inner = tf.reduce_sum(upstream * probs, -1, keepdims=True)
     return (upstream - inner) * probs, None
 

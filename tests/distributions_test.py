@@ -93,6 +93,20 @@ def test_the_gradient_of_a_one_hot_sample_is_that_of_its_softmax():
       tape.gradient(loss, logits), by_hand, rtol=1e-5, atol=1e-6)
 
 
+def test_the_gradient_in_a_loop_makes_tensorflow_warn_of_nothing(capfd):
+  @tf.function
+  def slope(logits):
+    with tf.GradientTape() as tape:
+      tape.watch(logits)
+      x = logits
+      for _ in tf.range(3):
+        x = distributions.straight_through(x, tf.zeros_like(x)) * x + x
+    return tape.gradient(x, logits)
+
+  assert slope(tf.random.stateless_normal([4, 3], [1, 2])).shape == (4, 3)
+  assert 'PredictCost' not in capfd.readouterr().err
+
+
 def test_a_one_hot_seed_draws_the_same_on_every_backend():
   logits = tf.constant(random_logits(300, 5))
   draw = lambda s: distributions.one_hot(logits).sample(seed=s)

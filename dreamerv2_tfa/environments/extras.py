@@ -2,12 +2,15 @@
 
 import importlib
 import pathlib
+import warnings
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def load(module, extra):
   """Imports a module of a package that an extra installs.
+
+  Which warnings are shown stays as it was: dm_control would show all.
 
   Args:
     module: Python string, such as 'dm_control.suite'.
@@ -20,7 +23,8 @@ def load(module, extra):
     ValueError: If the package is not installed, with the line that does it.
   """
   try:
-    return importlib.import_module(module)
+    with warnings.catch_warnings():
+      return importlib.import_module(module)
   except ModuleNotFoundError as error:
     package = module.partition('.')[0]
     if error.name.partition('.')[0] != package:

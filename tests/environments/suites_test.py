@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import warnings
 
 import gin
 import gymnasium
@@ -312,3 +313,12 @@ def test_processes_draw_each_for_itself():
   batch.close(made)
   assert images.shape == (2, 64, 64, 3) and images.std() > 10
   assert (images[0] != images[1]).any()
+
+
+def test_an_imported_suite_changes_no_filter_of_warnings(monkeypatch, tmp_path):
+  (tmp_path / 'loud_suite.py').write_text(
+      'import warnings\nwarnings.simplefilter("always")\n')
+  monkeypatch.syspath_prepend(tmp_path)
+  before = list(warnings.filters)
+  extras.load('loud_suite', 'dmc')
+  assert warnings.filters == before
