@@ -136,7 +136,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
       return ts.termination(observation, reward)
     if self._steps == self._max_steps:
       return ts.truncation(observation, reward)
-    # `ts.transition` would take an eighth of the step.
+    # `ts.transition` would take a tenth of the step.
     return ts.TimeStep(ts.StepType.MID, reward, _KEEP, observation)
 
   def _is_over(self):
