@@ -4,6 +4,8 @@ The numbers are the same; those libraries have slow paths for small maps and for
 few channels (`benchmarks/NOTES.md` has the figures).
 """
 
+import operator
+
 import tensorflow as tf
 
 _SMALL_MAP = 4  # output positions up to which patches are cut out and joined
@@ -45,8 +47,7 @@ class TransposedConvolution(tf.keras.layers.Conv2DTranspose):
       outputs = tf.matmul(points, kernel, transpose_b=True)
       outputs = tf.reshape(outputs, [-1, *self.kernel_size, self.filters])
     elif self.filters < _FEW and not any(
-        size % stride
-        for size, stride in zip(self.kernel_size, self.strides, strict=True)):
+        map(operator.mod, self.kernel_size, self.strides)):
       outputs = _sub_pixel(
           inputs, tf.convert_to_tensor(self.kernel), self.strides)
     else:
