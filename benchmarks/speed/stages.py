@@ -11,6 +11,7 @@ from tf_agents.environments import tf_py_environment
 from dreamerv2_tfa.behaviour import compiled_policy
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay as replay_lib
+from dreamerv2_tfa.training import metrics
 
 ROWS = 2000  # steps that a measurement of collection takes
 _POLICY_STEPS = 200
@@ -210,15 +211,17 @@ class Loop:
     self._collector = _collector(setting, buffer)
     self._collector.prefill(2 * (setting.length + 1))
     self._steps = setting.steps_per_update
-    self._agent = setting.parts.agent
     self._samples = replay_lib.Samples(
         buffer, setting.batch_size, setting.length)
+    self._updates = metrics.Updates(
+        lambda: setting.parts.agent.train(self._samples.next()))
     self()
 
   def __call__(self):
     self._samples.settle()
     self._collector.collect(self._steps)
-    float(self._agent.train(self._samples.next()).loss)
+    self._updates()
+    self._updates.report()  # waits for the device
 
 
 def train(setting, repeat):

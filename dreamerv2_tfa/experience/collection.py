@@ -40,23 +40,27 @@ class Collector:
         environment.time_step_spec(), environment.action_spec()
     )
     observers = [buffer.add_batch, *counted]
-    self._collect = _slices(environment, policy, observers)
-    self._prefill = _slices(environment, random_policy, observers)
-    self._time_step = environment.reset()
-    self._policy_state = policy.get_initial_state(self._batch_size)
+    # What a call goes on from stays in variables: a call with neither input
+    # nor output costs Python least (benchmarks/NOTES.md, memory).
+    self._time_step = _variables(environment.reset())
+    self._collect = self._taking(
+        environment, policy, observers,
+        _variables(policy.get_initial_state(self._batch_size)),
+    )
+    self._prefill = self._taking(environment, random_policy, observers, ())
 
   @property
   def steps(self):
     """Agent steps taken so far, prefill included: int."""
-    return int(self._steps.result())
+    return int(self._steps.environment_steps)
 
   def collect(self, steps):
     """Takes `steps` agent steps with the collect policy."""
-    self._policy_state = self._take(self._collect, steps, self._policy_state)
+    self._collect(tf.constant(steps, tf.int64))
 
   def prefill(self, steps):
     """Takes `steps` uniformly random agent steps."""
-    self._take(self._prefill, steps, ())
+    self._prefill(tf.constant(steps, tf.int64))
 
   def episode_metrics(self):
     """Mean raw return and length of recent episodes, once there are any."""
@@ -67,15 +71,31 @@ class Collector:
         'train_length': float(self._lengths.result()),
     }
 
-  def _take(self, run, steps, policy_state):
-    target = self.steps + steps
-    while (missing := target - self.steps) > 0:
+  def _taking(self, environment, policy, observers, policy_state):
+    """Compiled function that takes so many steps, int64, with a policy."""
+    driver = dynamic_episode_driver.DynamicEpisodeDriver(
+        environment, policy, observers=observers, num_episodes=_ENDLESS
+    )
+    state = (self._time_step, policy_state)
+
+    def take_slice(target):
+      missing = target - self._steps.result()
       # Rows between episodes use up iterations and count no step.
-      iterations = tf.constant(-(-missing // self._batch_size))
-      self._time_step, policy_state = run(
-          self._time_step, policy_state, iterations
+      iterations = -(-missing // self._batch_size)
+      after = driver.run(
+          *tf.nest.map_structure(tf.identity, state),
+          maximum_iterations=tf.cast(iterations, tf.int32),
       )
-    return policy_state
+      tf.nest.map_structure(lambda kept, new: kept.assign(new), state, after)
+      return [target]
+
+    def take(steps):
+      target = self._steps.result() + steps
+      tf.while_loop(
+          lambda target: self._steps.result() < target, take_slice, [target]
+      )
+
+    return common.function(take)
 
 
 class Clock:
@@ -92,7 +112,7 @@ class Clock:
   @property
   def steps(self):
     """Agent steps that have passed: int."""
-    return int(self._steps.result())
+    return int(self._steps.environment_steps)
 
   def collect(self, steps):
     """Lets `steps` agent steps pass."""
@@ -107,14 +127,8 @@ class Clock:
     return {}
 
 
-def _slices(environment, policy, observers):
-  driver = dynamic_episode_driver.DynamicEpisodeDriver(
-      environment, policy, observers=observers, num_episodes=_ENDLESS
+def _variables(nest):
+  """Variables that hold the tensors of a nest."""
+  return tf.nest.map_structure(
+      lambda x: tf.Variable(x, trainable=False), nest
   )
-
-  def run(time_step, policy_state, iterations):
-    return driver.run(
-        time_step, policy_state, maximum_iterations=iterations
-    )
-
-  return common.function(run)

@@ -108,7 +108,7 @@ class Samples:
       batch_size: int B.
       sequence_length: int T.
     """
-    self._taken = 0
+    self._taken = tf.Variable(0, dtype=tf.int64, trainable=False)
     self._drawn = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def count(trajectory, info):
@@ -124,11 +124,12 @@ class Samples:
     self._iterator = iter(dataset.map(count).prefetch(self._AHEAD))
 
   def next(self):
-    """One `Trajectory` `[B, T + 1, ...]`."""
-    self._taken += 1
+    """One `Trajectory` `[B, T + 1, ...]`; may be part of a graph."""
+    self._taken.assign_add(1)
     return next(self._iterator)
 
   def settle(self):
     """Returns when no thread reads the buffer."""
-    while self._taken and self._drawn.numpy() < self._taken + self._AHEAD:
+    taken = int(self._taken)
+    while taken and int(self._drawn) < taken + self._AHEAD:
       time.sleep(1e-4)

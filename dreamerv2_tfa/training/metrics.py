@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
+from tf_agents.utils import common
 
 
 class Writer:
@@ -65,20 +66,38 @@ def _until(lines, step):
   return ''.join(line for line in whole if json.loads(line)['step'] <= step)
 
 
-class UpdateMean:
-  """Means of what the updates since the last report returned."""
+class Updates:
+  """Runs updates, a compiled call each, and gives the means of their metrics.
 
-  def __init__(self):
-    self._extras = []
+  What an update returns stays on the device, in one tensor, until it is looked
+  at: nobody waits for it.
+  """
 
-  def add(self, loss_info):
-    """Keeps the scalars of an update, on the device, without waiting."""
-    self._extras.append({'loss': loss_info.loss, **loss_info.extra})
+  def __init__(self, update):
+    """Runs nothing yet.
+
+    Args:
+      update: Function without arguments that runs an update and returns its
+        `LossInfo`; `extra` is a dict of scalars.
+    """
+    self._names, self._numbers = (), []
+
+    def run():
+      info = update()
+      numbers = {'loss': info.loss, **info.extra}
+      self._names = tuple(numbers)
+      return tf.stack([tf.cast(x, tf.float32) for x in numbers.values()])
+
+    self._run = common.function(run)
+
+  def __call__(self):
+    """Runs an update."""
+    self._numbers.append(self._run())
 
   @property
   def pending(self):
     """Whether there are updates that no report has shown."""
-    return bool(self._extras)
+    return bool(self._numbers)
 
   def check(self):
     """Waits for the updates and looks at them.
@@ -86,21 +105,26 @@ class UpdateMean:
     Raises:
       FloatingPointError: If the loss of one is not finite.
     """
-    for extra in self._extras:
-      if not math.isfinite(extra['loss']):
-        names = (k for k, v in extra.items() if not math.isfinite(v))
+    for numbers in self._numbers:
+      finite = dict(
+          zip(self._names, np.isfinite(numbers.numpy()), strict=True)
+      )
+      if not finite['loss']:
+        names = sorted(name for name, good in finite.items() if not good)
         raise FloatingPointError(
-            f'The loss is not finite ({", ".join(sorted(names))}).'
+            f'The loss is not finite ({", ".join(names)}).'
         )
 
   def report(self):
     """Dict of floats, means over the updates; empty without. Starts anew."""
-    extras, self._extras = self._extras, []
-    if not extras:
+    numbers, self._numbers = self._numbers, []
+    if not numbers:
       return {}
+    means = np.mean([x.numpy() for x in numbers], axis=0, dtype=np.float64)
     return {
-        key: float(np.mean([float(extra[key]) for extra in extras]))
-        for key in extras[0] if key != 'loss'
+        name: float(mean)
+        for name, mean in zip(self._names, means, strict=True)
+        if name != 'loss'
     }
 
 

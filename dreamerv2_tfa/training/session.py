@@ -70,7 +70,9 @@ class Session:
         parts.evaluation_environment, agent.policy, eval_episodes
     )
     self._policies = checkpoints.Policies(root_dir, agent)
-    self._means = metrics.UpdateMean()
+    self._updates = metrics.Updates(
+        lambda: agent.train(self._samples.next())
+    )
     self._outcomes = outcomes
     self._compiled = False
     self._writer = metrics.Writer(root_dir, self.frames)
@@ -101,7 +103,7 @@ class Session:
     while self.steps < self._plan.prefill and not stop.requested:
       missing = self._plan.prefill - self.steps
       self._collector.prefill(min(missing, _PREFILL_SLICE))
-      self.progress.advance(self.frames, self.updates)
+      self._advance(self.steps, self.updates)
     self.progress.phase('Train')
 
   def collect(self):
@@ -109,19 +111,25 @@ class Session:
     self._samples.settle()
     left = self._plan.steps - self.steps
     self._collector.collect(min(self._plan.steps_per_update, left))
-    self.progress.advance(self.frames, self.updates)
-    return self.steps
+    steps = self.steps
+    self._advance(steps, self.updates)
+    return steps
 
   def update(self, stop):
     """Trains until the updates that are due have run."""
-    while self.updates < self._plan.updates_due(self.steps):
+    steps, updates = self.steps, self.updates
+    while updates < self._plan.updates_due(steps):
       if stop.requested:
         return
       if not self._compiled:
         self.progress.say('Compile the first update ...')
         self._compiled = True
-      self._means.add(self._parts.agent.train(self._samples.next()))
-      self.progress.advance(self.frames, self.updates)
+      self._updates()
+      updates += 1
+      self._advance(steps, updates)
+
+  def _advance(self, steps, updates):
+    self.progress.advance(steps * self._parts.task.action_repeat, updates)
 
   def report(self):
     """Writes the means since the last report, to files and terminal.
@@ -133,7 +141,7 @@ class Session:
     self._gather_outcomes()
     numbers = {
         **self._collector.episode_metrics(), **self._outcomes.report(),
-        **self._means.report(),
+        **self._updates.report(),
     }
     numbers['updates'] = float(self.updates)
     numbers['fps'] = self.progress.report(self.frames, self.updates, numbers)
@@ -144,7 +152,7 @@ class Session:
 
   def _check_losses(self):
     try:
-      self._means.check()
+      self._updates.check()
     except FloatingPointError as error:
       raise FloatingPointError(
           f'{error} Such updates are not applied; {self.updates} have run. The '
@@ -224,7 +232,7 @@ class Session:
 
   def finish(self, stop):
     """Ends the run, or this session of it where `stop` is requested."""
-    if self._means.pending:
+    if self._updates.pending:
       self.report()
     if stop.requested:
       self.save()

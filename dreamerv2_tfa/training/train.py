@@ -110,9 +110,10 @@ def train(
     session.announce()
     session.prefill(stop)
     session.update(stop)
-    while session.steps < plan.steps and not stop.requested:
-      before = session.steps
-      due = plan.due(before, session.collect())
+    steps = session.steps
+    while steps < plan.steps and not stop.requested:
+      before, steps = steps, session.collect()
+      due = plan.due(before, steps)
       session.update(stop)
       if due.log:
         session.report()

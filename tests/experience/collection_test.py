@@ -1,5 +1,8 @@
 """Tests of collection on Catch: steps counted one by one, across episodes."""
 
+import gc
+import tracemalloc
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -110,6 +113,21 @@ def test_prefill_is_random_and_collect_plays_the_policy(run):
   np.testing.assert_array_equal(
       rows.action[22:], np.arange(len(rows.action) - 22) % 3)
   assert (rows.action[:22] != np.arange(22) % 3).any()
+
+
+def test_a_call_leaves_next_to_nothing_behind_in_memory():
+  # TensorFlow 2.15 on Python 3.11 loses 48 bytes of each tensor that Python
+  # sees: 740 bytes of a call that gives its time step and state back.
+  fresh = Run()
+  fresh.collector.collect(4)
+  tracemalloc.start()
+  before, _ = tracemalloc.get_traced_memory()
+  for _ in range(100):
+    fresh.collector.collect(4)
+  gc.collect()
+  after, _ = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  assert (after - before) / 100 < 200
 
 
 def test_prefill_plays_every_action():

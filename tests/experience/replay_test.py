@@ -182,6 +182,18 @@ def test_after_settling_the_next_batch_is_older_than_what_is_written_then():
   assert [int(batch['number'][0, 0]) for batch in drawn] == [0, 0, 1]
 
 
+def test_a_batch_drawn_inside_a_function_is_counted_too():
+  buffer = SlowBuffer(0.2)
+  samples = replay.Samples(buffer, 2, sequence_length=4)
+  draw = tf.function(lambda: samples.next()['number'][0, 0])
+  drawn = [int(draw())]
+  for number in (1, 2):
+    samples.settle()
+    buffer.number = number
+    drawn.append(int(draw()))
+  assert drawn == [0, 0, 1]
+
+
 def test_settling_before_the_first_batch_returns_at_once():
   samples = replay.Samples(numbered_buffer(9, 20), 2, sequence_length=4)
   start = time.monotonic()

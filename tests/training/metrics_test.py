@@ -1,7 +1,9 @@
 """Tests of metrics: lines of JSON, TensorBoard's events, means of updates."""
 
+import gc
 import json
 import math
+import tracemalloc
 
 import pytest
 import tensorflow as tf
@@ -38,9 +40,18 @@ def _events(folder):
   return points
 
 
-def _info(loss, **extra):
-  constants = {key: tf.constant(value) for key, value in extra.items()}
-  return tf_agent.LossInfo(tf.constant(loss), constants)
+def _played(*rows):
+  """`Updates` of an update that returns these numbers, a dict after another."""
+  count = tf.Variable(-1)
+
+  def update():
+    row = count.assign_add(1)
+    extra = {
+        key: tf.constant([numbers[key] for numbers in rows])[row]
+        for key in rows[0]}
+    return tf_agent.LossInfo(extra.pop('loss'), extra)
+
+  return metrics.Updates(update)
 
 
 def _lines(root):
@@ -100,58 +111,95 @@ def test_a_line_that_a_killed_process_left_half_written_is_dropped(tmp_path):
 
 
 def test_a_report_is_the_mean_of_each_metric():
-  means = metrics.UpdateMean()
-  means.add(_info(1.0, model_loss=1.0, kl_loss=8.0))
-  means.add(_info(2.0, model_loss=2.0, kl_loss=4.0))
-  means.add(_info(9.0, model_loss=6.0, kl_loss=3.0))
-  assert means.report() == {'model_loss': 3.0, 'kl_loss': 5.0}
+  updates = _played(
+      dict(loss=1.0, model_loss=1.0, kl_loss=8.0),
+      dict(loss=2.0, model_loss=2.0, kl_loss=4.0),
+      dict(loss=9.0, model_loss=6.0, kl_loss=3.0))
+  for _ in range(3):
+    updates()
+  assert updates.report() == {'model_loss': 3.0, 'kl_loss': 5.0}
 
 
 def test_a_report_starts_anew():
-  means = metrics.UpdateMean()
-  means.add(_info(1.0, model_loss=1.0))
-  means.report()
-  means.add(_info(1.0, model_loss=7.0))
-  assert means.report() == {'model_loss': 7.0}
+  updates = _played(
+      dict(loss=1.0, model_loss=1.0), dict(loss=1.0, model_loss=7.0))
+  updates()
+  assert updates.report() == {'model_loss': 1.0}
+  updates()
+  assert updates.report() == {'model_loss': 7.0}
 
 
 def test_without_updates_there_is_nothing_to_report():
-  assert metrics.UpdateMean().report() == {}
+  updates = _played(dict(loss=1.0, model_loss=1.0))
+  updates.check()
+  assert updates.report() == {}
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
 def test_one_loss_of_many_that_is_not_finite_raises(value):
-  means = metrics.UpdateMean()
-  means.add(_info(1.0, model_loss=1.0, kl_loss=2.0))
-  means.add(_info(value, model_loss=value, kl_loss=2.0))
-  means.add(_info(1.0, model_loss=1.0, kl_loss=2.0))
+  good = dict(loss=1.0, model_loss=1.0, kl_loss=2.0)
+  updates = _played(good, dict(good, loss=value, model_loss=value), good)
+  for _ in range(3):
+    updates()
   with pytest.raises(FloatingPointError, match='not finite') as error:
-    means.check()
+    updates.check()
   assert 'model_loss' in str(error.value) and 'kl_loss' not in str(error.value)
 
 
 def test_a_check_of_finite_losses_leaves_the_report_as_it_is():
-  means = metrics.UpdateMean()
-  means.add(_info(1.0, model_loss=1.0))
-  means.check()
-  assert means.report() == {'model_loss': 1.0}
+  updates = _played(dict(loss=1.0, model_loss=1.0))
+  updates()
+  updates.check()
+  assert updates.report() == {'model_loss': 1.0}
 
 
 def test_updates_are_pending_until_they_are_reported():
-  means = metrics.UpdateMean()
-  assert not means.pending
-  means.add(_info(1.0, model_loss=1.0))
-  assert means.pending
-  means.report()
-  assert not means.pending
+  updates = _played(dict(loss=1.0, model_loss=1.0))
+  assert not updates.pending
+  updates()
+  assert updates.pending
+  updates.report()
+  assert not updates.pending
 
 
 def test_a_gradient_norm_that_overflowed_does_not_raise():
   # Dynamic loss scaling skips such a step and goes on.
-  means = metrics.UpdateMean()
-  means.add(_info(1.0, model_loss=1.0, model_grad_norm=math.inf))
-  means.check()
-  assert means.report() == {'model_loss': 1.0, 'model_grad_norm': math.inf}
+  updates = _played(dict(loss=1.0, model_loss=1.0, model_grad_norm=math.inf))
+  updates()
+  updates.check()
+  assert updates.report() == {'model_loss': 1.0, 'model_grad_norm': math.inf}
+
+
+def test_an_update_is_traced_once_and_runs_every_time():
+  traced, count = [], tf.Variable(0)
+
+  def update():
+    traced.append(True)
+    count.assign_add(1)
+    return tf_agent.LossInfo(tf.constant(1.0), {'model_loss': count})
+
+  updates = metrics.Updates(update)
+  for _ in range(4):
+    updates()
+  assert len(traced) == 1
+  assert updates.report() == {'model_loss': 2.5}
+
+
+def test_an_update_leaves_next_to_nothing_behind_in_memory():
+  # As in collection_test: of twenty numbers, each a tensor, 1,000 bytes.
+  updates = metrics.Updates(lambda: tf_agent.LossInfo(
+      tf.constant(1.0), {str(i): tf.constant(1.0) for i in range(20)}))
+  updates()
+  updates.report()
+  tracemalloc.start()
+  before, _ = tracemalloc.get_traced_memory()
+  for _ in range(100):
+    updates()
+  updates.report()
+  gc.collect()
+  after, _ = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  assert (after - before) / 100 < 200
 
 
 # Outcomes ---------------------------------------------------------------------
