@@ -6,6 +6,9 @@ It makes `small` importable: pytest's importlib mode leaves the path alone.
 import pathlib
 import sys
 
+import dreamerv2_tfa  # noqa: F401 - before TensorFlow, as `rendering` wants
+
+# isort: split
 import gin
 import pytest
 import tensorflow as tf

@@ -172,7 +172,8 @@ def report():
 def _table(results):
   lines = [
       '| task (random, best) | agent | final return, mean +- std | by seed | '
-      'updates / steps | parameters | s a run |', '|---|---|---|---|---|---|---|',
+      'updates / steps | parameters | s a run |',
+      '|---|---|---|---|---|---|---|',
   ]
   for task, agent in itertools.product(tasks.TASKS, _AGENTS):
     group = [r for r in results if (r['task'], r['agent']) == (task, agent)]

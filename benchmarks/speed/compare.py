@@ -81,7 +81,7 @@ def _pairs(worker, updates, steps, repeat):
 
 
 def _environments(setting, worker, repeat):
-  """Seconds of ours and theirs, in pairs; none where they cannot be compared."""
+  """Seconds of ours and theirs, in pairs; none where nothing compares."""
   if worker.name != 'published' or setting.parts.task.name != 'atari_pong':
     return []
   ours = stages.Collection(setting)

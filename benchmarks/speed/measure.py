@@ -1,4 +1,4 @@
-"""Seconds, bytes and limits of the machine, for all that `bin/bench` measures."""
+"""Seconds, bytes and limits of the machine, for what `bin/bench` measures."""
 
 import datetime
 import platform

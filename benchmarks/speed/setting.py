@@ -66,8 +66,9 @@ def observation(setting, batch_size, seed=0):
   draw = lambda part: _draw(rng, part, [batch_size]).astype(
       part.dtype.as_numpy_dtype)
   return ts.TimeStep(
-      np.full([batch_size], ts.StepType.MID), np.zeros([batch_size], np.float32),
-      np.ones([batch_size], np.float32), tf.nest.map_structure(draw, spec))
+      np.full([batch_size], ts.StepType.MID),
+      np.zeros([batch_size], np.float32), np.ones([batch_size], np.float32),
+      tf.nest.map_structure(draw, spec))
 
 
 def _draw(rng, spec, outer):

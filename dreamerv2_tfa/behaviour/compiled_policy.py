@@ -1,4 +1,4 @@
-"""A policy for loops in Python: arrays in, actions out, little of Python between."""
+"""A policy for loops in Python: arrays in, actions out, little between."""
 
 import tensorflow as tf
 from tf_agents.policies import py_tf_eager_policy

@@ -153,7 +153,8 @@ def _observation(space, path):
     parts = [
         _observation(part, (*path, i)) for i, part in enumerate(space.spaces)]
     return (tuple(spec for spec, _ in parts),
-            lambda x: tuple(read(y) for (_, read), y in zip(parts, x)))
+            lambda x: tuple(
+                read(y) for (_, read), y in zip(parts, x, strict=True)))
   if kind == 'Box':
     dtype = np.float32 if space.dtype == np.float64 else space.dtype
     with np.errstate(over='ignore'):

@@ -1,7 +1,5 @@
 """The settings of each suite, and the task of one of its games."""
 
-import functools
-
 import gin
 from tf_agents.environments import wrappers
 

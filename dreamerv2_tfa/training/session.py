@@ -16,7 +16,13 @@ _PREFILL_SLICE = 1000  # agent steps between looks at Ctrl-C
 
 
 class Session:
-  """Collects, updates, reports, evaluates and saves, as `train` says when."""
+  """Collects, updates, reports, evaluates and saves, as `train` says when.
+
+  Attributes:
+    steps: int, agent steps of the whole run so far.
+    updates: int, updates of the whole run so far.
+    progress: What the terminal shows.
+  """
 
   def __init__(
       self, root_dir, parts, plan, *, batch_size, sequence_length,
@@ -75,25 +81,21 @@ class Session:
     )
     self._outcomes = outcomes
     self._compiled = False
+    self._count()
     self._writer = metrics.Writer(root_dir, self.frames)
     self.progress = progress.Progress(
         plan.steps * parts.task.action_repeat, self.frames
     )
 
   @property
-  def steps(self):
-    """Agent steps of the whole run so far: int."""
-    return self._collector.steps
-
-  @property
   def frames(self):
     """Environment frames of the whole run so far: int."""
     return self.steps * self._parts.task.action_repeat
 
-  @property
-  def updates(self):
-    """Updates of the whole run so far: int."""
-    return int(self._parts.agent.train_step_counter)
+  def _count(self):
+    """Reads what the run has counted so far."""
+    self.steps = self._collector.steps
+    self.updates = int(self._parts.agent.train_step_counter)
 
   def prefill(self, stop):
     """Takes random steps until there are enough, or `stop` is requested."""
@@ -103,7 +105,8 @@ class Session:
     while self.steps < self._plan.prefill and not stop.requested:
       missing = self._plan.prefill - self.steps
       self._collector.prefill(min(missing, _PREFILL_SLICE))
-      self._advance(self.steps, self.updates)
+      self.steps = self._collector.steps
+      self.progress.advance(self.frames, self.updates)
     self.progress.phase('Train')
 
   def collect(self):
@@ -111,25 +114,22 @@ class Session:
     self._samples.settle()
     left = self._plan.steps - self.steps
     self._collector.collect(min(self._plan.steps_per_update, left))
-    steps = self.steps
-    self._advance(steps, self.updates)
-    return steps
+    self.steps = self._collector.steps
+    self.progress.advance(self.frames, self.updates)
+    return self.steps
 
   def update(self, stop):
     """Trains until the updates that are due have run."""
-    steps, updates = self.steps, self.updates
-    while updates < self._plan.updates_due(steps):
+    while self.updates < self._plan.updates_due(self.steps):
       if stop.requested:
         return
       if not self._compiled:
         self.progress.say('Compile the first update ...')
         self._compiled = True
       self._updates()
-      updates += 1
-      self._advance(steps, updates)
-
-  def _advance(self, steps, updates):
-    self.progress.advance(steps * self._parts.task.action_repeat, updates)
+      # Counted here as well: to read the agent's count would be to wait.
+      self.updates += 1
+      self.progress.advance(self.frames, self.updates)
 
   def report(self):
     """Writes the means since the last report, to files and terminal.
@@ -222,6 +222,7 @@ class Session:
     if old.episodes:
       self._parts.steps.environment_steps.assign(old.steps)
       agent.train_step_counter.assign(self._plan.updates_due(old.steps))
+    self._count()
     self.save()
     self.export()
     self.progress.say(

@@ -110,10 +110,9 @@ def train(
     session.announce()
     session.prefill(stop)
     session.update(stop)
-    steps = session.steps
-    while steps < plan.steps and not stop.requested:
-      before, steps = steps, session.collect()
-      due = plan.due(before, steps)
+    while session.steps < plan.steps and not stop.requested:
+      before = session.steps
+      due = plan.due(before, session.collect())
       session.update(stop)
       if due.log:
         session.report()

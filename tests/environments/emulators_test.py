@@ -1,6 +1,7 @@
 """Tests of the two emulators of Atari: what atari-py plays is in the golden."""
 
 import importlib.util
+import itertools
 import pathlib
 
 import numpy as np
@@ -52,7 +53,7 @@ def _differ(game, golden):
   """Kinds of what differs between ale-py now and atari-py then, by start."""
   differs = (atari_play.play('ale_py', game) != golden[game]).any(-1)
   return {
-      start: {kind for kind, is_so in zip(atari_play.KINDS, row) if is_so}
+      start: set(itertools.compress(atari_play.KINDS, row))
       for start, row in zip(atari_play.STARTS, differs, strict=True)}
 
 

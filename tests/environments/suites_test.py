@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import subprocess
+import sys
 import warnings
 
 import gin
@@ -111,6 +113,20 @@ def test_pixels_proprioception_or_both():
     suites.load_dmc('cartpole_swingup', pixels=False).make(0)
 
 
+@pytest.mark.skipif(
+    os.environ['MUJOCO_GL'] == rendering.OFF, reason=rendering.MEND)
+def test_a_process_that_drew_a_picture_ends_well():
+  # TensorFlow 2.21 and Mesa hold an LLVM each (`rendering.choose`).
+  program = (
+      'import dreamerv2_tfa, tensorflow; from dm_control import suite; '
+      'task = suite.load("cartpole", "swingup"); task.reset(); '
+      'assert task.physics.render(64, 64, 0).std() > 10')
+  ended = subprocess.run(
+      [sys.executable, '-c', program], capture_output=True, text=True,
+      check=False)
+  assert ended.returncode == 0, ended.stderr
+
+
 def test_the_same_seed_gives_the_same_start():
   start = lambda seed: tuple(_inside(suites.load_dmc(
       'walker_walk', pixels=False, proprio=True), seed)
@@ -126,6 +142,16 @@ def test_without_opengl_the_debian_packages_are_named(monkeypatch):
   with pytest.raises(ValueError, match='apt install libegl1 .*libosmesa6'):
     tasks.load('dmc_walker_walk').make(0)
   suites.load_dmc('cartpole_swingup', pixels=False, proprio=True).make(0)
+
+
+def test_beside_a_tensorflow_that_shows_its_symbols_nothing_draws(monkeypatch):
+  monkeypatch.setitem(
+      sys.modules, 'tensorflow.python.pywrap_dlopen_global_flags', sys)
+  monkeypatch.delenv('MUJOCO_GL', raising=False)
+  rendering.choose()
+  assert os.environ['MUJOCO_GL'] == 'disable'
+  with pytest.raises(ValueError, match='Import dreamerv2_tfa first'):
+    tasks.load('dmc_walker_walk').make(0)
 
 
 @pytest.mark.parametrize('there, wanted', [
