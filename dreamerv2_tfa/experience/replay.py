@@ -108,8 +108,9 @@ class Samples:
       batch_size: int B.
       sequence_length: int T.
     """
-    self._taken = tf.Variable(0, dtype=tf.int64, trainable=False)
-    self._drawn = tf.Variable(0, dtype=tf.int64, trainable=False)
+    with tf.device('/cpu:0'):  # where the pipeline runs
+      self._taken = tf.Variable(0, dtype=tf.int64, trainable=False)
+      self._drawn = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def count(trajectory, info):
       del info
