@@ -16,6 +16,7 @@ from tf_agents.specs import array_spec
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.migration import episodes
+from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import train
 
 FIRST, MID, LAST = 0, 1, 2
@@ -157,6 +158,7 @@ def test_an_imported_run_goes_on(run_train, old_run, tmp_path, capsys):
   assert 'the weights after 1,234 agent steps and 321 updates, 3 episodes' in (
       capsys.readouterr().out)
   assert not (tmp_path / 'new' / 'metrics.jsonl').read_text()
+  assert folder.saved_steps(tmp_path / 'new') == 1234
   run_train(tmp_path / 'new', 'train.steps = 1244')
   out = capsys.readouterr().out
   # The schedule is kept: what was due at step 1,234 counts as done.
