@@ -46,13 +46,14 @@ def check():
     ValueError: If there is neither EGL nor OSMesa, with Debian's packages, or
       TensorFlow was imported too early.
   """
-  if os.environ.get('MUJOCO_GL') == OFF and _shown():
+  if os.environ.get('MUJOCO_GL') != OFF:
+    return
+  if _shown():
     raise ValueError(
         'This TensorFlow was imported before dreamerv2_tfa, and pictures of '
         'MuJoCo can crash beside it. Import dreamerv2_tfa first.'
     )
-  if os.environ.get('MUJOCO_GL') == OFF:
-    raise ValueError(f'There is no OpenGL for pictures of MuJoCo. {MEND}')
+  raise ValueError(f'There is no OpenGL for pictures of MuJoCo. {MEND}')
 
 
 def _shown():

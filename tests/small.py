@@ -1,7 +1,9 @@
 """Tiny agents and batches that tests share, and numpy twins of the layers."""
 
 import contextlib
+import gc
 import tempfile
+import tracemalloc
 
 import gin
 import numpy as np
@@ -30,6 +32,18 @@ BOX = tensor_spec.BoundedTensorSpec(
     [-3.0, 0.5, -1.0, -1.0, 0.0, 10.0], [1.0, 1.5, 1.0, 2.0, 1.0, 12.0],
 )
 A = 6  # of both
+
+
+def bytes_left(function, calls=100):
+  """Bytes of memory that a call of `function()` leaves behind: float."""
+  tracemalloc.start()
+  before, _ = tracemalloc.get_traced_memory()
+  for _ in range(calls):
+    function()
+  gc.collect()
+  after, _ = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  return (after - before) / calls
 
 
 @contextlib.contextmanager

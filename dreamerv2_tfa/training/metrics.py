@@ -1,5 +1,6 @@
 """Numbers to TensorBoard and to `metrics.jsonl`."""
 
+import itertools
 import json
 import math
 import pathlib
@@ -106,11 +107,9 @@ class Updates:
       FloatingPointError: If the loss of one is not finite.
     """
     for numbers in self._numbers:
-      finite = dict(
-          zip(self._names, np.isfinite(numbers.numpy()), strict=True)
-      )
-      if not finite['loss']:
-        names = sorted(name for name, good in finite.items() if not good)
+      bad = ~np.isfinite(numbers.numpy())
+      names = sorted(itertools.compress(self._names, bad))
+      if 'loss' in names:
         raise FloatingPointError(
             f'The loss is not finite ({", ".join(names)}).'
         )

@@ -1,11 +1,10 @@
 """Tests of metrics: lines of JSON, TensorBoard's events, means of updates."""
 
-import gc
 import json
 import math
-import tracemalloc
 
 import pytest
+import small
 import tensorflow as tf
 from tensorflow.core.util import event_pb2
 from tf_agents.agents import tf_agent
@@ -189,17 +188,13 @@ def test_an_update_leaves_next_to_nothing_behind_in_memory():
   # As in collection_test: of twenty numbers, each a tensor, 1,000 bytes.
   updates = metrics.Updates(lambda: tf_agent.LossInfo(
       tf.constant(1.0), {str(i): tf.constant(1.0) for i in range(20)}))
-  updates()
-  updates.report()
-  tracemalloc.start()
-  before, _ = tracemalloc.get_traced_memory()
-  for _ in range(100):
+
+  def update():
     updates()
-  updates.report()
-  gc.collect()
-  after, _ = tracemalloc.get_traced_memory()
-  tracemalloc.stop()
-  assert (after - before) / 100 < 200
+    updates.report()
+
+  update()
+  assert small.bytes_left(update) < 200
 
 
 # Outcomes ---------------------------------------------------------------------
