@@ -51,7 +51,9 @@ CORE = [
 EXTRAS = {
     'atari-py': ['atari-py==0.2.9'],  # built from source: needs g++ and cmake
     'crafter': ['crafter==1.8.3'],
-    'dev': ['pytest==9.2.0', 'pytest-xdist==3.8.0'],
+    'dev': [
+        'hypothesis==6.148.13', 'pytest==9.2.0', 'pytest-xdist==3.8.0',
+    ],
     'dmc': ['dm_control==1.0.50', 'mujoco==3.17.0'],
     'gpu': [  # adds the CUDA libraries, 12.2 and 12.9
         "tensorflow[and-cuda]==2.15.1; python_version < '3.12'",
