@@ -21,8 +21,9 @@ _ROOMS = {
     'losses': ('replicas', 'distributions'),
     'optimizers': ('checks', 'replicas'),
     'specs': (),
+    'observations': (),
     'networks': ('checks', 'distributions'),
-    'environments': ('checks', 'rendering'),
+    'environments': ('checks', 'rendering', 'specs', 'observations'),
     'experience': ('types', 'specs'),
     'world_model': (
         'types', 'checks', 'noise', 'distributions', 'losses', 'networks',

@@ -6,7 +6,6 @@ import importlib
 import os
 import sys
 
-from tf_agents.environments import dm_control_wrapper
 from tf_agents.environments import py_environment
 from tf_agents.environments import tf_environment
 
@@ -108,17 +107,32 @@ def from_factory(name, factory):
     factory: Function from a seed, a Python int, to what `as_environment` takes.
 
   Returns:
-    A `Task`, one frame an agent step.
+    A `Task` under the settings of `load_gym`.
   """
-  return batch.task(name, 1, functools.partial(_made, name, factory))
+  return suites.load_gym(name, functools.partial(_made, name, factory))
 
 
 def _made(name, factory, seed):
-  return as_environment(factory(seed), f'The task {name!r} returned', seed)
+  return as_py_environment(factory(seed), f'The task {name!r} returned', seed)
 
 
 def as_environment(environment, whose='Got', seed=None):
-  """Returns an environment of any library as TF-Agents'.
+  """Returns an environment of any library as the agent takes it.
+
+  Args and errors are those of `as_py_environment`.
+
+  Returns:
+    A `TFEnvironment` or batched `PyEnvironment` as it was, or an `Adapted`,
+    whose actions are the environment's own.
+  """
+  made = as_py_environment(environment, whose, seed)
+  if isinstance(made, tf_environment.TFEnvironment) or made.batched:
+    return made
+  return adapt.Adapted(made)
+
+
+def as_py_environment(environment, whose='Got', seed=None):
+  """Returns an environment of any library as TF-Agents', as it is.
 
   Args:
     environment: A Gym, Gymnasium or `dm_env` environment, a TF-Agents
@@ -127,25 +141,21 @@ def as_environment(environment, whose='Got', seed=None):
     seed: Python int of a Gym environment, or None to leave it as it is.
 
   Returns:
-    A `TFEnvironment` or batched `PyEnvironment` as it was, or an `Adapted`.
+    A `TFEnvironment` or `PyEnvironment`, that which it was if it was one.
 
   Raises:
-    ValueError: If it is none of these, or its specs cannot be used.
+    ValueError: If it is none of these, or its spaces cannot be used.
   """
-  if isinstance(environment, tf_environment.TFEnvironment):
+  if isinstance(environment, (
+      tf_environment.TFEnvironment, py_environment.PyEnvironment)):
     return environment
-  if isinstance(environment, py_environment.PyEnvironment):
-    if environment.batched:
-      return environment
-  elif _is_dm_env(environment):
-    environment = dm_control_wrapper.DmControlWrapper(environment)
-  elif gym.is_gym(environment):
-    environment = gym.GymEnvironment(environment, seed=seed)
-  else:
-    raise ValueError(
-        f'{whose} {environment!r}; wanted a Gym, Gymnasium or dm_env '
-        'environment, or a TF-Agents PyEnvironment or TFEnvironment.')
-  return adapt.Adapted(environment)
+  if _is_dm_env(environment):
+    return dm_control.DmEnvironment(environment)
+  if gym.is_gym(environment):
+    return gym.GymEnvironment(environment, seed=seed)
+  raise ValueError(
+      f'{whose} {environment!r}; wanted a Gym, Gymnasium or dm_env '
+      'environment, or a TF-Agents PyEnvironment or TFEnvironment.')
 
 
 def _is_dm_env(environment):
