@@ -22,6 +22,9 @@ import tensorflow as tf
 from tf_agents.specs import array_spec
 
 _CV_CHANNELS = 4  # that OpenCV resizes at once
+_COMMON = {  # dtypes of TFLite and ONNX in place of others
+    'float64': 'float32', 'float16': 'float32', 'int8': 'int32',
+    'int16': 'int32', 'uint16': 'int32', 'uint32': 'int64', 'uint64': 'int64'}
 _ROUNDING = 1e-5  # share of its bound by which a float may leave it
 
 PICTURE, ONE_HOT, SCALED, BYTES, NUMBERS = (
@@ -69,8 +72,44 @@ class Part(NamedTuple):
 
   def facts(self):
     """This part as plain data that JSON can hold: dict."""
+    bounded = self.low is not None and np.isfinite([
+        np.min(self.low), np.max(self.high)]).all()
+    unbounded = {} if bounded else {'low': None, 'high': None}
     return {**self._asdict(), 'path': list(self.path),
-            'shape': list(self.shape)}
+            'shape': list(self.shape), **unbounded}
+
+  def given(self, exact=True):
+    """What an export takes of this part: `(shape, dtype)` of a row.
+
+    That is what the environment shows, but for a picture that shrinks: there it
+    is what the agent reads.
+
+    Args:
+      exact: bool; False takes dtypes that every runtime has instead.
+    """
+    if self.shrinks:
+      return self.spec.shape, 'uint8'
+    return self.shape, self.dtype if exact else _COMMON.get(
+        self.dtype, self.dtype)
+
+  def prepare(self, value, axes=0):
+    """What an export takes of what the environment shows.
+
+    Args:
+      value: What NumPy takes for an array.
+      axes: int, 0 or 1, axes before those of `shape`.
+
+    Returns:
+      Array of the shape and dtype of `given`, with those axes before.
+
+    Raises:
+      ValueError: If it is not in the space; see `check`.
+    """
+    array = self.check(value, axes, whole=self.kind != NUMBERS)
+    if not self.shrinks:
+      return array.astype(self.dtype)
+    return np.stack([self.read(row) for row in array]) if axes else (
+        self.read(array))
 
   def find(self, observation):
     """The environment's value of this part, which may be anything.

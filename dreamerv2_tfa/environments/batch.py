@@ -11,6 +11,7 @@ from tf_agents.environments import batched_py_environment
 from tf_agents.environments import tf_environment
 from tf_agents.environments import tf_py_environment
 
+from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import parallel
 
 
@@ -59,7 +60,7 @@ def task(name, action_repeat, construct, outcomes=(), one_thread=True):
 def _in_one_process(name, construct, seeds, one_thread):
   """The batch, in `_thread` where it wants one thread."""
   make = lambda: [construct(seed) for seed in seeds]
-  environments = _apply(make) if one_thread else make()
+  environments = apply(make) if one_thread else make()
   first = environments[0]
   if isinstance(first, tf_environment.TFEnvironment):
     environment = first
@@ -88,12 +89,24 @@ def _thread():
   return threads
 
 
-def _apply(function):
+def apply(function):
   """What `function()` returns in `_thread`, from wherever it is called."""
   threads = _thread()
   if threading.get_ident() in _IDENTS:
     return function()
   return threads.apply(function)
+
+
+def adapted(environment):
+  """Returns the `Adapted` that a `TFEnvironment` of one is made of, or None.
+
+  Args:
+    environment: `TFEnvironment` that a `Task` has made.
+  """
+  inside = getattr(getattr(environment, 'pyenv', None), 'envs', (None,))[0]
+  while inside is not None and not isinstance(inside, adapt.Adapted):
+    inside = getattr(inside, '_env', None)
+  return inside
 
 
 def pop_outcomes(environment):
@@ -123,4 +136,4 @@ def close(environment):
   if isinstance(inside, parallel.ProcessBatch):
     inside.close()
   for env in getattr(inside, 'envs', ()):
-    _apply(getattr(env, 'free', tuple))
+    apply(getattr(env, 'free', tuple))
