@@ -229,6 +229,21 @@ def _read_parts(policy, observation):
   }, bool(axes)
 
 
+def check_parts(policy, arrays):
+  """Refuses inputs of `action` that are not in the environment's space.
+
+  Args:
+    policy: `SavedPolicy`.
+    arrays: Dict of arrays `[rows, ...]` by the inputs' names.
+
+  Raises:
+    ValueError: If one is not.
+  """
+  for part in policy.parts or ():
+    if not part.shrinks:
+      part.prepare(arrays[policy.observations[part.key]], axes=1)
+
+
 def _find(part, observation):
   """The value of a part, by its path in the observation or by its key."""
   if isinstance(observation, dict):

@@ -148,9 +148,7 @@ class Part(NamedTuple):
       ValueError: If shape, kind of dtype or range differ, or a number is not
         finite: key, got, wanted, and what is likely to help.
     """
-    wanted = f'{self.dtype} {list(self.shape)}' + (
-        '' if self.low is None else
-        f' from {np.min(self.low):g} to {np.max(self.high):g}')
+    wanted = self._shown()
     refuse = lambda got, mend: ValueError(
         f'The observation {self.key!r} is not in its space: got {got}, wanted '
         f'{wanted}. {mend}')
@@ -200,6 +198,20 @@ class Part(NamedTuple):
           f'The picture {self.key!r} would be black: got values from '
           f'{array.min():g} to {array.max():g}, wanted 0 to 255 as its space '
           'says. Multiply it by 255, or declare Box(0, 1).')
+
+  def describe(self):
+    """What the environment shows and how it is read: a few words."""
+    how = {
+        PICTURE: 'a picture', ONE_HOT: 'choices, one-hot',
+        SCALED: 'integers, scaled by their bounds', BYTES: 'bytes',
+        NUMBERS: 'numbers as they are'}[self.kind]
+    return f'shown as {self._shown()}, {how}'
+
+  def _shown(self):
+    """Dtype, shape and bounds of what the environment shows."""
+    return f'{self.dtype} {list(self.shape)}' + (
+        '' if self.low is None else
+        f' from {np.min(self.low):g} to {np.max(self.high):g}')
 
   @property
   def shrinks(self):

@@ -8,6 +8,7 @@ import tree
 
 from dreamerv2_tfa import specs as specs_lib
 from dreamerv2_tfa.environments import parts as parts_lib
+from dreamerv2_tfa.environments import rewards
 
 _CHECKED = 1000  # steps whose observations are checked whole
 _SAMPLED = 100  # of later steps, each so many
@@ -81,8 +82,9 @@ class Adapted(wrappers.PyEnvironmentBaseWrapper):
         time_step.step_type == ts.StepType.FIRST or self._seen < _CHECKED
         or self._seen % _SAMPLED == 0)
     self._seen += 1
-    return time_step._replace(observation=read(
-        self.parts, time_step.observation, whole))
+    return time_step._replace(
+        reward=rewards.check(time_step.reward),
+        observation=read(self.parts, time_step.observation, whole))
 
 
 def read(parts, observation, whole=True):

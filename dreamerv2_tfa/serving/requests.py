@@ -110,6 +110,7 @@ def step_inputs(policy, body):
         f'All inputs must have the same number of rows, 1 to {batching.ROWS}; '
         f'got {sorted({len(array) for array in arrays.values()})}.'
     )
+  acting.check_parts(policy, arrays)
   return arrays, by_row
 
 

@@ -17,6 +17,7 @@ from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.networks import encoder as encoder_lib
 
 _COMPARED = 60  # steps of the look at determinism
+_DARK = 16  # of 255, that no pixel of a picture passes
 
 
 class Report(NamedTuple):
@@ -45,6 +46,8 @@ def inspect(name, *, steps=300, seed=0):
   environment = task.make(seed)
   facts, faults = _specs(task, environment), []
   faults += _refusals(environment)
+  adapted = batch.adapted(environment)
+  faults += [] if adapted is None else adapted.warnings
   played = _play(environment, steps, faults)
   if played:
     facts += _episodes(played)
@@ -70,10 +73,15 @@ def _specs(task, environment):
     images, vectors = encoder.image_keys, encoder.vector_keys
   except ValueError:  # `_refusals` tells of it
     images, vectors = (), ()
+  adapted = batch.adapted(environment)
+  shown = {} if adapted is None else {
+      part.key: f'{part.describe()}; as ' for part in adapted.parts}
   for key, spec in observation.items():
     reader = ('the convolutions' if key in images
               else 'the MLP' if key in vectors else 'no encoder')
-    lines.append(f'Observation {key}: {_describe(spec)}; read by {reader}.')
+    lines.append(
+        f'Observation {key}: {shown.get(key, "")}{_describe(spec)}; read by '
+        f'{reader}.')
   lines.append(f'Action: {_describe(environment.action_spec())}.')
   size = replay.required_bytes(policy.trajectory_spec, 1)
   lines.append(f'Memory: {size:,} bytes of replay an agent step.')
@@ -209,6 +217,12 @@ def _value_faults(environment, played):
           f'{values.min():g} to {values.max():g}, wanted '
           f'{np.min(spec.minimum):g} to {np.max(spec.maximum):g}. Widen the '
           'bounds, or clip.')
+    elif spec.dtype == tf.uint8 and len(spec.shape) == 3 and (
+        values.max() <= _DARK):
+      faults.append(
+          f'The picture {key!r} is dark: from {values.min()} to {values.max()} '
+          f'of 255 in {len(values)} steps. If these are symbols, not grey '
+          f"levels, set load_gym.numbers = '{key}'; else make it brighter.")
   return faults
 
 
