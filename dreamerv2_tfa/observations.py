@@ -13,15 +13,14 @@ export carries it.
 | all other numbers | float32, as they are |
 """
 
-import types
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import tensorflow as tf
 from tf_agents.specs import array_spec
 
-_CV_CHANNELS = 4  # that OpenCV resizes at once
+from dreamerv2_tfa import pictures
+
 _COMMON = {  # dtypes of TFLite and ONNX in place of others
     'float64': 'float32', 'float16': 'float32', 'int8': 'int32',
     'int16': 'int32', 'uint16': 'int32', 'uint32': 'int64', 'uint64': 'int64'}
@@ -52,7 +51,7 @@ class Part(NamedTuple):
   def spec(self):
     """`ArraySpec` of what the agent reads."""
     if self.kind == PICTURE:
-      shape = (self.size, self.size, self._grid()[2])
+      shape = (self.size, self.size, self._form().grid[2])
       return array_spec.BoundedArraySpec(
           shape, np.uint8, 0, 255, name=self.key)
     shape = (int(np.prod(self.shape)),) if self.shape else ()
@@ -216,7 +215,7 @@ class Part(NamedTuple):
   @property
   def shrinks(self):
     """Whether a side of the picture becomes smaller, by averaged areas."""
-    return self.kind == PICTURE and max(self._grid()[:2]) > self.size
+    return self.kind == PICTURE and self._form().shrinks
 
   def read(self, array):
     """What the agent reads of the environment's array, in NumPy.
@@ -229,16 +228,18 @@ class Part(NamedTuple):
     """
     array = np.asarray(array)
     if self.kind == PICTURE:
-      return self._resized(self._pixels(array, _NUMPY))
+      return pictures.read(self._form(), array)
     prefix = array.shape[:array.ndim - len(self.shape)]
     flat = array.reshape(prefix + self._flat_shape())
     if self.kind == ONE_HOT:
       groups, values = self._choices()
-      return (flat[..., groups] == values).astype(np.float32)
+      return np.asarray(flat[..., groups] == values, np.float32)
     if self.kind == SCALED:
       low, scale = self._scale()
-      return np.clip((flat.astype(np.float32) - low) * scale, 0.0, 1.0)
-    return flat.astype(self.spec.dtype)
+      above = (flat.astype(np.int64) - low).astype(np.float32)
+      share = np.clip(above * scale, 0.0, 1.0)
+      return np.asarray(share, np.float32)  # a scalar would be float64
+    return np.asarray(flat, self.spec.dtype)
 
   def read_tensor(self, tensor):
     """The same of a tensor `[B, *shape]`, in TensorFlow.
@@ -251,7 +252,7 @@ class Part(NamedTuple):
           f'The picture {self.key!r} shrinks from {self.shape}, which '
           'TensorFlow does not do bit for bit as OpenCV. Shrink it before.')
     if self.kind == PICTURE:
-      return self._grown(self._pixels(tensor, _TENSORFLOW), tf.gather)
+      return pictures.read_tensor(self._form(), tensor)
     flat = tf.reshape(tensor, tf.concat(
         [tf.shape(tensor)[:1], np.array(self._flat_shape(), np.int32)], 0))
     if self.kind == ONE_HOT:
@@ -260,9 +261,14 @@ class Part(NamedTuple):
       return tf.cast(tf.equal(chosen, values.astype(np.int32)), tf.float32)
     if self.kind == SCALED:
       low, scale = self._scale()
-      return tf.clip_by_value(
-          (tf.cast(flat, tf.float32) - low) * scale, 0.0, 1.0)
+      above = tf.cast(tf.cast(flat, tf.int64) - low, tf.float32)
+      return tf.clip_by_value(above * scale, 0.0, 1.0)
     return tf.cast(flat, self.spec.dtype)
+
+  def _form(self):
+    return pictures.Form(
+        self.layout, self.shape, float(np.min(self.low)),
+        float(np.max(self.high)), self.size)
 
   def _flat_shape(self):
     """A vector, or the scalar that it is; choices are a vector always."""
@@ -282,58 +288,11 @@ class Part(NamedTuple):
     return groups, values
 
   def _scale(self):
-    """Smallest value and the factor that leads to [0, 1], float32."""
+    """Smallest value, int64, and the float32 factor that leads to [0, 1]."""
     flat = lambda x: np.broadcast_to(
-        np.asarray(x, np.float64), self.shape).reshape(self._flat_shape())
+        np.asarray(x, np.int64), self.shape).reshape(self._flat_shape())
     low, high = flat(self.low), flat(self.high)
-    wide = np.where(high > low, high - low, 1.0)
-    return np.float32(low), np.float32(1.0 / wide)
-
-  def _grid(self):
-    """Height, width and channels of the picture before it is resized."""
-    shape = self.shape
-    return {
-        'last': shape, 'none': (*shape, 1),
-        'first': (*shape[1:], *shape[:1]),
-        'stack': (*shape[1:3], shape[0] * shape[-1]),
-    }[self.layout]
-
-  def _pixels(self, array, library):
-    """The picture as uint8 `[..., H, W, channels]`, in NumPy or TensorFlow."""
-    batched = len(array.shape) > len(self.shape)
-    order = {
-        'last': (0, 1, 2), 'none': (0, 1), 'first': (1, 2, 0),
-        'stack': (1, 2, 0, 3)}[self.layout]
-    axes = (0, *(axis + 1 for axis in order)) if batched else order
-    array = library.transpose(array, axes)
-    array = library.reshape(array, (-1, *self._grid())) if batched else (
-        library.reshape(array, self._grid()))
-    if self.dtype == 'uint8' and (self.low, self.high) == (0, 255):
-      return array
-    low, high = np.float32(np.min(self.low)), np.float32(np.max(self.high))
-    scaled = (library.cast(array, 'float32') - low) * np.float32(
-        255.0 / (np.float64(high) - np.float64(low)))
-    return library.cast(
-        library.clip(library.round(scaled), 0.0, 255.0), 'uint8')
-
-  def _resized(self, image):
-    """Sides that are too long shrink by area, too short ones repeat pixels."""
-    height, width, channels = self._grid()
-    if self.shrinks:
-      sides = (min(width, self.size), min(height, self.size))
-      image = np.concatenate([
-          cv2.resize(
-              np.ascontiguousarray(image[..., i:i + _CV_CHANNELS]), sides,
-              interpolation=cv2.INTER_AREA).reshape(*sides[::-1], -1)
-          for i in range(0, channels, _CV_CHANNELS)], -1)
-    return np.array(self._grown(image, np.take), np.uint8)
-
-  def _grown(self, image, take):
-    for axis, side in ((-3, self._grid()[0]), (-2, self._grid()[1])):
-      if side < self.size:
-        index = np.floor(np.arange(self.size) * (1 / (self.size / side)))
-        image = take(image, index.astype(np.int32), axis=axis)
-    return image
+    return low, np.float32(1.0 / np.maximum(high - low, 1))
 
 
 def from_facts(facts):
@@ -349,11 +308,3 @@ def _shape_mend(got, wanted):
   if got == (1, *wanted):
     return 'Return it without the batch axis.'
   return 'Declare the space with the shape of what is returned.'
-
-
-_NUMPY = types.SimpleNamespace(
-    transpose=np.transpose, reshape=np.reshape, clip=np.clip, round=np.rint,
-    cast=lambda array, dtype: np.asarray(array).astype(dtype))
-_TENSORFLOW = types.SimpleNamespace(
-    transpose=tf.transpose, reshape=tf.reshape, clip=tf.clip_by_value,
-    round=tf.round, cast=tf.cast)

@@ -62,8 +62,10 @@ def large(parts, numbers='$^'):
   lines = []
   for part in parts:
     count = int(np.prod(part.spec.shape))
-    if (part.kind != observations.PICTURE and count >= _MANY
-        and not re.match(numbers, part.key)):
+    meant = any(
+        re.match(numbers, name) for name in (
+            [part.key] if part.path else _BARE))
+    if part.kind != observations.PICTURE and count >= _MANY and not meant:
       lines.append(
           f'The observation {part.key!r} is {count:,} numbers for the MLP: '
           f'{part.dtype} {list(part.shape)} is no picture by its shape and '

@@ -4,8 +4,11 @@ import gym as old_gym
 import gymnasium
 import numpy as np
 import pytest
+import tensorflow as tf
 from tf_agents.environments import utils
+from tf_agents.specs import tensor_spec
 
+from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import gym
 from dreamerv2_tfa.environments import tasks
@@ -154,7 +157,11 @@ spaces = gymnasium.spaces
     ((84, 96, 1), np.uint8, 0, 255, (64, 64, 1)),
     ((4, 84, 96), np.uint8, 0, 255, (64, 64, 4)),
     ((30, 20), np.uint8, 0, 255, (64, 64, 1)),
-    ((7, 5, 3), np.uint8, 0, 255, (64, 64, 3)),
+    ((20, 18, 3), np.int64, 0, 255, (64, 64, 3)),
+    ((84, 84, 12), np.uint8, 0, 255, (64, 64, 12)),
+    ((4, 84, 96, 3), np.uint8, 0, 255, (64, 64, 12)),
+    ((40, 70), np.uint16, 0, 65535, (64, 64, 1)),
+    ((70, 40, 1), np.float32, 0, 10, (64, 64, 1)),
     ((64, 64, 3), np.float32, 0, 1, (64, 64, 3)),
     ((3, 32, 40), np.float32, -1, 1, (64, 64, 3)),
 ])
@@ -186,8 +193,8 @@ def test_channels_that_come_first_go_last():
 
 @pytest.mark.parametrize('space, value, wanted', [
     (spaces.Box(-9, 9, (2, 3)), np.arange(6.0).reshape(2, 3), np.arange(6.0)),
-    (spaces.Box(-9, 9, (1, 6, 2)), np.arange(12.0).reshape(1, 6, 2),
-     np.arange(12.0)),
+    (spaces.Box(-9, 9, (1, 6, 2)), np.arange(12.0).reshape(1, 6, 2) - 5,
+     np.arange(12.0) - 5),
     (spaces.Box(-np.inf, np.inf, (2,), np.float64), [1.5, -2.5], [1.5, -2.5]),
     (spaces.Box(-9, 9, (), np.float64), 1.5, 1.5),
     (spaces.Discrete(4), 2, [0, 0, 1, 0]),
@@ -199,6 +206,95 @@ def test_all_else_is_a_vector_of_float32(space, value, wanted):
   vector = _read(space, value)['observation']
   assert vector.dtype == np.float32
   np.testing.assert_array_equal(vector, wanted)
+
+
+@pytest.mark.parametrize('space, value, wanted', [
+    (spaces.Box(0, 1, (4,), np.uint8), [1, 0, 0, 1], [1, 0, 0, 1]),
+    (spaces.Box(0, 4, (20, 20), np.uint8), np.full((20, 20), 3), [0.75] * 400),
+    (spaces.Box(-5, 5, (2,), np.int64), [-5, 0], [0, 0.5]),
+    (spaces.Box(0, 255, (7, 5, 3), np.uint8), np.full((7, 5, 3), 10),
+     [10] * 105),
+    (spaces.Box(0, 1, (3,), np.bool_), [True, False, True], [1, 0, 1]),
+])
+def test_integers_that_are_no_picture_are_scaled_by_their_own_bounds(
+    space, value, wanted):
+  read = _read(space, np.asarray(value, space.dtype))['observation']
+  assert read.dtype == np.float32
+  np.testing.assert_array_equal(read, wanted)
+
+
+@pytest.mark.parametrize('setting, kind', [
+    ({}, 'scaled'), ({'pictures': 'observation|image'}, 'picture')])
+def test_a_key_can_be_said_to_be_a_picture(setting, kind):
+  env = adapt.Adapted(gym.GymEnvironment(Scripted(
+      observation=spaces.Box(0, 3, (8, 9), np.uint8),
+      first=np.full((8, 9), 3, np.uint8))), **setting)
+  assert [part.kind for part in env.parts] == [kind]
+  assert env.reset().observation[env.parts[0].key].max() == (
+      255 if setting else 1)
+
+
+def test_a_key_can_be_said_to_be_no_picture():
+  space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
+  make = lambda **settings: adapt.Adapted(
+      gym.GymEnvironment(Scripted(observation=space)), **settings)
+  assert make().warnings == []
+  assert make(numbers='image').parts[0].kind == 'numbers'
+  assert make(numbers='image').warnings == []  # it was said
+
+
+@pytest.mark.parametrize('space', [
+    spaces.Box(-np.inf, np.inf, (64, 64, 3)),
+    spaces.Box(0, 1, (5, 2, 64, 64, 3), np.float32),
+    spaces.Discrete(3000)])
+def test_thousands_of_numbers_for_the_mlp_are_said_loudly(space):
+  env = adapt.Adapted(gym.GymEnvironment(Scripted(observation=space)))
+  line, = env.warnings
+  assert 'numbers for the MLP' in line and 'load_gym.pictures' in line
+
+
+def test_a_picture_shrinks_by_area_where_only_one_side_is_too_long():
+  tall = np.zeros((128, 32, 1), np.uint8)
+  tall[::2] = 200
+  read = _read(spaces.Box(0, 255, (128, 32, 1), np.uint8), tall)['image']
+  assert (read == 100).all()
+
+
+def test_parts_of_one_name_are_refused():
+  space = spaces.Dict({
+      'a': spaces.Dict({'b': spaces.Discrete(2)}), 'a/b': spaces.Discrete(2)})
+  with pytest.raises(ValueError, match="called 'a/b'.*Rename"):
+    _read(space, {'a': {'b': 0}, 'a/b': 1})
+
+
+def test_a_tuple_is_observed_with_and_without_an_info():
+  space = spaces.Tuple([spaces.Discrete(3), spaces.Discrete(2)])
+  for newer in (True, False):
+    env = adapt.Adapted(gym.GymEnvironment(
+        Scripted(observation=space, first=(2, 1), newer=newer)))
+    read = env.reset().observation
+    np.testing.assert_array_equal(read['0'], [0, 0, 1])
+    np.testing.assert_array_equal(read['1'], [0, 1])
+
+
+@pytest.mark.parametrize('reward', [
+    None, np.nan, np.inf, 1e39, 'much', [1.0, 2.0], {}])
+def test_a_reward_that_is_not_one_finite_number_is_refused(reward):
+  env = gym.GymEnvironment(Scripted([(0.0, reward, False, False, {})]))
+  env.reset()
+  with pytest.raises(ValueError, match='The reward must be .*got'):
+    env.step(0)
+
+
+def test_ranges_are_checked_for_a_thousand_steps_and_then_at_times():
+  env = adapt.Adapted(gym.GymEnvironment(Scripted(
+      [(0.5, 0.0, False, False, {})] * 1200 + [(5.0, 0.0, False, False, {})])))
+  env.reset()
+  for _ in range(1200):
+    env.step(0)
+  with pytest.raises(ValueError, match='not in its space: got .*5 to 5'):
+    for _ in range(1201 * 100):  # the fault comes around at another hundredth
+      env.step(0)
 
 
 def test_bytes_that_are_no_picture_stay_bytes():
@@ -244,33 +340,47 @@ def test_an_observation_space_that_is_not_supported_is_named(space):
 # Actions ----------------------------------------------------------------------
 
 
-def test_a_choice_is_an_integer_from_0():
-  spec, played = _played(spaces.Discrete(3, start=5), np.int32(0), np.int32(2))
-  assert (spec.shape, spec.minimum, spec.maximum) == ((), 0, 2)
+def test_a_choice_is_an_integer_of_the_space():
+  spec, played = _played(spaces.Discrete(3, start=5), np.int32(5), np.int32(7))
+  assert (spec.shape, spec.minimum, spec.maximum) == ((), 5, 7)
   assert played == [5, 7] and all(type(action) is int for action in played)
 
 
-def test_a_box_is_stretched_to_its_bounds_where_they_are_finite():
+def test_a_box_has_its_own_bounds_where_they_are_finite():
   space = spaces.Box(
       np.array([-4, 0, -np.inf]), np.array([4, 10, 1]), dtype=np.float64)
+  wanted = [[-4, 0, -1], [0, 5, 0.5], [4, 10, 1]]
   spec, played = _played(
-      space, *np.array([[-1, -1, -1], [0, 0, 0.5], [1, 2, 3]], np.float32))
-  assert spec.dtype == np.float32 and (spec.minimum, spec.maximum) == (-1, 1)
-  np.testing.assert_allclose(played, [[-4, 0, -1], [0, 5, 0.5], [4, 10, 1]])
+      space, *np.array(wanted, np.float32), np.float32([9, 11, -9]))
+  assert spec.dtype == np.float32
+  np.testing.assert_array_equal(spec.minimum, [-4, 0, -1])
+  np.testing.assert_array_equal(spec.maximum, [4, 10, 1])
+  np.testing.assert_array_equal(played, [*wanted, [4, 10, -1]])
   assert played[0].dtype == np.float64
 
 
-@pytest.mark.parametrize('space, count, last', [
-    (spaces.MultiDiscrete([2, 3]), 6, [1, 2]),
-    (spaces.MultiBinary(3), 8, [1, 1, 1]),
-    (old_gym.spaces.MultiDiscrete([3, 4]), 12, [2, 3])])
-def test_several_choices_are_one_that_counts_their_combinations(
-    space, count, last):
-  spec, played = _played(space, *np.arange(count, dtype=np.int32))
-  assert (spec.shape, spec.minimum, spec.maximum) == ((), 0, count - 1)
+@pytest.mark.parametrize('low, high, wanted', [
+    (-np.inf, np.inf, (-1, 1)), (0, np.inf, (0, 2)), (-np.inf, -3, (-5, -3)),
+    (7, np.finfo(np.float32).max, (7, 9))])
+def test_a_box_that_is_open_gets_bounds_in_its_space(low, high, wanted):
+  spec, played = _played(
+      spaces.Box(low, high, (1,), np.float64), np.float32([1e9]))
+  assert (spec.minimum, spec.maximum) == wanted and played == [wanted[1]]
+
+
+@pytest.mark.parametrize('space, count', [
+    (spaces.MultiDiscrete([2, 3]), 6), (spaces.MultiBinary(3), 8),
+    (spaces.MultiDiscrete([2, 2], start=[4, -1]), 4),
+    (old_gym.spaces.MultiDiscrete([3, 4]), 12)])
+def test_several_choices_are_played_as_they_are(space, count):
+  spec, _ = _played(space)
+  actions = specs.Actions(tensor_spec.from_spec(spec))
+  assert actions.size == count
+  wanted = actions.decode(tf.eye(count)).numpy()
+  _, played = _played(space, *wanted)
   assert len({tuple(action) for action in played}) == count
   assert all(space.contains(action) for action in played)
-  np.testing.assert_array_equal(played[-1], last)
+  np.testing.assert_array_equal(played, wanted)
 
 
 def test_too_many_combinations_are_refused_with_their_number():

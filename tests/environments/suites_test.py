@@ -81,14 +81,16 @@ def test_proprioception_is_vectors_of_float32():
   utils.validate_py_environment(env, episodes=1)
 
 
-def test_actions_are_stretched_to_the_bounds_of_the_task():
+def test_actions_are_those_of_the_task():
   env = _inside(suites.load_dmc(
       'manip_reach_site', pixels=False, proprio=True))
   spec = env.action_spec()
-  assert spec.shape == (9,) and (spec.minimum, spec.maximum) == (-1, 1)
-  bounds = env.wrapped_env()._env.action_spec()
-  np.testing.assert_allclose(
-      env._action.outside(np.ones(9)), bounds.maximum, 1e-6)
+  bounds = env.raw.wrapped_env().wrapped_env()._env.action_spec()
+  assert spec.shape == (9,) and spec.dtype == np.float32
+  # Rounded to float32, but never out of the bounds.
+  np.testing.assert_allclose(spec.maximum, bounds.maximum, 1e-6)
+  assert (spec.maximum <= bounds.maximum).all()
+  assert (spec.minimum >= bounds.minimum).all()
   assert 'target_position' in env.observation_spec() or any(
       'target' in key for key in env.observation_spec())
   assert env.reset().is_first() and env.step(np.zeros(9)).is_mid()

@@ -79,7 +79,8 @@ def test_a_sound_environment_has_facts_and_no_fault(monkeypatch):
   report = _inspect(monkeypatch)
   text = '\n'.join(report.facts)
   assert report.faults == []
-  assert 'Observation place: float32 [2] from 0 to 9; read by the MLP.' in text
+  assert ('Observation place: shown as float32 [2] from 0 to 9, numbers as they '
+          'are; as float32 [2] from 0 to 9; read by the MLP.') in text
   assert 'Action: int32 [] from 0 to 1.' in text
   # Two floats, action, two step types, reward, discount and the row's number.
   assert f'Memory: {2 * 4 + 5 * 4 + 8} bytes' in text
@@ -102,13 +103,13 @@ def test_an_episode_that_does_not_end_in_time_is_mentioned(monkeypatch):
 
 
 @pytest.mark.parametrize('fault, named, mend', [
-    ('nan', "'place' is not finite", 'leave it out'),
-    ('reward', 'reward is not finite', 'Mend the reward'),
+    ('nan', "'place' is not in its space: .*NaN or infinity", 'Find where'),
+    ('reward', 'reward must be finite', 'clip it there'),
     ('discount', r'within an episode are \[0.8999', 'leave 1 here'),
     ('half', r'at LAST steps are \[0.5\]', '0 at a termination'),
     ('no last', 'FIRST step follows with no LAST', 'ts.termination'),
-    ('bounds', "'place' leaves the bounds .*: from 0 to 12, wanted 0 to 9",
-     'Widen the bounds'),
+    ('bounds', "'place' is not in its space: .* to 12, wanted .*from 0 to 9",
+     'widen its bounds'),
     ('raises', 'Step 3 failed: .*no more paper', 'Mend the environment'),
     ('seed', 'same seed, step 0 differs', 'from the seed'),
 ])
