@@ -34,6 +34,18 @@ def run(unused_argv):
       f'{_OUT.value} acts as the agent does, {how}: {found["steps"]} steps of '
       f'{found["episodes"]} episodes, in a process without this package.'
   )
+  if rounding := found.get('rounding'):
+    print(
+        f'It computes in float32, the run in {rounding["precision"]}: '
+        f'{rounding["differ"]} of {found["steps"]} actions differ, by '
+        f'{rounding["largest"]:.2g} at most.'
+    )
+  for key in found['by_client']:
+    print(
+        f'The picture {key!r} is larger than the agent reads. load_policy and '
+        'bin/serve shrink it; who calls the files themselves gives it shrunk, '
+        'by OpenCV\'s INTER_AREA (policy.json: by_client).'
+    )
 
 
 def main():

@@ -97,9 +97,10 @@ def write(agent, policy, form, folder, parts=None):
   except Exception as error:  # the converters raise whatever they like
     reason = (str(error).strip().splitlines() or [repr(error)])[0]
     raise ValueError(
-        f'This policy cannot be converted to {form} ({reason}). An actor with '
-        "ActorCritic.actor_distribution = 'tanh_normal' cannot: its mode is "
-        'found by sampling. --format=saved_model takes every policy.'
+        f'This policy cannot be converted to {form}: {reason}. Wanted a step '
+        'of what TensorFlow Lite and ONNX have; the mode of an actor with '
+        "ActorCritic.actor_distribution = 'tanh_normal', which is found by "
+        'sampling, is not. --format=saved_model takes every policy.'
     ) from error
   outputs = ('action', *names.next_state(step.state_spec))
   described = manifest.describe(step, outputs)

@@ -51,7 +51,7 @@ def export(root_dir, out, form='saved_model', task=None):
     )
   if form == 'onnx':
     convert.check_onnx()
-  run = run_lib.load(root_dir, task)
+  run = run_lib.load(root_dir, task, _precision(form))
   # Written aside, so that a failure leaves nothing that looks like an export.
   out.parent.mkdir(parents=True, exist_ok=True)
   aside = pathlib.Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
@@ -63,6 +63,8 @@ def export(root_dir, out, form='saved_model', task=None):
     found = compare(
         run.parts.agent, run.parts.evaluation_environment, aside
     )
+    if run.facts['precision'] != run.parts.precision:
+      found['rounding'] = _rounding(run, root_dir, task, form)
     aside.chmod(0o755)
     if out.exists():
       out.rmdir()
@@ -71,6 +73,36 @@ def export(root_dir, out, form='saved_model', task=None):
     shutil.rmtree(aside, ignore_errors=True)
     _close(run.parts)
   return found
+
+
+def _precision(form):
+  """What a format computes in: '32', or None where it is the run's."""
+  return None if form == 'saved_model' else '32'
+
+
+def _rounding(run, root_dir, task, form):
+  """How far the run, in its own precision, acts from its export in float32.
+
+  Returns:
+    Dict: `precision` of the run, `differ`, how many actions are not the same,
+    and `largest`, the greatest difference.
+  """
+  record = play.record(
+      run.parts.evaluation_environment, _policy(run.parts.agent, form),
+      seed=_SEED,
+  )
+  own = run_lib.load(root_dir, task)
+  try:
+    actions = play.follow(_policy(own.parts.agent, form), record)
+  finally:
+    _close(own.parts)
+  gaps = np.abs(np.float64(actions) - np.float64(record['action']))
+  axes = tuple(range(1, gaps.ndim))
+  return {
+      'precision': run.facts['precision'],
+      'differ': int(np.sum(gaps.max(axis=axes, initial=0.0) > 0.0)),
+      'largest': float(gaps.max()),
+  }
 
 
 def _observation_parts(environment):
@@ -136,7 +168,7 @@ def verify(root_dir, out, task=None):
   """
   facts = manifest.read(out)
   manifest.check_files(out, facts)
-  run = run_lib.load(root_dir, task)
+  run = run_lib.load(root_dir, task, _precision(facts['format']))
   try:
     for key in ('task', 'updates'):
       if facts[key] != run.facts[key]:
@@ -164,7 +196,8 @@ def compare(agent, environment, folder):
   Raises:
     ValueError: If they differ, or the export does not run.
   """
-  form = manifest.read(folder)['format']
+  facts = manifest.read(folder)
+  form = facts['format']
   record = play.record(environment, _policy(agent, form), seed=_SEED)
   with tempfile.TemporaryDirectory() as temporary:
     path = pathlib.Path(temporary) / 'record.npz'
@@ -186,7 +219,7 @@ def compare(agent, environment, folder):
         f'{found["steps"]} steps {found["differ"]} arrays differ, by up to '
         f'{found["largest"]}. Please report it.'
     )
-  return found
+  return {**found, 'by_client': facts.get('by_client', [])}
 
 
 def _close(parts):

@@ -7,6 +7,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from dreamerv2_tfa.export import names
+
 FILE = 'policy.json'
 _VERSIONS = (1, 2)  # of the file, that can be read; the last one is written
 
@@ -27,7 +29,7 @@ def describe(functions, outputs):
   shown = own if parts is None else {part.key: part for part in parts}
   return {
       'signature': 'environment',
-      'observation': _fields(shown),
+      'observation': _observation(shown),
       'parts': None if parts is None else [part.facts() for part in parts],
       'by_client': [part.key for part in parts or () if part.shrinks],
       'state': _fields(functions.state_spec),
@@ -36,7 +38,7 @@ def describe(functions, outputs):
       'outputs': sorted(outputs),
       'agent': {
           'signature': 'agent_action',
-          'observation': _fields(own),
+          'observation': _observation(own),
           'inputs': _inputs(functions.step_inputs(own)),
       },
   }
@@ -51,6 +53,15 @@ def _inputs(specs):
 
 def _fields(specs):
   return {name: _field(spec) for name, spec in specs.items()}
+
+
+def _observation(specs):
+  """Fields of an observation, with the names of the inputs that take them."""
+  inputs = names.observations(specs)
+  return {
+      key: {**field, 'input': inputs[key]}
+      for key, field in _fields(specs).items()
+  }
 
 
 def _field(spec):

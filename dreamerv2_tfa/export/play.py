@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from tf_agents.trajectories import time_step as ts
 from tf_agents.utils import common
 
 from dreamerv2_tfa import noise
@@ -49,6 +50,39 @@ def record(environment, policy, *, seed):
       name: np.stack([row[name] for row in rows]) for name in rows[0]
   }
   return {**together, 'lengths': np.array(LENGTHS)}
+
+
+def follow(policy, record):
+  """What another policy does where the recorded one has been.
+
+  Args:
+    policy: `DreamerPolicy` that draws nothing.
+    record: Dict, see `record`.
+
+  Returns:
+    Array of actions `[steps, ...]`.
+  """
+  act = common.function(policy.action)
+  spec = policy.time_step_spec
+  inputs = names.observations(specs.flat_observation(spec.observation))
+  actions, row = [], 0
+  for length in record['lengths']:
+    state = policy.get_initial_state(1)
+    for _ in range(length):
+      observation = [
+          tf.constant(record[f'agent_{name}'][row:row + 1])
+          for name in inputs.values()
+      ]
+      first = record[names.FIRST][row:row + 1]
+      time_step = ts.TimeStep(
+          tf.where(first, ts.StepType.FIRST, ts.StepType.MID), tf.zeros([1]),
+          tf.ones([1]),
+          tf.nest.pack_sequence_as(spec.observation, observation),
+      )
+      step = act(time_step, state)
+      state, row = step.state, row + 1
+      actions.append(step.action.numpy()[0])
+  return np.stack(actions)
 
 
 class _Raw:

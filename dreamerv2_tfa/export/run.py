@@ -21,7 +21,7 @@ class Run(NamedTuple):
   facts: dict  # of the run, for `policy.json`
 
 
-def load(root_dir, task=None):
+def load(root_dir, task=None, precision=None):
   """Builds the agent of a run and restores its weights.
 
   What gin had bound is forgotten.
@@ -30,6 +30,7 @@ def load(root_dir, task=None):
     root_dir: Path of the run's folder.
     task: Name of a task with the same specs, where the run's own was made of
       an object and has no name to make it by. None: the run's.
+    precision: '32' to compute in float32 in any case. None: as the run does.
 
   Returns:
     `Run`.
@@ -57,7 +58,7 @@ def load(root_dir, task=None):
   gin.parse_config_file(str(config))
   parts = parts_lib.build(
       task or protocol['task'], protocol['seed'],
-      _PRECISIONS[protocol['precision']], eager=False, session=0,
+      precision or _PRECISIONS[protocol['precision']], eager=False, session=0,
   )
   checkpoints.Checkpoints(root_dir, agent=parts.agent, steps=parts.steps)
   return Run(parts, _facts(root_dir, parts, protocol))

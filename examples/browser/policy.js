@@ -15,6 +15,9 @@ function tensor({shape, dtype}, values) {
   const size = shape.reduce((product, side) => product * side, 1);
   const array = values ?
       ARRAYS[dtype].from(values) : new ARRAYS[dtype](size);
+  if (array.length !== size) {
+    throw new Error(`Got ${array.length} numbers; wanted ${size}: ${shape}.`);
+  }
   return new ort.Tensor(dtype, array, [1, ...shape]);
 }
 
@@ -61,7 +64,9 @@ export class Policy {
   /**
    * Chooses an action and keeps the state after it.
    *
-   * @param {object} observation Numbers of each observation, by key.
+   * @param {object} observation Numbers of each observation, by key, as the
+   *   environment shows them; pictures that policy.json names under
+   *   `by_client` as the agent reads them.
    * @return {Promise<number[]>} The action, one number where it is a choice.
    */
   async act(observation) {
@@ -69,9 +74,9 @@ export class Policy {
     const feeds = {
       ...this.state, is_first: tensor(inputs.is_first, [this.first]),
     };
-    for (const [key, values] of Object.entries(observation)) {
-      const name = 'observation_' + key.replace(/\W/g, '_');
-      feeds[name] = tensor(inputs[name], values);
+    for (const [key, field] of Object.entries(this.facts.observation)) {
+      if (!(key in observation)) throw new Error(`There is no ${key}.`);
+      feeds[field.input] = tensor(inputs[field.input], observation[key]);
     }
     const outputs = await this.session.run(feeds);
     for (const name of Object.keys(this.state)) {
