@@ -80,8 +80,14 @@ class DreamerV2Agent(tf_agent.TFAgent):
       ValueError: If a spec or a number cannot be used.
     """
     tf.Module.__init__(self, name=name)
-    _check(jit, exploration, exploration_steps, seed, collect_noise,
-           eval_noise, freeze_model)
+    _check(jit, exploration, freeze_model)
+    exploration_steps = checks.integer(
+        'exploration_steps', exploration_steps, 0)
+    seed = checks.integer('seed', seed, 0, 2**31 - 1)
+    discount = checks.number('DreamerV2Agent.discount', discount, 0, 1)
+    collect_noise = checks.number(
+        'DreamerV2Agent.collect_noise', collect_noise)
+    eval_noise = checks.number('DreamerV2Agent.eval_noise', eval_noise)
     if train_step_counter is None:
       train_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False)
     self._actions = specs.Actions(action_spec)
@@ -318,16 +324,11 @@ class DreamerV2Agent(tf_agent.TFAgent):
     return model, behaviour, noise.split(behaviour, 2)[1]
 
 
-def _check(jit, exploration, exploration_steps, seed, collect_noise,
-           eval_noise, freeze_model):
+def _check(jit, exploration, freeze_model):
   checks.flag('DreamerV2Agent.freeze_model', freeze_model)
   checks.choice('DreamerV2Agent.jit', jit, _JIT)
   checks.choice('DreamerV2Agent.exploration', exploration,
                 exploration_lib.BEHAVIOURS)
-  checks.integer('exploration_steps', exploration_steps, 0)
-  checks.integer('seed', seed, 0, 2**31 - 1)
-  checks.number('DreamerV2Agent.collect_noise', collect_noise)
-  checks.number('DreamerV2Agent.eval_noise', eval_noise)
 
 
 def resolve_jit(jit):

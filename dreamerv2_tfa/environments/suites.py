@@ -46,6 +46,9 @@ def load_atari(
   Returns:
     A `Task`. Its `make` raises `ValueError` if a number is not in its range.
   """
+  action_repeat = checks.integer(
+      'load_atari.action_repeat', action_repeat, 1, 2**31 - 1)
+
   def construct(seed):
     return atari.AtariEnvironment(
         game, seed=seed, emulator=emulator, action_repeat=action_repeat,
@@ -73,8 +76,8 @@ def load_dmc(
   Returns:
     A `Task`.
   """
-  checks.integer('load_dmc.action_repeat', action_repeat)
-  checks.integer('load_dmc.size', size)
+  action_repeat = checks.integer('load_dmc.action_repeat', action_repeat)
+  size = checks.integer('load_dmc.size', size)
   checks.flag('load_dmc.pixels', pixels)
   checks.flag('load_dmc.proprio', proprio)
 
@@ -96,7 +99,7 @@ def load_crafter(game, *, length=10000):
   Returns:
     A `Task`.
   """
-  checks.integer('load_crafter.length', length)
+  length = checks.integer('load_crafter.length', length)
 
   def construct(seed):
     return adapt.Adapted(crafter.make(game, seed=seed, length=length))
@@ -117,7 +120,7 @@ def load_minigrid(game, *, tile_size=8, keys='image'):
   Returns:
     A `Task`.
   """
-  checks.integer('load_minigrid.tile_size', tile_size)
+  tile_size = checks.integer('load_minigrid.tile_size', tile_size)
 
   def construct(seed):
     world = minigrid.make(game, seed=seed, tile_size=tile_size)
@@ -141,9 +144,9 @@ def load_gym(name, *, action_repeat=1, max_steps=0, keys='.*', size=64):
   Returns:
     A `Task`.
   """
-  checks.integer('load_gym.action_repeat', action_repeat)
-  checks.integer('load_gym.max_steps', max_steps, 0)
-  checks.integer('load_gym.size', size)
+  action_repeat = checks.integer('load_gym.action_repeat', action_repeat)
+  max_steps = checks.integer('load_gym.max_steps', max_steps, 0)
+  size = checks.integer('load_gym.size', size)
 
   def construct(seed):
     env = registered.make(name, seed=seed)

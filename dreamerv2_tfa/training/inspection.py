@@ -40,7 +40,7 @@ def inspect(name, *, steps=300, seed=0):
   Raises:
     ValueError: If there is no such task, or it cannot be made.
   """
-  checks.integer('--steps', steps)
+  steps = checks.integer('--steps', steps)
   task = tasks.load(name)
   environment = task.make(seed)
   facts, faults = _specs(task, environment), []

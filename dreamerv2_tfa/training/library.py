@@ -5,6 +5,7 @@ import inspect
 
 import gin
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import presets
 from dreamerv2_tfa.training import train as train_lib
@@ -45,7 +46,7 @@ def _binding(name, value):
   known = inspect.signature(train_lib.train).parameters
   if '.' not in name:
     if name not in known:
-      raise ValueError(
+      raise checks.UserError(
           f'train has no setting {name!r}; got {name}={value!r}. It has: '
           f'{", ".join(known)}. Others are written with their class, such as '
           "**{'RSSM.deter': 200}.")
@@ -60,17 +61,25 @@ def _task(environment, evaluation):
   name = _name(environment)
   if inspect.isclass(environment) or not hasattr(environment, 'reset'):
     return tasks.from_factory(name, environment)
+  if evaluation is environment:
+    raise checks.UserError(
+        f'{environment!r} is given for training and for evaluation as well, '
+        'which would step it in turn. Give another, or leave evaluation out '
+        'for a copy.')
   if evaluation is None:
-    evaluation = _copied(environment)
-  return tasks.from_factory(name, lambda seed: environment)._replace(
-      make_evaluation=tasks.from_factory(name, lambda seed: evaluation).make)
+    copied = _copied(environment)
+    second = tasks.from_factory(name, lambda: copied)
+  else:
+    second = tasks.from_object(name, evaluation)
+  return tasks.from_object(name, environment)._replace(
+      make_evaluation=second.make)
 
 
 def _copied(environment):
   try:
     return copy.deepcopy(environment)
   except Exception as error:  # whatever the environment's parts raise
-    raise ValueError(
+    raise checks.UserError(
         f'{environment!r} cannot be copied for evaluation ({error}). Give a '
         'second one, train(..., evaluation=...), or a function of a seed that '
         'makes one.') from error
