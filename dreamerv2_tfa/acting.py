@@ -1,8 +1,11 @@
 """Acting with an exported policy: NumPy in, NumPy out."""
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
+from dreamerv2_tfa import observations
 from dreamerv2_tfa.export import manifest
 from dreamerv2_tfa.export import names
 
@@ -14,6 +17,8 @@ class SavedPolicy:
     facts: Dict, the export's `policy.json`.
     inputs: Dict of `{'shape': ..., 'dtype': ...}` of a row, by name.
     observations: Dict from each key of the observation to its input's name.
+    parts: List of `observations.Part`: how the environment's observation is
+      read. None: `action` takes what the agent reads.
   """
 
   def __init__(self, path):
@@ -32,6 +37,16 @@ class SavedPolicy:
           f'{path} holds a policy in the format {form!r}; wanted '
           "'saved_model'. Export once more, with --format=saved_model."
       )
+    if self.facts['signature'] == 'agent':
+      warnings.warn(
+          f'{path} was exported by an earlier version: it takes what the agent '
+          f'reads ({_fields(self.facts["observation"])}) and gives the agent\'s '
+          f'action ({_fields({"action": self.facts["action"]})}), which may '
+          'differ from the environment\'s. Export again to have those.',
+          stacklevel=2)
+    parts = self.facts['parts']
+    self.parts = None if parts is None else [
+        observations.from_facts(part) for part in parts]
     self.inputs = self.facts['inputs']
     self.observations = names.observations(self.facts['observation'])
     self._model = tf.saved_model.load(str(path))  # holds the variables
@@ -70,6 +85,15 @@ def _arrays(tensors):
   return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
+def _fields(fields):
+  """Fields of `policy.json` in words."""
+  return ', '.join(
+      f'{name} {field["dtype"]} {field["shape"]}' + (
+          f' from {np.min(field["minimum"]):g} to {np.max(field["maximum"]):g}'
+          if 'minimum' in field else '')
+      for name, field in fields.items())
+
+
 class Policy:
   """An exported policy with its memory, for one environment or many."""
 
@@ -91,8 +115,8 @@ class Policy:
     """The greedy action.
 
     Args:
-      observation: Dict of arrays, as the environment gives them, or of
-        several environments, `[N, ...]`. A bare array where there is one key.
+      observation: What the environment shows: a nest of arrays, or of several
+        environments, `[N, ...]`. A bare array where there is one key.
       is_first: bool, or bool `[N]`: whether an episode begins with this
         observation. None: after `reset` it does, later it does not.
 
@@ -122,12 +146,7 @@ class Policy:
 
   def _read(self, observation):
     """Inputs `[rows, ...]` by name, and the rows, None for one alone."""
-    arrays = as_arrays(self._policy, observation)
-    known = self._policy.inputs
-    ranks = {
-        array.ndim - len(known[name]['shape']) for name, array in arrays.items()
-    }
-    batched = ranks == {1}
+    arrays, batched = read(self._policy, observation)
     rows = {len(array) for array in arrays.values()} if batched else {None}
     if len(rows) > 1 or rows == {0}:
       raise ValueError(
@@ -136,8 +155,6 @@ class Policy:
       )
     if not batched:
       arrays = {name: array[None] for name, array in arrays.items()}
-    for name, array in arrays.items():
-      check_shape(name, array, known[name])
     return arrays, rows.pop()
 
   def _is_first(self, is_first, rows):
@@ -170,20 +187,60 @@ def load_policy(path, seed=0):
   return Policy(path, seed)
 
 
-def as_arrays(policy, observation):
-  """An observation as arrays of the right dtypes, by the inputs' names.
+def read(policy, observation):
+  """An observation as the inputs of `action`, by their names.
 
   Args:
     policy: `SavedPolicy`.
-    observation: Dict of what NumPy takes for arrays, or that alone where the
+    observation: What one environment shows, or several side by side
+      `[N, ...]`: a nest of what NumPy takes for arrays, or that alone where the
       observation has one key.
 
   Returns:
-    Dict of arrays, of any shape.
+    Dict of arrays, and whether they have an axis for environments.
 
   Raises:
-    ValueError: If keys or dtypes are wrong, or a number is not finite.
+    ValueError: If a key is missing, dtype, shape or range are wrong, or a
+      number is not finite.
   """
+  if policy.parts is not None:
+    return _read_parts(policy, observation)
+  arrays = _as_arrays(policy, observation)
+  known = policy.inputs
+  ranks = {
+      array.ndim - len(known[name]['shape']) for name, array in arrays.items()
+  }
+  batched = ranks == {1}
+  for name, array in arrays.items():
+    check_shape(name, array if batched else array[None], known[name])
+  return arrays, batched
+
+
+def _read_parts(policy, observation):
+  """`read` of what the environment shows."""
+  values = {part.key: _find(part, observation) for part in policy.parts}
+  axes = int(all(
+      np.ndim(values[part.key]) == len(part.shape) + 1
+      for part in policy.parts
+  ))
+  return {
+      policy.observations[part.key]: part.prepare(values[part.key], axes)
+      for part in policy.parts
+  }, bool(axes)
+
+
+def _find(part, observation):
+  """The value of a part, by its path in the observation or by its key."""
+  if isinstance(observation, dict):
+    if part.key in observation and len(part.path) != 1:
+      return observation[part.key]
+  elif len(part.path) == 1 and isinstance(part.path[0], str):
+    return observation  # the one key's value alone
+  return part.find(observation)
+
+
+def _as_arrays(policy, observation):
+  """An observation as arrays of the right dtypes, by the inputs' names."""
   keys = policy.observations
   if not isinstance(observation, dict) and len(keys) == 1:
     observation = {next(iter(keys)): observation}

@@ -1,8 +1,8 @@
 """How a TF-Agents observation and action look from inside the model.
 
-Outside, an action is what the environment takes: an integer, or a box of
-numbers with bounds. Inside it is a float32 vector `[A]`: one-hot, or scaled to
-[-1, 1]. Outside, an observation is any nest; inside it is a flat dict.
+Outside, an action is what the environment takes: an integer, several of them,
+or a box of numbers with bounds. Inside it is a float32 vector `[A]`: one-hot
+(of the combinations where there are several), or scaled to [-1, 1]. Outside, an observation is any nest; inside it is a flat dict.
 """
 
 import numpy as np
@@ -12,36 +12,40 @@ import tree
 
 tfb = tfp.bijectors
 
+_MOST_COMBINATIONS = 4096  # of an action made of several choices
+
 
 class Actions:
   """Moves actions between the environment and the model.
 
   Attributes:
-    discrete: bool, whether an action is one integer.
-    size: int A, choices of an integer or numbers in a box.
-    low: Smallest action, an int or a float32 array.
+    discrete: bool, whether an action is integers.
+    several: bool, whether it is more than one of them.
+    size: int A, choices of an integer, combinations of several, or numbers in
+      a box.
+    low: Smallest action: an int, or an array where there are more numbers.
   """
 
   def __init__(self, action_spec):
     """Reads the specification.
 
     Args:
-      action_spec: `BoundedTensorSpec`: one integer with shape () or (1,), or
+      action_spec: `BoundedTensorSpec` (or `BoundedArraySpec`): integers or
         floats of any shape with finite bounds.
 
     Raises:
-      ValueError: If it is a nest of several, or unbounded.
+      ValueError: If it is a nest of several, or unbounded, or integers with
+        more than 4,096 combinations.
     """
     spec = _single(action_spec)
     self._spec = spec
-    self.discrete = spec.dtype.is_integer
-    shape = spec.shape.as_list()
-    if self.discrete:
-      if shape not in ([], [1]):
-        raise ValueError(
-            'A discrete action must be one integer, of shape () or (1,); got '
-            f'{spec}. Flatten several choices into one in the environment.'
-        )
+    dtype = tf.as_dtype(spec.dtype)
+    self.discrete = dtype.is_integer
+    shape = list(spec.shape)
+    self.several = self.discrete and shape not in ([], [1])
+    if self.several:
+      self._read_choices(spec)
+    elif self.discrete:
       self.low = int(np.min(spec.minimum))
       self.size = int(np.max(spec.maximum)) - self.low + 1
     else:
@@ -55,11 +59,36 @@ class Actions:
         )
       self.size = int(np.prod(shape, dtype=np.int64))
 
+  def _read_choices(self, spec):
+    """Counts the combinations of several integers; the last changes first."""
+    self.low, high = (
+        np.broadcast_to(x, spec.shape).astype(np.int64)
+        for x in (spec.minimum, spec.maximum)
+    )
+    counts = (high - self.low + 1).ravel()
+    self.size = int(np.prod(counts.astype(object)))
+    if not 0 < self.size <= _MOST_COMBINATIONS:
+      raise ValueError(
+          f'The action spec {spec} has {self.size:,} combinations; wanted at '
+          f'most {_MOST_COMBINATIONS:,}. Offer fewer in the environment.'
+      )
+    digits = np.stack(np.unravel_index(np.arange(self.size), counts), -1)
+    self._combinations = (
+        digits.reshape(self.size, *spec.shape) + self.low
+    ).astype(tf.as_dtype(spec.dtype).as_numpy_dtype)
+    self._strides = np.array(
+        [np.prod(counts[i + 1:]) for i in range(len(counts))], np.int32
+    )
+
   def encode(self, action):
     """Environment's action `[..., *shape]` to float32 `[..., A]`."""
     prefix = tf.shape(action)[: action.shape.rank - self._spec.shape.rank]
     static = action.shape[: action.shape.rank - self._spec.shape.rank]
-    if self.discrete:
+    if self.several:
+      digits = tf.cast(action, tf.int32) - self.low.astype(np.int32)
+      flat = tf.reshape(digits, tf.concat([prefix, [len(self._strides)]], 0))
+      inside = tf.one_hot(tf.reduce_sum(flat * self._strides, -1), self.size)
+    elif self.discrete:
       index = tf.cast(tf.reshape(action, prefix), tf.int32) - self.low
       inside = tf.one_hot(index, self.size)
     else:
@@ -70,13 +99,18 @@ class Actions:
 
   def decode(self, inside):
     """Float `[..., A]` to the environment's dtype and `[..., *shape]`."""
-    shape = tf.concat([tf.shape(inside)[:-1], self._spec.shape.as_list()], 0)
+    shape = tf.concat(
+        [tf.shape(inside)[:-1], np.array(self._spec.shape, np.int32)], 0
+    )
+    if self.several:
+      return tf.gather(self._combinations, tf.argmax(inside, -1, tf.int32))
     if self.discrete:
       index = tf.argmax(inside, -1, tf.int32) + self.low
       return tf.reshape(tf.cast(index, self._spec.dtype), shape)
     scaled = (tf.reshape(inside, shape) + 1.0) / 2.0
-    return tf.cast(self.low + scaled * self._range, self._spec.dtype)
-
+    outside = tf.cast(self.low + scaled * self._range, self._spec.dtype)
+    # Rounding leaves the bounds by the last bit.
+    return tf.clip_by_value(outside, self._spec.minimum, self._spec.maximum)
 
   def bijector(self):
     """Scaled box `[A]` to the environment's numbers, for continuous actions."""

@@ -96,6 +96,11 @@ class DreamerPolicy(tf_policy.TFPolicy):
     A SavedModel names the classes it returns, and whoever loads it may not
     have this package.
     """
+    if self._actions.several:
+      raise NotImplementedError(
+          'A policy over several choices acts, and has no distribution over '
+          'their array; use `action`.'
+      )
     if self._actions.discrete and self._actions.low == 0:
       return tfd.Categorical(actor.logits, dtype=self.action_spec.dtype)
     if self._actions.discrete:

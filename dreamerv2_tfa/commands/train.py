@@ -5,6 +5,9 @@ from absl import flags
 
 from dreamerv2_tfa.commands import configuration
 
+configuration.define(
+    'root_dir', 'gin_file', 'gin_bindings', 'task', 'precision', 'seed'
+)
 _DRY_RUN = flags.DEFINE_bool(
     'dry_run', False, 'Build everything, print what it is, write nothing.'
 )

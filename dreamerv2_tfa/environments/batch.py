@@ -13,6 +13,7 @@ from tf_agents.environments import tf_environment
 from tf_agents.environments import tf_py_environment
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import factories
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import parallel
@@ -67,7 +68,7 @@ def _in_one_process(name, construct, seeds, one_thread):
   try:
     make = functools.partial(_make_each, construct, seeds, made)
     if one_thread:
-      _apply(make)
+      apply(make)
     else:
       make()
     environment = _as_tensorflow(made, one_thread)
@@ -126,12 +127,24 @@ def _thread():
   return threads
 
 
-def _apply(function):
+def apply(function):
   """What `function()` returns in `_thread`, from wherever it is called."""
   threads = _thread()
   if threading.get_ident() in _IDENTS:
     return function()
   return threads.apply(function)
+
+
+def adapted(environment):
+  """Returns the `Adapted` that a `TFEnvironment` of one is made of, or None.
+
+  Args:
+    environment: `TFEnvironment` that a `Task` has made.
+  """
+  inside = getattr(getattr(environment, 'pyenv', None), 'envs', (None,))[0]
+  while inside is not None and not isinstance(inside, adapt.Adapted):
+    inside = getattr(inside, '_env', None)
+  return inside
 
 
 def pop_outcomes(environment):
@@ -190,8 +203,7 @@ def close(environment):
 
 def _close_one(environment):
   with faults.closing('The environment'):
-    _apply(functools.partial(factories.close, environment))
-  factories.release(environment)
+    apply(functools.partial(factories.close, environment))
 
 
 _closed = weakref.WeakSet()

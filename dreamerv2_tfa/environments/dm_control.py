@@ -4,13 +4,18 @@ import functools
 import importlib
 import os
 
+from dm_env import specs
 import numpy as np
 from tf_agents.environments import dm_control_wrapper
 from tf_agents.environments import wrappers
 from tf_agents.specs import array_spec
+from tf_agents.trajectories import time_step as ts
+import tree
 
+from dreamerv2_tfa import observations
 from dreamerv2_tfa import rendering
 from dreamerv2_tfa.environments import extras
+from dreamerv2_tfa.environments import rewards
 
 _EXTRA = 'dmc'
 _EXAMPLES = 'dm_control.locomotion.examples'
@@ -63,12 +68,50 @@ def make(game, *, seed, action_repeat, pixels, proprio, size, camera):
   if pixels:
     rendering.check()
     _use_chosen_opengl()
-  env = dm_control_wrapper.DmControlWrapper(_load(game, seed, pixels))
+  env = DmEnvironment(_load(game, seed, pixels))
   if action_repeat > 1:
     env = wrappers.ActionRepeat(env, action_repeat)
   if camera is None:
     camera = _CAMERAS.get(game, 0)
   return _Observed(env, pixels, proprio, size, camera)
+
+
+class DmEnvironment(dm_control_wrapper.DmControlWrapper):
+  """A `dm_env` environment with specs and values as they are.
+
+  TF-Agents' wrapper takes a choice for a number, a missing reward for 0, and
+  rounds the bounds of float64 outwards.
+  """
+
+  def __init__(self, env):
+    """Reads the specs of `env`, a `dm_env.Environment`."""
+    super().__init__(env)
+    own = lambda nest: tree.map_structure(_own_spec, nest)
+    self._observation_spec = own(env.observation_spec())
+    self._action_spec = own(env.action_spec())
+
+  def _reset(self):
+    return ts.restart(self._env.reset().observation)
+
+  def _step(self, action):
+    step = self._env.step(np.asarray(action, self._action_spec.dtype))
+    if step.first():  # the environment has begun again by itself
+      return ts.restart(step.observation)
+    discount = 1.0 if step.discount is None else step.discount
+    return ts.TimeStep(
+        np.asarray(int(step.step_type), np.int32), rewards.check(step.reward),
+        np.asarray(discount, np.float32), step.observation)
+
+
+def _own_spec(spec):
+  """The spec of a `dm_env` spec."""
+  if isinstance(spec, specs.DiscreteArray):
+    return observations.Choices(
+        spec.shape, spec.dtype, spec.minimum, spec.maximum, spec.name)
+  if isinstance(spec, specs.BoundedArray) and spec.dtype != np.bool_:
+    return array_spec.BoundedArraySpec(
+        spec.shape, spec.dtype, spec.minimum, spec.maximum, spec.name)
+  return array_spec.ArraySpec(spec.shape, spec.dtype, spec.name)
 
 
 class _Observed(wrappers.PyEnvironmentBaseWrapper):

@@ -1,5 +1,6 @@
 """Environments as users write them: who makes them, and who closes them."""
 
+import contextlib
 import inspect
 import os
 import weakref
@@ -7,6 +8,7 @@ import weakref
 from tf_agents.environments import wrappers
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import faults
 
 _in_use = {}  # weak references to what factories have returned, by id
 
@@ -97,7 +99,6 @@ class Own(wrappers.PyEnvironmentBaseWrapper):
     """Closes the object, the first time."""
     source, self._source = self._source, None
     if source is not None:
-      release(source)
       close(source)
 
 
@@ -126,7 +127,19 @@ class Lent(wrappers.PyEnvironmentBaseWrapper):
 
 
 def close(environment):
-  """Closes an environment of any library, where it can be closed."""
+  """Closes an environment of any library, where it can be, and releases it."""
+  release(environment)
   end = getattr(environment, 'close', None)
   if callable(end):
     end()
+
+
+@contextlib.contextmanager
+def closed_on_error(environment):
+  """Closes an environment where what is done with it raises."""
+  try:
+    yield
+  except BaseException:
+    with faults.closing('The environment'):
+      close(environment)
+    raise

@@ -4,12 +4,15 @@ TF-Agents' GymWrapper takes time limits for deaths and knows neither Gymnasium
 nor the newer forms of `reset` and `step`, so this is our own.
 """
 
-import inspect
-
 import numpy as np
 from tf_agents.environments import py_environment
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
+
+from dreamerv2_tfa import checks
+from dreamerv2_tfa import observations
+from dreamerv2_tfa.environments import rewards
+from dreamerv2_tfa.environments import seeding
 
 
 class GymEnvironment(py_environment.PyEnvironment):
@@ -20,7 +23,7 @@ class GymEnvironment(py_environment.PyEnvironment):
     obs, reward, done, info                       done, unless the info has
                                                   'TimeLimit.truncated'
 
-  Observations keep their shapes; a choice of n becomes a one-hot vector.
+  Observations and actions are the environment's own, as its spaces say.
   """
 
   def __init__(self, env, seed=None):
@@ -36,10 +39,9 @@ class GymEnvironment(py_environment.PyEnvironment):
     super().__init__(handle_auto_reset=True)
     self._gym = env
     self._seed = seed
-    self._action_space = env.action_space
-    self._action_spec, self._outside = _action(env.action_space)
-    self._observation_spec, self._read = _observation(
-        env.observation_space, ())
+    self._action_spec = _action_spec(env.action_space)
+    self._one_choice = _kind(env.action_space) == 'Discrete'
+    self._observation_spec = _observation_spec(env.observation_space, ())
 
   @property
   def gym(self):
@@ -53,7 +55,7 @@ class GymEnvironment(py_environment.PyEnvironment):
     return getattr(self._gym, name)
 
   def action_spec(self):
-    """Returns the spec of the action, integers from 0."""
+    """Returns the spec of the action."""
     return self._action_spec
 
   def observation_spec(self):
@@ -61,37 +63,27 @@ class GymEnvironment(py_environment.PyEnvironment):
     return self._observation_spec
 
   def close(self):
-    """Closes the environment inside."""
-    self._gym.close()
+    """Closes the environment inside, where it can be closed."""
+    getattr(self._gym, 'close', tuple)()
 
   def _reset(self):
     """Starts an episode; the first one takes the seed."""
     seed, self._seed = self._seed, None
-    if seed is None:
-      result = self._gym.reset()
-    elif _takes_seed(self._gym):
-      result = self._gym.reset(seed=seed)
-    else:
-      if hasattr(self._gym, 'seed'):
-        self._gym.seed(seed)
-      result = self._gym.reset()
-    newer = (
-        isinstance(result, tuple) and len(result) == 2
-        and isinstance(result[1], dict)
-        and not isinstance(self._observation_spec, tuple))
-    return ts.restart(self._read(result[0] if newer else result))
+    result = self._gym.reset() if seed is None else seeding.reset(
+        self._gym, seed)
+    return ts.restart(_shown(
+        result[0] if _has_info(result, self._observation_spec) else result,
+        'reset'))
 
   def _step(self, action):
     """Plays `action`."""
-    result = self._gym.step(self._outside(action))
-    if len(result) == 5:
-      observation, reward, terminated, truncated, _ = result
-    else:
-      observation, reward, done, info = result
-      truncated = done and bool(info.get('TimeLimit.truncated', False))
-      terminated = done and not truncated
-    observation = self._read(observation)
-    reward = np.asarray(reward, np.float32).reshape(())
+    result = self._gym.step(
+        int(action) if self._one_choice else np.asarray(
+            action, self._action_spec.dtype))
+    observation, reward, terminated, truncated = _read_step(result)
+    observation = _shown(
+        observation, 'last step' if terminated or truncated else 'step')
+    reward = rewards.check(reward)
     if terminated:
       return ts.termination(observation, reward)
     if truncated:
@@ -99,10 +91,29 @@ class GymEnvironment(py_environment.PyEnvironment):
     return ts.transition(observation, reward)
 
 
-def _takes_seed(env):
-  """Whether `reset` has a seed; wrappers hand on what they do not know."""
-  inside = getattr(env, 'unwrapped', env)
-  return 'seed' in inspect.signature(inside.reset).parameters
+def _read_step(result):
+  """Observation, reward, terminated and truncated of either form of a step."""
+  form = len(result) if isinstance(result, tuple | list) else 0
+  if form == 5:
+    return result[:4]
+  if form != 4:
+    raise checks.UserError(
+        f'step() returned {result!r}; wanted observation, reward, terminated, '
+        'truncated, info, or the older observation, reward, done, info.')
+  observation, reward, done, info = result
+  truncated = done and bool((info or {}).get('TimeLimit.truncated', False))
+  return observation, reward, done and not truncated, truncated
+
+
+def _shown(observation, when):
+  """The observation, which there must be: at an end it is learned as well."""
+  if observation is None:
+    raise checks.UserError(
+        f'The environment returned None as the observation of a {when}; wanted '
+        'one in its observation space at every step, the last of an episode '
+        'too, where the agent learns what the end looks like. Return the state '
+        'that the action led to, or the observation before it.')
+  return observation
 
 
 def _kind(space):
@@ -113,72 +124,60 @@ def _kind(space):
       type(space).__name__)
 
 
-def _action(space):
-  """Returns the spec of an action space, and how an action is played."""
+def _has_info(result, spec):
+  """Whether a reset gave observation and info, or the observation alone."""
+  pair = (
+      isinstance(result, tuple) and len(result) == 2
+      and (result[1] is None or isinstance(result[1], dict)))
+  # An old environment may observe two parts, the second of which is a dict.
+  looks_alike = (
+      isinstance(spec, tuple) and len(spec) == 2 and isinstance(spec[1], dict))
+  return pair and not (
+      looks_alike and result[1] and set(result[1]) == set(spec[1]))
+
+
+def _action_spec(space):
+  """The spec of an action space."""
+  if _kind(space) not in ('Discrete', 'MultiDiscrete', 'MultiBinary', 'Box'):
+    raise ValueError(
+        f'The action space {space} is not supported; wanted Box, Discrete, '
+        'MultiDiscrete or MultiBinary. Convert it in the environment.')
+  return _leaf(space, 'action')
+
+
+def _observation_spec(space, path):
+  """The nest of specs of an observation space."""
   kind = _kind(space)
-  if kind == 'Discrete':
-    start = int(getattr(space, 'start', 0))
-    spec = array_spec.BoundedArraySpec(
-        (), np.int32, 0, int(space.n) - 1, name='action')
-    return spec, lambda action: int(action) + start
-  if kind in ('MultiDiscrete', 'MultiBinary'):
-    counts = np.asarray(getattr(space, 'nvec', 2))
-    start = getattr(space, 'start', 0)
-    spec = array_spec.BoundedArraySpec(
-        space.shape, np.int32, 0, counts - 1, name='action')
-    return spec, lambda action: (action + start).astype(space.dtype)
-  if kind == 'Box':
-    integer = np.issubdtype(space.dtype, np.integer)
-    dtype = np.int32 if integer else np.float32
-    with np.errstate(over='ignore'):  # float64's largest is infinite here
-      spec = array_spec.BoundedArraySpec(
-          space.shape, dtype, space.low.astype(dtype),
-          space.high.astype(dtype), name='action')
-    return spec, lambda action: np.asarray(action, space.dtype)
-  raise ValueError(
-      f'The action space {space} is not supported; wanted Box, Discrete, '
-      'MultiDiscrete or MultiBinary. Convert it in the environment.')
-
-
-def _observation(space, path):
-  """Returns the specs of an observation space, and how one is read."""
-  kind, name = _kind(space), '/'.join(map(str, path)) or 'observation'
   if kind == 'Dict':
-    parts = {
-        key: _observation(part, (*path, key))
-        for key, part in space.spaces.items()}
-    return ({key: spec for key, (spec, _) in parts.items()},
-            lambda x: {key: read(x[key]) for key, (_, read) in parts.items()})
+    return {key: _observation_spec(part, (*path, key))
+            for key, part in space.spaces.items()}
   if kind == 'Tuple':
-    parts = [
-        _observation(part, (*path, i)) for i, part in enumerate(space.spaces)]
-    return (tuple(spec for spec, _ in parts),
-            lambda x: tuple(
-                read(y) for (_, read), y in zip(parts, x, strict=True)))
-  if kind == 'Box':
-    dtype = np.float32 if space.dtype == np.float64 else space.dtype
-    with np.errstate(over='ignore'):
-      spec = array_spec.BoundedArraySpec(
-          space.shape, dtype, space.low.astype(dtype),
-          space.high.astype(dtype), name=name)
-    return spec, lambda x: np.asarray(x, dtype)
+    return tuple(
+        _observation_spec(part, (*path, i))
+        for i, part in enumerate(space.spaces))
+  if kind in ('Discrete', 'MultiDiscrete', 'MultiBinary', 'Box'):
+    return _leaf(space, '/'.join(map(str, path)) or 'observation')
+  # `parts` refuses it by this name, unless its pattern of keys leaves it out.
+  return array_spec.ArraySpec((), np.str_, name=str(space))
+
+
+def _leaf(space, name):
+  """The spec of a space of numbers, as it is."""
+  kind, start = _kind(space), getattr(space, 'start', 0)
+  if kind == 'Discrete':
+    return observations.Choices(
+        (), np.int64, int(start), int(start) + int(space.n) - 1, name=name)
+  if kind == 'MultiDiscrete':
+    nvec, start = np.asarray(space.nvec, np.int64), np.asarray(start, np.int64)
+    return observations.Choices(
+        space.shape, space.dtype, start, start + nvec - 1, name=name)
   if kind == 'MultiBinary':
-    return (array_spec.ArraySpec(space.shape, np.float32, name=name),
-            lambda x: np.asarray(x, np.float32))
-  if kind in ('Discrete', 'MultiDiscrete'):
-    counts = np.ravel(space.n if kind == 'Discrete' else space.nvec)
-    start = np.ravel(getattr(space, 'start', 0))
-    spec = array_spec.ArraySpec((int(counts.sum()),), np.float32, name=name)
-    offsets = np.cumsum(counts) - counts - start
-    return spec, lambda x: _one_hot(spec.shape, np.ravel(x) + offsets)
-  # `adapt` refuses it by this name, unless its pattern of keys leaves it out.
-  return array_spec.ArraySpec((), np.str_, name=str(space)), lambda _: np.str_()
-
-
-def _one_hot(shape, indices):
-  vector = np.zeros(shape, np.float32)
-  vector[indices.astype(np.int64)] = 1.0
-  return vector
+    return array_spec.BoundedArraySpec(
+        space.shape, space.dtype, 0, 1, name=name)
+  if space.dtype == np.bool_:
+    return array_spec.ArraySpec(space.shape, space.dtype, name=name)
+  return array_spec.BoundedArraySpec(
+      space.shape, space.dtype, space.low, space.high, name=name)
 
 
 def is_gym(environment):

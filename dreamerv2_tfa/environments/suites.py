@@ -1,6 +1,7 @@
 """The settings of each suite, and the task of one of its games."""
 
 import gin
+from tf_agents.environments import tf_environment
 from tf_agents.environments import wrappers
 
 from dreamerv2_tfa import checks
@@ -10,6 +11,7 @@ from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import catch
 from dreamerv2_tfa.environments import crafter
 from dreamerv2_tfa.environments import dm_control
+from dreamerv2_tfa.environments import factories
 from dreamerv2_tfa.environments import minigrid
 from dreamerv2_tfa.environments import registered
 
@@ -130,32 +132,44 @@ def load_minigrid(game, *, tile_size=8, keys='image'):
 
 
 @gin.configurable
-def load_gym(name, *, action_repeat=1, max_steps=0, keys='.*', size=64):
-  """Returns the task of a Gym or Gymnasium environment, by its id.
+def load_gym(
+    name, construct=None, *, action_repeat=1, max_steps=0, keys='.*', size=64,
+    pictures='$^', numbers='$^'):
+  """Returns the task of an environment by its id, or of one's own.
 
   Args:
-    name: `gym_` or `gymnasium_` and the id, such as 'gym_CartPole-v1'.
+    name: `gym_` or `gymnasium_` and the id, such as 'gym_CartPole-v1'; or what
+      the task is called.
+    construct: Function from a seed to a `PyEnvironment` or `TFEnvironment`.
+      None: what is registered under the id.
     action_repeat: Python int, environment steps an agent step.
     max_steps: Python int, agent steps after which an episode is cut, where the
       environment does not do so itself; 0: never.
     keys: Regular expression of the observations to keep.
-    size: Python int, pixels, height and width of images.
+    size: Python int, pixels, height and width of pictures.
+    pictures: Regular expression of the observations that are pictures, whatever
+      their bounds say.
+    numbers: Regular expression of those that are none.
 
   Returns:
-    A `Task`.
+    A `Task`. An environment that is batched, or in TensorFlow, stays as it is.
   """
   action_repeat = checks.integer('load_gym.action_repeat', action_repeat)
   max_steps = checks.integer('load_gym.max_steps', max_steps, 0)
   size = checks.integer('load_gym.size', size)
 
-  def construct(seed):
-    env = registered.make(name, seed=seed)
+  def make(seed):
+    env = construct(seed) if construct else registered.make(name, seed=seed)
+    if isinstance(env, tf_environment.TFEnvironment) or env.batched:
+      return env
     if action_repeat > 1:
       env = wrappers.ActionRepeat(env, action_repeat)
     if max_steps:
       env = wrappers.TimeLimit(env, max_steps)
-    return adapt.Adapted(env, keys=keys, size=size)
-  return batch.task(name, action_repeat, construct)
+    with factories.closed_on_error(env):
+      return adapt.Adapted(
+          env, keys=keys, size=size, pictures=pictures, numbers=numbers)
+  return batch.task(name, action_repeat, make)
 
 
 _LOADERS = {

@@ -8,7 +8,6 @@ import os
 import re
 import sys
 
-from tf_agents.environments import dm_control_wrapper
 from tf_agents.environments import py_environment
 from tf_agents.environments import tf_environment
 
@@ -155,24 +154,21 @@ def from_factory(name, factory):
       `as_environment` takes: another object at each call.
 
   Returns:
-    A `Task`, one frame an agent step. Its environments are closed with it.
+    A `Task` under the settings of `load_gym`. Its environments are closed with
+    it.
   """
-  return batch.task(name, 1, functools.partial(_made, name, factory))
+  return suites.load_gym(name, functools.partial(_made, name, factory))
 
 
 def _made(name, factory, seed):
   source = factories.call(factory, seed)
   whose = f'The task {name!r} returned'
   factories.claim(source, whose)
-  try:
-    environment = as_environment(source, whose, seed)
-  except BaseException:
-    factories.release(source)
-    factories.close(source)
-    raise
-  if isinstance(environment, tf_environment.TFEnvironment):
-    return environment
-  return factories.Own(environment, source)
+  with factories.closed_on_error(source):
+    made = as_py_environment(source, whose, seed)
+  if isinstance(made, tf_environment.TFEnvironment):
+    return made
+  return factories.Own(made, source)
 
 
 def from_object(name, environment):
@@ -185,18 +181,18 @@ def from_object(name, environment):
     environment: What `as_environment` takes.
 
   Returns:
-    A `Task`, one frame an agent step.
+    A `Task` under the settings of `load_gym`.
   """
   process = os.getpid()
 
   def construct(seed):
-    made = as_environment(environment, seed=seed)
+    made = as_py_environment(environment, seed=seed)
     if isinstance(made, tf_environment.TFEnvironment):
       batch.leave_open(made)
       return made
     return factories.Lent(made, environment, process)
 
-  task = batch.task(name, 1, construct)
+  task = suites.load_gym(name, construct)
 
   def make(seed, rows=1, processes=False):
     batched = getattr(environment, 'batched', False)
@@ -212,7 +208,22 @@ def from_object(name, environment):
 
 
 def as_environment(environment, whose='Got', seed=None):
-  """Returns an environment of any library as TF-Agents'.
+  """Returns an environment of any library as the agent takes it.
+
+  Args and errors are those of `as_py_environment`.
+
+  Returns:
+    A `TFEnvironment` or batched `PyEnvironment` as it was, or an `Adapted`,
+    whose actions are the environment's own.
+  """
+  made = as_py_environment(environment, whose, seed)
+  if isinstance(made, tf_environment.TFEnvironment) or made.batched:
+    return made
+  return adapt.Adapted(made)
+
+
+def as_py_environment(environment, whose='Got', seed=None):
+  """Returns an environment of any library as TF-Agents', as it is.
 
   Args:
     environment: A Gym, Gymnasium or `dm_env` environment, a TF-Agents
@@ -221,27 +232,22 @@ def as_environment(environment, whose='Got', seed=None):
     seed: Python int of a Gym environment, or None to leave it as it is.
 
   Returns:
-    A `TFEnvironment` or batched `PyEnvironment` as it was, or an `Adapted`.
+    A `TFEnvironment` or `PyEnvironment`, that which it was if it was one.
 
   Raises:
-    UserError: If it is none of these, or its specs cannot be used.
+    UserError: If it is none of these, or its spaces cannot be used.
   """
-  if isinstance(environment, tf_environment.TFEnvironment):
+  if isinstance(environment, (
+      tf_environment.TFEnvironment, py_environment.PyEnvironment)):
     return environment
-  if isinstance(environment, py_environment.PyEnvironment):
-    if environment.batched:
-      return environment
-    return adapt.Adapted(environment)
   _check_single(environment, whose)
   if _is_dm_env(environment):
-    environment = dm_control_wrapper.DmControlWrapper(environment)
-  elif gym.is_gym(environment):
-    environment = gym.GymEnvironment(environment, seed=seed)
-  else:
-    raise checks.UserError(
-        f'{whose} {environment!r}; wanted a Gym, Gymnasium or dm_env '
-        'environment, or a TF-Agents PyEnvironment or TFEnvironment.')
-  return adapt.Adapted(environment)
+    return dm_control.DmEnvironment(environment)
+  if gym.is_gym(environment):
+    return gym.GymEnvironment(environment, seed=seed)
+  raise checks.UserError(
+      f'{whose} {environment!r}; wanted a Gym, Gymnasium or dm_env '
+      'environment, or a TF-Agents PyEnvironment or TFEnvironment.')
 
 
 def _check_single(environment, whose):

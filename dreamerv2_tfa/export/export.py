@@ -56,7 +56,10 @@ def export(root_dir, out, form='saved_model', task=None):
   out.parent.mkdir(parents=True, exist_ok=True)
   aside = pathlib.Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
   try:
-    write(run.parts.agent, form, aside, run.facts)
+    write(
+        run.parts.agent, form, aside, run.facts,
+        _observation_parts(run.parts.evaluation_environment),
+    )
     found = compare(
         run.parts.agent, run.parts.evaluation_environment, aside
     )
@@ -70,7 +73,13 @@ def export(root_dir, out, form='saved_model', task=None):
   return found
 
 
-def write(agent, form, folder, facts):
+def _observation_parts(environment):
+  """How an environment's observation is read, or None."""
+  adapted = batch.adapted(environment)
+  return None if adapted is None else adapted.parts
+
+
+def write(agent, form, folder, facts, parts=None):
   """Writes the files of a format, `policy.json` among them.
 
   Args:
@@ -78,19 +87,23 @@ def write(agent, form, folder, facts):
     form: One of `FORMATS`.
     folder: Path of an empty folder.
     facts: Dict, what else `policy.json` shall say.
+    parts: List of `observations.Part`: how the environment's observation is
+      read. None: it is the agent's own.
 
   Raises:
     ValueError: If the format cannot hold the policy.
   """
   if form == 'saved_model':
-    module, signatures = model.saveable(agent)
+    module, signatures = model.saveable(agent, parts)
     tf.saved_model.save(module, str(folder), signatures=signatures)
-    functions = model.Functions(agent, agent.policy)
+    functions = model.Functions(agent, agent.policy, parts)
     described = manifest.describe(
         functions, signatures['action'].structured_outputs
     )
   else:
-    described = convert.write(agent, _policy(agent, form), form, folder)
+    described = convert.write(
+        agent, _policy(agent, form), form, folder, parts
+    )
   manifest.write(folder, {'format': form, **facts, **described})
 
 

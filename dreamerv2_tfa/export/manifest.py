@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 FILE = 'policy.json'
-_FORMATS = 1  # of the file; a reader refuses what is newer
+_VERSIONS = (1, 2)  # of the file, that can be read; the last one is written
 
 
 def describe(functions, outputs):
@@ -19,18 +19,33 @@ def describe(functions, outputs):
     outputs: Names of the tensors that a step gives.
 
   Returns:
-    Dict.
+    Dict. `observation`, `action` and `inputs` are the environment's, `parts`
+    how its observation is read; under `agent` what the agent reads.
   """
-  inputs = functions.step_inputs()
+  parts = functions.parts
+  own = functions.observation_spec
+  shown = own if parts is None else {part.key: part for part in parts}
   return {
-      'observation': _fields(functions.observation_spec),
+      'signature': 'environment',
+      'observation': _fields(shown),
+      'parts': None if parts is None else [part.facts() for part in parts],
+      'by_client': [part.key for part in parts or () if part.shrinks],
       'state': _fields(functions.state_spec),
       'action': _field(functions.policy.action_spec),
-      'inputs': {
-          name: {'shape': spec.shape[1:].as_list(), 'dtype': spec.dtype.name}
-          for name, spec in inputs.items()
-      },
+      'inputs': _inputs(functions.step_inputs()),
       'outputs': sorted(outputs),
+      'agent': {
+          'signature': 'agent_action',
+          'observation': _fields(own),
+          'inputs': _inputs(functions.step_inputs(own)),
+      },
+  }
+
+
+def _inputs(specs):
+  return {
+      name: {'shape': spec.shape[1:].as_list(), 'dtype': spec.dtype.name}
+      for name, spec in specs.items()
   }
 
 
@@ -39,13 +54,21 @@ def _fields(specs):
 
 
 def _field(spec):
-  field = {'shape': spec.shape.as_list(), 'dtype': spec.dtype.name}
-  if hasattr(spec, 'minimum') and np.all(np.isfinite(
-      [np.max(spec.maximum), np.min(spec.minimum)]
-  )):
-    field['minimum'] = np.asarray(spec.minimum).tolist()
-    field['maximum'] = np.asarray(spec.maximum).tolist()
+  """Shape, dtype and finite bounds of a spec, or of an `observations.Part`."""
+  dtype = getattr(spec.dtype, 'name', spec.dtype)
+  field = {'shape': list(spec.shape), 'dtype': dtype}
+  low = getattr(spec, 'minimum', getattr(spec, 'low', None))
+  high = getattr(spec, 'maximum', getattr(spec, 'high', None))
+  if low is not None and np.isfinite([np.max(high), np.min(low)]).all():
+    field['minimum'], field['maximum'] = _plain(low), _plain(high)
   return field
+
+
+def _plain(bound):
+  """One number where all are the same, else a nested list."""
+  bound = np.asarray(bound)
+  alike = bound.size and (bound == bound.flat[0]).all()
+  return bound.flat[0].item() if alike else bound.tolist()
 
 
 def hashes(folder):
@@ -71,7 +94,7 @@ def write(folder, facts):
     facts: Dict that JSON can hold.
   """
   facts = {
-      'version': _FORMATS, **facts, 'tensorflow': tf.__version__,
+      'version': _VERSIONS[-1], **facts, 'tensorflow': tf.__version__,
       'files': hashes(folder),
   }
   path = pathlib.Path(folder) / FILE
@@ -85,7 +108,8 @@ def read(folder):
     folder: Path of the export.
 
   Returns:
-    Dict.
+    Dict. `signature` is 'environment', or 'agent' where an earlier version has
+    exported: then observations are those that the agent reads.
 
   Raises:
     ValueError: If there is none, or one that a newer version has written.
@@ -99,12 +123,13 @@ def read(folder):
         f'({error}). Make one with bin/export --root_dir=RUN --out=DIR.'
     ) from error
   version = facts.get('version') if isinstance(facts, dict) else None
-  if version != _FORMATS:
+  if version not in _VERSIONS:
     raise ValueError(
-        f'{path} has version {version}; this package reads {_FORMATS}. Take '
+        f'{path} has version {version}; this package reads {_VERSIONS}. Take '
         'the package that wrote it, or export again.'
     )
-  return facts
+  # Version 1 has the agent's form alone, whatever the environment's is.
+  return {'signature': 'agent', 'parts': None, **facts}
 
 
 def check_files(folder, facts):

@@ -5,6 +5,10 @@ comes out is tensors. A state is a dict of float32 `deter` `[B, D]`, `stoch`
 `[B, S, C]` or `[B, S]`, `logits` (or `mean` and `std`) like it, and `action`
 `[B, A]`, the one just taken; and of int32 `seed` `[B, 2]`, from which the row's
 next latent is drawn. A latent is a state without `action` and `seed`.
+
+The signature `action` takes what the environment shows (see `observations`);
+`agent_action` and the functions take what the agent reads of it. Actions are
+the environment's everywhere.
 """
 
 import tensorflow as tf
@@ -23,18 +27,25 @@ class Functions:
 
   Attributes:
     policy: `DreamerPolicy`.
-    observation_spec: Dict of `tf.TensorSpec`, without the batch axis.
+    parts: List of `observations.Part`: how the environment's observation is
+      read; None where it is the agent's own.
+    observation_spec: Dict of `tf.TensorSpec` of what the agent reads, without
+      the batch axis.
     latent_spec: Dict of `tf.TensorSpec`, likewise.
     state_spec: Dict of `tf.TensorSpec`, likewise.
   """
 
-  def __init__(self, agent, policy):
+  exact = True  # whether `action` takes the environment's own dtypes
+
+  def __init__(self, agent, policy, parts=None):
     """Takes an agent and the policy to act by.
 
     Args:
       agent: `DreamerV2Agent`.
       policy: `DreamerPolicy` of the agent's networks.
+      parts: See the attribute.
     """
+    self.parts = parts
     self._world_model = agent.world_model
     self._critic = agent.actor_critic.critic
     self.policy = policy
@@ -48,17 +59,40 @@ class Functions:
         'seed': tf.TensorSpec([2], tf.int32),
     }
 
-  def step_inputs(self):
-    """Arguments of a step of any batch size: dict of `tf.TensorSpec`."""
-    keys = names.observations(self.observation_spec)
+  def shown_spec(self):
+    """Dict of `tf.TensorSpec` of what `action` takes, without the batch axis."""
+    if self.parts is None:
+      return self.observation_spec
+    return {
+        part.key: tf.TensorSpec(*part.given(self.exact)) for part in self.parts
+    }
+
+  def step_inputs(self, observation_spec=None):
+    """Arguments of a step of any batch size: dict of `tf.TensorSpec`.
+
+    Args:
+      observation_spec: Dict of specs; None: that of `shown_spec`.
+    """
+    if observation_spec is None:
+      observation_spec = self.shown_spec()
+    keys = names.observations(observation_spec)
     parts = {
-        **{keys[key]: spec for key, spec in self.observation_spec.items()},
+        **{keys[key]: spec for key, spec in observation_spec.items()},
         names.FIRST: tf.TensorSpec([], tf.bool),
         **names.state(self.state_spec),
     }
     return {
         name: tf.TensorSpec([None] + spec.shape.as_list(), spec.dtype, name)
         for name, spec in parts.items()
+    }
+
+  def read(self, shown):
+    """What the agent reads of what `action` takes: dicts `[B, ...]`."""
+    if self.parts is None:
+      return shown
+    return {
+        part.key: shown[part.key] if part.shrinks
+        else part.read_tensor(shown[part.key]) for part in self.parts
     }
 
   def initial_state(self, batch_size, seed):
@@ -199,17 +233,19 @@ def _swap_time(x):
   return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
 
 
-def saveable(agent):
+def saveable(agent, parts=None):
   """An agent's greedy policy and world model, as `tf.saved_model.save` wants.
 
   Args:
     agent: `DreamerV2Agent`.
+    parts: List of `observations.Part`, or None; see `Functions`.
 
   Returns:
     `tf.Module` with the functions `encode`, `imagine`, `decode` and `value`,
-    and a dict of its signatures `action` and `get_initial_state`.
+    and a dict of its signatures `action`, `agent_action` and
+    `get_initial_state`.
   """
-  functions = Functions(agent, agent.policy)
+  functions = Functions(agent, agent.policy, parts)
   module = tf.Module()
   # The variables alone: layers would bring Keras along.
   module.weights = [
@@ -238,21 +274,30 @@ def saveable(agent):
 def _signatures(functions):
   inputs = names.observations(functions.observation_spec)
 
-  def action(**tensors):
-    observation = {key: tensors[name] for key, name in inputs.items()}
-    taken, state = functions.act(
-        observation, tensors[names.FIRST], names.fields(tensors)
+  def acting(read, observation_spec):
+    def action(**tensors):
+      observation = {key: tensors[name] for key, name in inputs.items()}
+      taken, state = functions.act(
+          read(observation), tensors[names.FIRST], names.fields(tensors)
+      )
+      return {'action': taken, **names.state(state)}
+
+    return tf.function(action, autograph=False).get_concrete_function(
+        **functions.step_inputs(observation_spec)
     )
-    return {'action': taken, **names.state(state)}
+
+  agent_action = acting(lambda x: x, functions.observation_spec)
+  action = agent_action if functions.parts is None else acting(
+      functions.read, functions.shown_spec()
+  )
 
   def get_initial_state(batch_size, seed):
     return names.state(functions.initial_state(batch_size, seed))
 
   scalar = lambda name: tf.TensorSpec([], tf.int32, name)
   return {
-      'action': tf.function(action, autograph=False).get_concrete_function(
-          **functions.step_inputs()
-      ),
+      'action': action,
+      'agent_action': agent_action,
       'get_initial_state': tf.function(
           get_initial_state, autograph=False
       ).get_concrete_function(

@@ -6,6 +6,8 @@ from tf_agents.utils import common
 
 from dreamerv2_tfa import noise
 from dreamerv2_tfa import specs
+from dreamerv2_tfa.environments import adapt
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.export import names
 
 LENGTHS = (120, 90, 60)  # steps of streams played side by side
@@ -13,6 +15,9 @@ LENGTHS = (120, 90, 60)  # steps of streams played side by side
 
 def record(environment, policy, *, seed):
   """Lets a policy play, alone, and notes what it saw and did.
+
+  An adapted environment is played outside of its adapter: what it shows is
+  read by `observations.Part`, and it is given the policy's actions as they are.
 
   Args:
     environment: `TFEnvironment` of one environment.
@@ -22,34 +27,72 @@ def record(environment, policy, *, seed):
 
   Returns:
     Dict of arrays `[steps, ...]`, stream after stream, episodes end to end in
-    each: `observation_<key>`, `is_first`, `action`, and `state_<field>` after
-    the step; and `lengths` `[streams]`, steps of each.
+    each: `observation_<key>` as the environment shows it, `agent_<the same>` as
+    the agent reads it, `is_first`, `action`, and `state_<field>` after the
+    step; and `lengths` `[streams]`, steps of each.
   """
+  adapted = batch.adapted(environment)
+  world = environment if adapted is None else _Raw(adapted)
   act = common.function(policy.action)
   seeds = noise.split(tf.constant([seed, 0]), len(LENGTHS))
   rows = []
   for length, seed in zip(LENGTHS, seeds, strict=True):
-    time_step = environment.reset()
+    time_step = world.reset()
     state = policy.get_initial_state(1)
     for _ in range(length):
       own, seed = tf.unstack(noise.split(seed, 2))
       step = act(time_step, state, seed=own)
-      rows.append(_row(time_step, step, seed))
-      time_step, state = environment.step(step.action), step.state
+      shown = None if adapted is None else world.shown
+      rows.append(_row(time_step, step, seed, shown))
+      time_step, state = world.step(step.action), step.state
   together = {
       name: np.stack([row[name] for row in rows]) for name in rows[0]
   }
   return {**together, 'lengths': np.array(LENGTHS)}
 
 
-def _row(time_step, step, seed):
+class _Raw:
+  """The environment inside of an adapter, a batch of one in TensorFlow.
+
+  Attributes:
+    shown: Dict of what the environment showed last, as an export takes it.
+  """
+
+  def __init__(self, adapted):
+    self._adapted = adapted
+    self.shown = None
+
+  def reset(self):
+    return self._read(batch.apply(self._adapted.raw.reset))
+
+  def step(self, action):
+    played = action.numpy()[0]
+    return self._read(batch.apply(lambda: self._adapted.raw.step(played)))
+
+  def _read(self, time_step):
+    parts, observation = self._adapted.parts, time_step.observation
+    self.shown = {
+        part.key: part.prepare(part.find(observation)) for part in parts
+    }
+    read = adapt.read(parts, observation)
+    return tf.nest.map_structure(
+        lambda x: tf.constant(np.asarray(x)[None]),
+        time_step._replace(observation=read),
+    )
+
+
+def _row(time_step, step, seed, shown):
   observation = specs.flat_observation(time_step.observation)
   inputs = names.observations(observation)
   state = {**step.state.latent._asdict(), 'action': step.state.action}
   batched = {
-      **{inputs[key]: value for key, value in observation.items()},
+      **{f'agent_{inputs[key]}': value for key, value in observation.items()},
       names.FIRST: time_step.is_first(), 'action': step.action,
       **names.state(state),
   }
   row = {name: np.asarray(value)[0] for name, value in batched.items()}
-  return {**row, **names.state({'seed': seed.numpy()})}
+  shown = {
+      name: row[f'agent_{name}'] if shown is None else shown[key]
+      for key, name in inputs.items()
+  }
+  return {**row, **shown, **names.state({'seed': seed.numpy()})}

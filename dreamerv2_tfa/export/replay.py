@@ -28,12 +28,12 @@ class Absent:
       raise ModuleNotFoundError(f'No module named {name!r}', name=name)
 
 
-def load_saved_model(folder):
+def load_saved_model(folder, signature):
   """Functions from a number of rows to states, and from inputs to outputs."""
   import tensorflow as tf
 
   signatures = tf.saved_model.load(str(folder)).signatures
-  initial, action = signatures['get_initial_state'], signatures['action']
+  initial, action = signatures['get_initial_state'], signatures[signature]
   arrays = lambda tensors: {k: v.numpy() for k, v in tensors.items()}
   start = lambda rows: arrays(
       initial(batch_size=tf.constant(rows), seed=tf.constant(0))
@@ -44,17 +44,17 @@ def load_saved_model(folder):
   return start, step
 
 
-def load_tflite(folder, zeros):
+def load_tflite(folder, signature, zeros):
   """The same of `policy.tflite`."""
   import tensorflow as tf
 
   interpreter = tf.lite.Interpreter(str(folder / 'policy.tflite'))
-  action = interpreter.get_signature_runner('action')
+  action = interpreter.get_signature_runner(signature)
   return zeros, lambda inputs: action(**inputs)
 
 
-def load_onnx(folder, zeros):
-  """The same of `policy.onnx`."""
+def load_onnx(folder, unused_signature, zeros):
+  """The same of `policy.onnx`, which has one signature."""
   import onnxruntime
 
   session = onnxruntime.InferenceSession(
@@ -67,11 +67,10 @@ def load_onnx(folder, zeros):
   return zeros, run
 
 
-def load(folder):
-  """Loads the export as its format wants."""
-  facts = json.loads((folder / 'policy.json').read_text(encoding='utf-8'))
+def load(folder, facts, signature, inputs):
+  """Loads a signature of the export as its format wants."""
   states = {
-      name: field for name, field in facts['inputs'].items()
+      name: field for name, field in inputs.items()
       if name.startswith('state_')
   }
   zeros = lambda rows: {
@@ -79,9 +78,20 @@ def load(folder):
       for name, field in states.items()
   }
   if facts['format'] == 'saved_model':
-    return facts, *load_saved_model(folder)
+    return load_saved_model(folder, signature)
   loader = {'tflite': load_tflite, 'onnx': load_onnx}[facts['format']]
-  return facts, *loader(folder, zeros)
+  return loader(folder, signature, zeros)
+
+
+def forms(facts):
+  """Signature, its inputs, and how the recording names what it observes."""
+  found = [('action', facts['inputs'], '')]
+  agent = facts.get('agent')
+  if agent is None:  # of version 1, whose `action` is the agent's
+    found = [('action', facts['inputs'], 'agent_')]
+  elif facts['parts'] is not None and agent['signature']:
+    found.append((agent['signature'], agent['inputs'], 'agent_'))
+  return found
 
 
 def compare(got, wanted):
@@ -93,23 +103,27 @@ def compare(got, wanted):
   return got.tobytes() == wanted.tobytes(), largest
 
 
-def main(folder, recording):
-  """Plays all streams side by side, a shorter one ends sooner."""
-  facts, start, step = load(pathlib.Path(folder))
-  with np.load(recording) as file:
-    record = dict(file)
-  lengths = record.pop('lengths')
+def play(start, step, inputs, prefix, record):
+  """Plays all streams side by side, a shorter one ends sooner.
+
+  Returns:
+    How many arrays differ, and by how much at most.
+  """
+  lengths = record['lengths']
   begins = np.cumsum(lengths) - lengths
   state, differ, largest = start(len(lengths)), 0, 0.0
   for t in range(max(lengths)):
     alive = np.flatnonzero(lengths > t)
     rows = begins[alive] + t
-    inputs = {
-        name: state[name][alive] if name in state else record[name][rows]
-        for name in facts['inputs']
+    seen = lambda name: record[
+        prefix + name if name.startswith('observation_') else name]
+    given = {
+        name: state[name][alive] if name in state
+        else seen(name)[rows].astype(field['dtype'])
+        for name, field in inputs.items()
     }
     outputs = {
-        name.removeprefix('next_'): x for name, x in step(inputs).items()
+        name.removeprefix('next_'): x for name, x in step(given).items()
     }
     results = [
         compare(outputs[name][i], record[name][row])
@@ -119,9 +133,24 @@ def main(folder, recording):
     largest = max([largest, *(gap for _, gap in results)])
     for name in state:
       state[name][alive] = outputs[name]
+  return differ, largest
+
+
+def main(folder, recording):
+  """Plays every signature and prints what was found."""
+  folder = pathlib.Path(folder)
+  facts = json.loads((folder / 'policy.json').read_text(encoding='utf-8'))
+  with np.load(recording) as file:
+    record = dict(file)
+  found = [
+      play(*load(folder, facts, signature, inputs), inputs, prefix, record)
+      for signature, inputs, prefix in forms(facts)
+  ]
   print(json.dumps({
-      'steps': int(lengths.sum()), 'episodes': int(record['is_first'].sum()),
-      'differ': differ, 'largest': largest,
+      'steps': int(record['lengths'].sum()),
+      'episodes': int(record['is_first'].sum()),
+      'differ': sum(differ for differ, _ in found),
+      'largest': max(largest for _, largest in found),
       'imported': sorted(set(FORBIDDEN) & set(sys.modules)),
   }))
 

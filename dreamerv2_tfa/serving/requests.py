@@ -68,10 +68,13 @@ def observation(policy, body):
   """
   if 'observation' not in body:
     raise ValueError("The body lacks the key 'observation'.")
-  arrays = acting.as_arrays(policy, body['observation'])
+  arrays, batched = acting.read(policy, body['observation'])
+  if batched:
+    raise ValueError(
+        'The observation must be that of one environment; got one axis more. '
+        'A session is one environment.'
+    )
   arrays = {name: array[None] for name, array in arrays.items()}
-  for name, array in arrays.items():
-    acting.check_shape(name, array, policy.inputs[name])
   is_first = body.get('is_first')
   if is_first is not None and not isinstance(is_first, bool):
     raise ValueError('is_first must be true, false or left out.')

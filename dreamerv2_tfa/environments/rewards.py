@@ -1,0 +1,32 @@
+"""What an environment may give as a reward."""
+
+import numpy as np
+
+
+def check(reward):
+  """A reward as one float32, if it is one finite number.
+
+  Args:
+    reward: What the environment returned.
+
+  Returns:
+    float32 scalar array.
+
+  Raises:
+    ValueError: If it is None, text, several numbers, NaN or infinite.
+  """
+  try:
+    array = np.asarray(reward)
+  except ValueError:
+    array = np.asarray(None)
+  if array.dtype.kind not in 'biuf' or array.size != 1:
+    raise ValueError(
+        f'The reward must be one number; got {str(reward)[:80]!r} '
+        f'({type(reward).__name__}). Return a float from step().')
+  with np.errstate(over='ignore'):
+    single = array.astype(np.float32).reshape(())
+  if not np.isfinite(single):
+    raise ValueError(
+        f'The reward must be finite, in float32 too; got {array.item()}. Find '
+        'where the environment makes it, or clip it there.')
+  return single

@@ -1,0 +1,347 @@
+"""How the parts of an observation get from the environment to the agent.
+
+A `Part` says what the environment shows and what the agent reads instead. It
+does the same in NumPy and in TensorFlow, bit for bit, and is plain data, so an
+export carries it.
+
+| the environment shows | the agent reads |
+|---|---|
+| picture: rank 3, rank 2 or a stack of rank 4, sides of 16 pixels or more, and bounds as pixels have them (see `_is_picture`) | uint8 `[size, size, channels]` |
+| a choice of n, or several | float32, one-hot, joined |
+| integers with bounds narrower than their dtype's | float32 in [0, 1], by their bounds |
+| a vector of bytes with bounds 0 and 255 | uint8, as it is |
+| all other numbers | float32, as they are |
+"""
+
+import types
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import tensorflow as tf
+from tf_agents.specs import array_spec
+
+_CV_CHANNELS = 4  # that OpenCV resizes at once
+_COMMON = {  # dtypes of TFLite and ONNX in place of others
+    'float64': 'float32', 'float16': 'float32', 'int8': 'int32',
+    'int16': 'int32', 'uint16': 'int32', 'uint32': 'int64', 'uint64': 'int64'}
+_ROUNDING = 1e-5  # share of its bound by which a float may leave it
+
+PICTURE, ONE_HOT, SCALED, BYTES, NUMBERS = (
+    'picture', 'one_hot', 'scaled', 'bytes', 'numbers')
+
+
+class Choices(array_spec.BoundedArraySpec):
+  """Integers each of which names one of several things, as Gym's Discrete."""
+
+
+class Part(NamedTuple):
+  """One part of an observation, as the environment shows it."""
+
+  key: str  # what the agent calls it
+  path: tuple  # keys and indices that lead to it in the observation
+  kind: str  # PICTURE, ONE_HOT, SCALED, BYTES or NUMBERS
+  shape: tuple  # of the environment's array
+  dtype: str  # likewise
+  low: object = None  # likewise, smallest value: number, nested list or None
+  high: object = None  # largest
+  layout: str = ''  # of a picture: 'last', 'first', 'none' or 'stack'
+  size: int = 0  # pixels a side of the picture that the agent reads
+
+  @property
+  def spec(self):
+    """`ArraySpec` of what the agent reads."""
+    if self.kind == PICTURE:
+      shape = (self.size, self.size, self._grid()[2])
+      return array_spec.BoundedArraySpec(
+          shape, np.uint8, 0, 255, name=self.key)
+    shape = (int(np.prod(self.shape)),) if self.shape else ()
+    if self.kind == ONE_HOT:
+      shape = (len(self._choices()[0]),)
+    if self.kind in (ONE_HOT, SCALED):
+      return array_spec.BoundedArraySpec(
+          shape, np.float32, 0.0, 1.0, name=self.key)
+    dtype = np.uint8 if self.kind == BYTES else np.float32
+    if self.low is None:
+      return array_spec.ArraySpec(shape, dtype, name=self.key)
+    with np.errstate(over='ignore'):
+      bound = lambda x: np.broadcast_to(
+          np.asarray(x, np.float64), self.shape).astype(dtype).reshape(shape)
+      return array_spec.BoundedArraySpec(
+          shape, dtype, bound(self.low), bound(self.high), self.key)
+
+  def facts(self):
+    """This part as plain data that JSON can hold: dict."""
+    bounded = self.low is not None and np.isfinite([
+        np.min(self.low), np.max(self.high)]).all()
+    unbounded = {} if bounded else {'low': None, 'high': None}
+    return {**self._asdict(), 'path': list(self.path),
+            'shape': list(self.shape), **unbounded}
+
+  def given(self, exact=True):
+    """What an export takes of this part: `(shape, dtype)` of a row.
+
+    That is what the environment shows, but for a picture that shrinks: there it
+    is what the agent reads.
+
+    Args:
+      exact: bool; False takes dtypes that every runtime has instead.
+    """
+    if self.shrinks:
+      return self.spec.shape, 'uint8'
+    return self.shape, self.dtype if exact else _COMMON.get(
+        self.dtype, self.dtype)
+
+  def prepare(self, value, axes=0):
+    """What an export takes of what the environment shows.
+
+    Args:
+      value: What NumPy takes for an array.
+      axes: int, 0 or 1, axes before those of `shape`.
+
+    Returns:
+      Array of the shape and dtype of `given`, with those axes before.
+
+    Raises:
+      ValueError: If it is not in the space; see `check`.
+    """
+    array = self.check(value, axes, whole=self.kind != NUMBERS)
+    if not self.shrinks:
+      return array.astype(self.dtype)
+    return np.stack([self.read(row) for row in array]) if axes else (
+        self.read(array))
+
+  def find(self, observation):
+    """The environment's value of this part, which may be anything.
+
+    Args:
+      observation: What the environment shows: a nest, or one array.
+
+    Raises:
+      ValueError: If there is no such part.
+    """
+    for step in self.path:
+      try:
+        observation = observation[step]
+      except (KeyError, IndexError, TypeError) as error:
+        there = sorted(map(str, observation)) if isinstance(
+            observation, dict) else type(observation).__name__
+        raise ValueError(
+            f'The observation {self.key!r} is missing: got {there}, wanted '
+            f'{step!r} in it. Let the environment return all of its space.'
+        ) from error
+    return observation
+
+  def check(self, value, axes=0, whole=True):
+    """The value as an array, if it is in the environment's space.
+
+    Args:
+      value: What NumPy takes for an array.
+      axes: int, axes before those of `shape`.
+      whole: bool; False leaves out the range of what is no choice, which takes
+        time where there are many numbers.
+
+    Returns:
+      Array of `shape`, of the environment's dtype or one of the same kind.
+
+    Raises:
+      ValueError: If shape, kind of dtype or range differ, or a number is not
+        finite: key, got, wanted, and what is likely to help.
+    """
+    wanted = f'{self.dtype} {list(self.shape)}' + (
+        '' if self.low is None else
+        f' from {np.min(self.low):g} to {np.max(self.high):g}')
+    refuse = lambda got, mend: ValueError(
+        f'The observation {self.key!r} is not in its space: got {got}, wanted '
+        f'{wanted}. {mend}')
+    try:
+      array = np.asarray(value)
+    except ValueError:
+      array = np.asarray(None)
+    got = f'{array.dtype} {list(array.shape[axes:])}'
+    if array.dtype.kind not in 'biuf':
+      raise refuse(f'{value!r}'[:80], 'Return numbers in an array.')
+    if array.shape[axes:] != self.shape:
+      raise refuse(got, _shape_mend(array.shape[axes:], self.shape))
+    if array.dtype.kind == 'f' and np.dtype(self.dtype).kind != 'f':
+      raise refuse(
+          f'{got} from {array.min():g} to {array.max():g}', 'Return whole '
+          'numbers (a picture of floats times 255), or declare a space of '
+          'floats.')
+    if array.dtype.kind == 'f' and not np.isfinite(array).all():
+      raise refuse(
+          f'{got} with NaN or infinity', 'Find where the environment makes it.')
+    if whole or self.kind == ONE_HOT:
+      self._check_range(array, got, refuse)
+    return array
+
+  def _check_range(self, array, got, refuse):
+    if self.low is None or not array.size:
+      return
+    low, high = (np.asarray(x, np.float64) for x in (self.low, self.high))
+    slack = 0.0
+    if array.dtype.kind == 'f':
+      slack = _ROUNDING * np.maximum(1.0, np.maximum(abs(low), abs(high)))
+      slack = np.where(np.isfinite(slack), slack, 0.0)
+    if (array < low - slack).any() or (array > high + slack).any():
+      raise refuse(
+          f'{got} from {array.min():g} to {array.max():g}',
+          'Return what is in the space, or widen its bounds.')
+
+  def check_brightness(self, array):
+    """Refuses a picture of floats in [0, 1] where the space says [0, 255].
+
+    Raises:
+      ValueError: If no pixel is above 1 though some are above 0.
+    """
+    if (self.kind == PICTURE and np.max(self.high) == 255
+        and np.dtype(self.dtype).kind == 'f' and 0 < array.max() <= 1):
+      raise ValueError(
+          f'The picture {self.key!r} would be black: got values from '
+          f'{array.min():g} to {array.max():g}, wanted 0 to 255 as its space '
+          'says. Multiply it by 255, or declare Box(0, 1).')
+
+  @property
+  def shrinks(self):
+    """Whether a side of the picture becomes smaller, by averaged areas."""
+    return self.kind == PICTURE and max(self._grid()[:2]) > self.size
+
+  def read(self, array):
+    """What the agent reads of the environment's array, in NumPy.
+
+    Args:
+      array: Array of `shape`, or with axes before it where nothing shrinks.
+
+    Returns:
+      Array that fits `spec`, with the same axes before it.
+    """
+    array = np.asarray(array)
+    if self.kind == PICTURE:
+      return self._resized(self._pixels(array, _NUMPY))
+    prefix = array.shape[:array.ndim - len(self.shape)]
+    flat = array.reshape(prefix + self._flat_shape())
+    if self.kind == ONE_HOT:
+      groups, values = self._choices()
+      return (flat[..., groups] == values).astype(np.float32)
+    if self.kind == SCALED:
+      low, scale = self._scale()
+      return np.clip((flat.astype(np.float32) - low) * scale, 0.0, 1.0)
+    return flat.astype(self.spec.dtype)
+
+  def read_tensor(self, tensor):
+    """The same of a tensor `[B, *shape]`, in TensorFlow.
+
+    Raises:
+      ValueError: If the picture shrinks, which OpenCV alone does in its way.
+    """
+    if self.shrinks:
+      raise ValueError(
+          f'The picture {self.key!r} shrinks from {self.shape}, which '
+          'TensorFlow does not do bit for bit as OpenCV. Shrink it before.')
+    if self.kind == PICTURE:
+      return self._grown(self._pixels(tensor, _TENSORFLOW), tf.gather)
+    flat = tf.reshape(tensor, tf.concat(
+        [tf.shape(tensor)[:1], np.array(self._flat_shape(), np.int32)], 0))
+    if self.kind == ONE_HOT:
+      groups, values = self._choices()
+      chosen = tf.gather(tf.cast(flat, tf.int32), groups, axis=-1)
+      return tf.cast(tf.equal(chosen, values.astype(np.int32)), tf.float32)
+    if self.kind == SCALED:
+      low, scale = self._scale()
+      return tf.clip_by_value(
+          (tf.cast(flat, tf.float32) - low) * scale, 0.0, 1.0)
+    return tf.cast(flat, self.spec.dtype)
+
+  def _flat_shape(self):
+    """A vector, or the scalar that it is; choices are a vector always."""
+    if self.shape or self.kind == ONE_HOT:
+      return (int(np.prod(self.shape, dtype=np.int64)),)
+    return ()
+
+  def _choices(self):
+    """Of each place of the one-hot vector: which integer, and its value."""
+    low = np.broadcast_to(self.low, self.shape).ravel()
+    high = np.broadcast_to(self.high, self.shape).ravel()
+    counts = high - low + 1
+    groups = np.repeat(np.arange(len(counts)), counts)
+    values = np.concatenate([
+        np.arange(one, other + 1)
+        for one, other in zip(low, high, strict=True)])
+    return groups, values
+
+  def _scale(self):
+    """Smallest value and the factor that leads to [0, 1], float32."""
+    flat = lambda x: np.broadcast_to(
+        np.asarray(x, np.float64), self.shape).reshape(self._flat_shape())
+    low, high = flat(self.low), flat(self.high)
+    wide = np.where(high > low, high - low, 1.0)
+    return np.float32(low), np.float32(1.0 / wide)
+
+  def _grid(self):
+    """Height, width and channels of the picture before it is resized."""
+    shape = self.shape
+    return {
+        'last': shape, 'none': (*shape, 1),
+        'first': (*shape[1:], *shape[:1]),
+        'stack': (*shape[1:3], shape[0] * shape[-1]),
+    }[self.layout]
+
+  def _pixels(self, array, library):
+    """The picture as uint8 `[..., H, W, channels]`, in NumPy or TensorFlow."""
+    batched = len(array.shape) > len(self.shape)
+    order = {
+        'last': (0, 1, 2), 'none': (0, 1), 'first': (1, 2, 0),
+        'stack': (1, 2, 0, 3)}[self.layout]
+    axes = (0, *(axis + 1 for axis in order)) if batched else order
+    array = library.transpose(array, axes)
+    array = library.reshape(array, (-1, *self._grid())) if batched else (
+        library.reshape(array, self._grid()))
+    if self.dtype == 'uint8' and (self.low, self.high) == (0, 255):
+      return array
+    low, high = np.float32(np.min(self.low)), np.float32(np.max(self.high))
+    scaled = (library.cast(array, 'float32') - low) * np.float32(
+        255.0 / (np.float64(high) - np.float64(low)))
+    return library.cast(
+        library.clip(library.round(scaled), 0.0, 255.0), 'uint8')
+
+  def _resized(self, image):
+    """Sides that are too long shrink by area, too short ones repeat pixels."""
+    height, width, channels = self._grid()
+    if self.shrinks:
+      sides = (min(width, self.size), min(height, self.size))
+      image = np.concatenate([
+          cv2.resize(
+              np.ascontiguousarray(image[..., i:i + _CV_CHANNELS]), sides,
+              interpolation=cv2.INTER_AREA).reshape(*sides[::-1], -1)
+          for i in range(0, channels, _CV_CHANNELS)], -1)
+    return np.array(self._grown(image, np.take), np.uint8)
+
+  def _grown(self, image, take):
+    for axis, side in ((-3, self._grid()[0]), (-2, self._grid()[1])):
+      if side < self.size:
+        index = np.floor(np.arange(self.size) * (1 / (self.size / side)))
+        image = take(image, index.astype(np.int32), axis=axis)
+    return image
+
+
+def from_facts(facts):
+  """The `Part` that `Part.facts` has written."""
+  return Part(**{
+      **facts, 'path': tuple(facts['path']), 'shape': tuple(facts['shape'])})
+
+
+def _shape_mend(got, wanted):
+  if sorted(got) == sorted(wanted):
+    return ('The axes are in another order: declare the space in the order of '
+            'the array, or use np.transpose.')
+  if got == (1, *wanted):
+    return 'Return it without the batch axis.'
+  return 'Declare the space with the shape of what is returned.'
+
+
+_NUMPY = types.SimpleNamespace(
+    transpose=np.transpose, reshape=np.reshape, clip=np.clip, round=np.rint,
+    cast=lambda array, dtype: np.asarray(array).astype(dtype))
+_TENSORFLOW = types.SimpleNamespace(
+    transpose=tf.transpose, reshape=tf.reshape, clip=tf.clip_by_value,
+    round=tf.round, cast=tf.cast)
