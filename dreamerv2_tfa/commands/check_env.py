@@ -9,6 +9,7 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import configuration
 
 configuration.define('gin_file', 'gin_bindings', 'task', 'seed')
+flags.adopt_module_key_flags(configuration)  # for --help
 _STEPS = flags.DEFINE_integer('steps', 300, 'Random steps to play.')
 
 

@@ -7,6 +7,7 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import configuration
 
 configuration.define('root_dir', 'task')
+flags.adopt_module_key_flags(configuration)  # for --help
 _OUT = flags.DEFINE_string('out', None, 'Folder of the export; new or empty.')
 _FORMAT = flags.DEFINE_string(
     'format', 'saved_model', "'saved_model', 'tflite' or 'onnx'."

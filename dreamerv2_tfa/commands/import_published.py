@@ -9,6 +9,7 @@ from dreamerv2_tfa.commands import configuration
 configuration.define(
     'root_dir', 'gin_file', 'gin_bindings', 'task', 'precision', 'seed'
 )
+flags.adopt_module_key_flags(configuration)  # for --help
 _FROM = flags.DEFINE_string(
     'from', None, 'Log folder of a run of the published package, with '
     'variables.pkl and train_episodes/.'

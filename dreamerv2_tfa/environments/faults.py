@@ -65,9 +65,15 @@ def call(environment, name, arguments, steps):
   try:
     return getattr(environment, name)(*arguments)
   except Exception as error:  # whatever the environment raises
-    asked = ', '.join(map(str, arguments))
-    said = f'step {steps + 1}, {name}({asked})' if steps else f'{name}({asked})'
+    said = f'{name}({", ".join(map(str, arguments))})'
+    if name == 'step' or steps:
+      said += f' at step {steps + (name == "step")}'
     raise failed(said, error) from error
+
+
+def named(name, failure):
+  """Returns an `EnvironmentFailed` that says which environment it was."""
+  return EnvironmentFailed(f'{name} failed: {failure.said}', failure.trace)
 
 
 def report(name, said, trace):

@@ -21,24 +21,31 @@ def reset(env, seed):
     What `reset` returned.
   """
   inside = getattr(env, 'unwrapped', env)
-  own_seed = getattr(inside, 'seed', None)
-  if inspect.ismethod(own_seed) and not _is_theirs(own_seed):
-    own_seed(seed)
+  seeded = _has_own_seed(inside)
+  if seeded:
+    inside.seed(seed)
   if all(map(_takes_seed, _layers(env))):
     return env.reset(seed=seed)
-  for method in _resets(inside):
-    if 'seed' in inspect.signature(method).parameters:
-      method(inside, seed=seed)  # its random numbers go on from there
-      break
-  else:
-    if inspect.ismethod(own_seed) and _is_theirs(own_seed):
-      own_seed(seed)
+  if not seeded:
+    _seed_inside(inside, seed)
   return env.reset()
 
 
-def _is_theirs(method):
-  """Whether it is Gym's or Gymnasium's, which its own `reset` replaces."""
-  return method.__func__.__module__.partition('.')[0] in ('gym', 'gymnasium')
+def _has_own_seed(env):
+  """Whether it has a method `seed` that is not Gym's, which does nothing."""
+  method = getattr(env, 'seed', None)
+  return inspect.ismethod(method) and (
+      method.__func__.__module__.partition('.')[0] not in ('gym', 'gymnasium'))
+
+
+def _seed_inside(env, seed):
+  """Seeds by a `reset` of its bases; its random numbers go on from there."""
+  for method in _resets(env):
+    if 'seed' in inspect.signature(method).parameters:
+      method(env, seed=seed)
+      return
+  if inspect.ismethod(getattr(env, 'seed', None)):
+    env.seed(seed)
 
 
 def _layers(env):

@@ -46,7 +46,7 @@ class Watched(wrappers.PyEnvironmentBaseWrapper):
   def _step(self, action):
     """Plays `action`."""
     time_step = self._answer('step', action)
-    self._steps += 1
+    self._steps += not np.all(time_step.is_first())
     if np.any(time_step.is_last()):
       self._failures = 0
     return time_step
@@ -67,8 +67,7 @@ class Watched(wrappers.PyEnvironmentBaseWrapper):
     self._failures += 1
     if self._failures >= self.most_failures:
       if self.most_failures == 1:
-        raise faults.EnvironmentFailed(
-            f'{self._name} failed: {failure.said}', failure.trace) from failure
+        raise faults.named(self._name, failure) from failure
       raise faults.gives_up(
           self._name, failure.said, failure.trace) from failure
     faults.report(self._name, failure.said, failure.trace)

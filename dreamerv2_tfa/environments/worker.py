@@ -109,7 +109,7 @@ class _Held:
     if name == 'pop_outcomes':
       return getattr(self._environment, 'pop_outcomes', list)()
     step = faults.call(self._environment, name, arguments, self._steps)
-    self._steps += name == 'step'
+    self._steps += step.step_type != 0  # FIRST
     # Plain numbers: they are quicker to pickle than arrays.
     return (int(step.step_type), float(step.reward), float(step.discount),
             step.observation)

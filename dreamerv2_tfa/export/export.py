@@ -13,11 +13,14 @@ import tensorflow as tf
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.behaviour import policy as policy_lib
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.export import convert
 from dreamerv2_tfa.export import manifest
 from dreamerv2_tfa.export import model
 from dreamerv2_tfa.export import play
 from dreamerv2_tfa.export import run as run_lib
+from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import surroundings
 
 FORMATS = ('saved_model', 'tflite', 'onnx')
 _TOLERANCE = 1e-5  # of actions and states, where another runtime computes
@@ -25,6 +28,9 @@ _SEED = 0  # of the latents of the episodes that are compared
 _REPLAY = pathlib.Path(__file__).with_name('replay.py')
 
 
+@surroundings.kept()
+@surroundings.gin_kept()
+@faults.surfaced()
 def export(root_dir, out, form='saved_model', task=None):
   """Writes a run's greedy policy and checks it against the agent.
 
@@ -69,7 +75,7 @@ def export(root_dir, out, form='saved_model', task=None):
     aside.rename(out)
   finally:
     shutil.rmtree(aside, ignore_errors=True)
-    _close(run.parts)
+    parts_lib.close(run.parts)
   return found
 
 
@@ -117,6 +123,9 @@ def _policy(agent, form):
   )
 
 
+@surroundings.kept()
+@surroundings.gin_kept()
+@faults.surfaced()
 def verify(root_dir, out, task=None):
   """Plays with the run's agent and, in a fresh process, with the export.
 
@@ -147,7 +156,7 @@ def verify(root_dir, out, task=None):
         )
     return compare(run.parts.agent, run.parts.evaluation_environment, out)
   finally:
-    _close(run.parts)
+    parts_lib.close(run.parts)
 
 
 def compare(agent, environment, folder):
@@ -187,8 +196,3 @@ def compare(agent, environment, folder):
         f'{found["largest"]}. Please report it.'
     )
   return found
-
-
-def _close(parts):
-  for environment in (parts.environment, parts.evaluation_environment):
-    batch.close(environment)
