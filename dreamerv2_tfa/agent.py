@@ -80,20 +80,22 @@ class DreamerV2Agent(tf_agent.TFAgent):
       ValueError: If a spec or a number cannot be used.
     """
     tf.Module.__init__(self, name=name)
-    _check(jit, exploration, exploration_steps, seed, collect_noise,
-           eval_noise, freeze_model)
+    _check(jit, exploration, freeze_model)
+    exploration_steps, seed, collect_noise, eval_noise = _numbers(
+        exploration_steps, seed, collect_noise, eval_noise
+    )
     if train_step_counter is None:
       train_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False)
     self._actions = specs.Actions(action_spec)
     self._freeze_model = freeze_model
-    self._gamma = discount
+    self._gamma = checks.number('DreamerV2Agent.discount', discount, 0, 1)
     self._seed = seed
     self._schedule_step = (
         train_step_counter if schedule_step is None else schedule_step
     )
     self._world_model = world_model.WorldModel(
         specs.flat_observation(time_step_spec.observation),
-        self._actions.size, discount=discount,
+        self._actions.size, discount=self._gamma,
     )
     self._actor_critic = actor_critic.ActorCritic(
         self._world_model.rssm.feature_size, self._actions.size,
@@ -117,9 +119,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
     make_policy = functools.partial(
         policy.DreamerPolicy, time_step_spec, action_spec, self._world_model
     )
-    collect = functools.partial(
-        make_policy, greedy=False, noise=collect_noise
-    )
+    collect = functools.partial(make_policy, greedy=False, noise=collect_noise)
     super().__init__(
         time_step_spec, action_spec,
         policy=make_policy(
@@ -318,16 +318,20 @@ class DreamerV2Agent(tf_agent.TFAgent):
     return model, behaviour, noise.split(behaviour, 2)[1]
 
 
-def _check(jit, exploration, exploration_steps, seed, collect_noise,
-           eval_noise, freeze_model):
+def _check(jit, exploration, freeze_model):
   checks.flag('DreamerV2Agent.freeze_model', freeze_model)
   checks.choice('DreamerV2Agent.jit', jit, _JIT)
   checks.choice('DreamerV2Agent.exploration', exploration,
                 exploration_lib.BEHAVIOURS)
-  checks.integer('exploration_steps', exploration_steps, 0)
-  checks.integer('seed', seed, 0, 2**31 - 1)
-  checks.number('DreamerV2Agent.collect_noise', collect_noise)
-  checks.number('DreamerV2Agent.eval_noise', eval_noise)
+
+
+def _numbers(exploration_steps, seed, collect_noise, eval_noise):
+  return (
+      checks.integer('exploration_steps', exploration_steps, 0),
+      checks.integer('seed', seed, 0, 2**31 - 1),
+      checks.number('DreamerV2Agent.collect_noise', collect_noise),
+      checks.number('DreamerV2Agent.eval_noise', eval_noise),
+  )
 
 
 def resolve_jit(jit):

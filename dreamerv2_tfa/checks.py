@@ -1,8 +1,48 @@
-"""Checks of settings, which say at once what was got and what was wanted."""
+"""Checks of settings, which say at once what was got and what was wanted.
 
+A check of a number returns it as what it was checked to be: 3.0 as the int 3,
+the int 1 or a NumPy number as a float. Callers go on with that, never with what
+they were given (tests/architecture_test.py).
+"""
+
+import linecache
 import numbers
+import traceback
 
 _ENDLESS = 2**63 - 1
+
+
+class UserError(ValueError):
+  """What a check of this package refuses, with the way to mend it.
+
+  Programs show it as one line. See `is_refusal` for what else is shown so.
+  """
+
+
+def is_refusal(error):
+  """Whether an error says what a user can mend, so that it needs no traceback.
+
+  That is told by where it comes from, not by its type: an error of the same
+  type out of an environment's code, NumPy, or a slip of our own is a fault.
+
+  Args:
+    error: An exception that has been raised.
+
+  Returns:
+    True for a `UserError`, for a `ValueError` or `TypeError` that a `raise` of
+    this package's made, or that came up in gin or TF-Agents.
+  """
+  if isinstance(error, UserError):
+    return True
+  frames = list(traceback.walk_tb(error.__traceback__))
+  if not frames or not isinstance(error, ValueError | TypeError):
+    return False
+  frame, line = frames[-1]
+  package = frame.f_globals.get('__name__', '').partition('.')[0]
+  if package == 'dreamerv2_tfa':
+    source = linecache.getline(frame.f_code.co_filename, line)
+    return source.lstrip().startswith('raise ')
+  return package in ('gin', 'tf_agents')
 
 
 def integer(name, value, low=1, high=_ENDLESS):
@@ -18,11 +58,11 @@ def integer(name, value, low=1, high=_ENDLESS):
     int.
 
   Raises:
-    ValueError: If it is no whole number from `low` to `high`.
+    UserError: If it is no whole number from `low` to `high`.
   """
   if not _is_number(value) or value != value // 1 or not low <= value <= high:
     reach = f'from {low} to {high}' if high < _ENDLESS else f'of {low} or more'
-    raise ValueError(
+    raise UserError(
         f'{name} must be a whole number {reach}; got {value!r}. Change its '
         'binding, or leave it out for the default.'
     )
@@ -30,28 +70,30 @@ def integer(name, value, low=1, high=_ENDLESS):
 
 
 def number(name, value, low=0.0, high=float('inf')):
-  """Checks that a value is a number from `low` to `high`; see `integer`."""
+  """Checks a number from `low` to `high` and returns it as a float."""
   if not _is_number(value) or not low <= value <= high:
     reach = f'from {low} to {high}' if high < float('inf') else f'>= {low}'
-    raise ValueError(
+    raise UserError(
         f'{name} must be a number {reach}; got {value!r}. Change its binding, '
         'or leave it out for the default.'
     )
+  return float(value)
 
 
 def positive(name, value):
-  """Checks that a value is a number above 0."""
+  """Checks a number above 0 and returns it as a float."""
   if not _is_number(value) or not value > 0:
-    raise ValueError(
+    raise UserError(
         f'{name} must be a number above 0; got {value!r}. Change its binding, '
         'or leave it out for the default.'
     )
+  return float(value)
 
 
 def choice(name, value, choices):
   """Checks that a value is one of a few."""
   if value not in choices:
-    raise ValueError(
+    raise UserError(
         f'{name} must be one of {", ".join(map(repr, choices))}; got '
         f'{value!r}.'
     )
@@ -60,7 +102,7 @@ def choice(name, value, choices):
 def flag(name, value):
   """Checks that a value is True or False."""
   if not isinstance(value, bool):
-    raise ValueError(f'{name} must be True or False; got {value!r}.')
+    raise UserError(f'{name} must be True or False; got {value!r}.')
 
 
 def _is_number(value):

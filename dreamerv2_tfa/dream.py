@@ -62,9 +62,9 @@ class DreamEnvironment(tf_environment.TFEnvironment):
       ValueError: If a setting cannot be used.
     """
     checks.choice('DreamEnvironment.observe', observe, _OBSERVATIONS)
-    checks.integer('DreamEnvironment.horizon', horizon)
-    checks.integer('DreamEnvironment.batch_size', batch_size)
-    checks.integer('DreamEnvironment.seed', seed, 0, 2**63 - 1)
+    horizon = checks.integer('DreamEnvironment.horizon', horizon)
+    batch_size = checks.integer('DreamEnvironment.batch_size', batch_size)
+    seed = checks.integer('DreamEnvironment.seed', seed, 0, 2**63 - 1)
     rssm = agent.world_model.rssm
     agent.world_model.continues(tf.zeros([1, rssm.feature_size]))  # or refuses
     if observe == 'feature':

@@ -38,10 +38,12 @@ class Optimizer(tf.Module):
       ValueError: If there are no variables, or a number is out of its range.
     """
     super().__init__(name=name)
-    checks.positive(f'{name} learning rate', learning_rate)
-    checks.positive('DreamerV2Agent.adam_epsilon', epsilon)
-    checks.positive('DreamerV2Agent.clip_norm', clip_norm)
-    checks.number('DreamerV2Agent.weight_decay', weight_decay, 0, 1)
+    learning_rate = checks.positive(f'{name} learning rate', learning_rate)
+    epsilon = checks.positive('DreamerV2Agent.adam_epsilon', epsilon)
+    clip_norm = checks.positive('DreamerV2Agent.clip_norm', clip_norm)
+    weight_decay = checks.number(
+        'DreamerV2Agent.weight_decay', weight_decay, 0, 1
+    )
     if weight_decay == 1:
       raise ValueError(
           'DreamerV2Agent.weight_decay must be below 1; got 1, which would '

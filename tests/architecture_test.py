@@ -52,7 +52,7 @@ _ROOMS = {
     'acting': ('observations', 'export'),
     'serving': ('checks', 'export', 'acting'),
     'reports': ('specs', 'experience', 'dream', 'training'),
-    'commands': ('training', 'export', 'serving'),
+    'commands': ('checks', 'environments', 'training', 'export', 'serving'),
 }
 _PURE = (
     'types', 'checks', 'noise', 'replicas', 'schedules', 'returns',
@@ -129,6 +129,33 @@ def test_nothing_that_is_compiled_talks(room):
     text = path.read_text(encoding='utf-8')
     for word in ('tf.summary', 'tf.print', 'print(', 'check_numerics'):
       assert word not in text, f'{word} in {path}'
+
+
+# What checks a number returns it as what it was checked to be: 3.0 as 3.
+_RETURNING = ('integer', 'number', 'positive')
+
+
+def _is_dropped(node):
+  """Whether a statement calls such a check for nothing but its errors."""
+  called = node.value.func if isinstance(node, ast.Expr) and isinstance(
+      node.value, ast.Call) else None
+  return isinstance(called, ast.Attribute) and called.attr in _RETURNING and (
+      ast.unparse(called.value) == 'checks')
+
+
+def test_every_caller_goes_on_with_the_number_that_a_check_returns():
+  dropped = [
+      f'{path.name}:{node.lineno}' for _, path in _modules()
+      for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+      if _is_dropped(node)
+  ]
+  assert dropped == []
+
+
+def test_a_dropped_number_would_be_found():
+  found = lambda text: list(map(_is_dropped, ast.parse(text).body))
+  assert found('checks.integer("x", x)\ny = checks.integer("y", y)') == [
+      True, False]
 
 
 def test_time_is_shifted_in_one_place_alone():

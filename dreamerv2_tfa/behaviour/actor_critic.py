@@ -61,23 +61,34 @@ class ActorCritic(tf.Module):
       actor_gradient = 'reinforce' if discrete else 'dynamics'
     if actor_distribution == 'auto':
       actor_distribution = 'onehot' if discrete else 'trunc_normal'
-    _check(horizon, lambda_, actor_gradient, slow_critic_period,
-           slow_critic_fraction, reward_norm_momentum)
+    checks.choice('ActorCritic.actor_gradient', actor_gradient, _GRADIENTS)
     if discrete != (actor_distribution == 'onehot'):
       raise ValueError(
           f"ActorCritic.actor_distribution is {actor_distribution!r}; wanted "
           "'onehot' for discrete actions and another for continuous ones."
       )
     self._discrete = discrete
-    self._horizon = horizon
-    self._lambda = lambda_
+    # The last imagined action has no target, so there must be another.
+    self._horizon = checks.integer('ActorCritic.horizon', horizon, 2)
+    self._lambda = checks.number('ActorCritic.lambda_', lambda_, 0, 1)
     self._gradient = actor_gradient
     self._mix = schedules.parse(gradient_mix)
     self._entropy_scale = schedules.parse(entropy_scale)
-    self._period = slow_critic_period
-    self._fraction = slow_critic_fraction
-    self._norm = dict(momentum=reward_norm_momentum, scale=reward_norm_scale,
-                      epsilon=reward_norm_epsilon)
+    self._period = checks.integer(
+        'ActorCritic.slow_critic_period', slow_critic_period
+    )
+    self._fraction = checks.number(
+        'ActorCritic.slow_critic_fraction', slow_critic_fraction, 0, 1
+    )
+    self._norm = dict(
+        momentum=checks.number(
+            'ActorCritic.reward_norm_momentum', reward_norm_momentum, 0, 1
+        ),
+        scale=checks.number('ActorCritic.reward_norm_scale', reward_norm_scale),
+        epsilon=checks.number(
+            'ActorCritic.reward_norm_epsilon', reward_norm_epsilon
+        ),
+    )
     self.actor = heads.ActionHead(
         feature_size, action_size, kind=actor_distribution,
         min_std=actor_min_std,
@@ -209,13 +220,3 @@ class ActorCritic(tf.Module):
 
     tf.cond(due, copy, lambda: tf.constant(False))
     replicas.own(self.updates).assign_add(tf.cast(allowed, tf.int64))
-
-
-def _check(horizon, lambda_, gradient, period, fraction, momentum):
-  # The last imagined action has no target, so there must be another.
-  checks.integer('ActorCritic.horizon', horizon, 2)
-  checks.number('ActorCritic.lambda_', lambda_, 0, 1)
-  checks.choice('ActorCritic.actor_gradient', gradient, _GRADIENTS)
-  checks.integer('ActorCritic.slow_critic_period', period)
-  checks.number('ActorCritic.slow_critic_fraction', fraction, 0, 1)
-  checks.number('ActorCritic.reward_norm_momentum', momentum, 0, 1)

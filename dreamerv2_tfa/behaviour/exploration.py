@@ -59,8 +59,8 @@ class Plan2Explore(tf.Module):
     super().__init__(name=name)
     members = checks.integer('Plan2Explore.members', members, 2)
     checks.choice('Plan2Explore.target', target, _TARGETS)
-    checks.number('Plan2Explore.reward_norm_momentum', reward_norm_momentum,
-                  0, 1)
+    reward_norm_momentum = checks.number(
+        'Plan2Explore.reward_norm_momentum', reward_norm_momentum, 0, 1)
     self.learning_rate = learning_rate
     self._target = target
     self._log = log

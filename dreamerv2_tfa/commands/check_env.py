@@ -5,8 +5,11 @@ import sys
 from absl import app
 from absl import flags
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import configuration
 
+configuration.define('gin_file', 'gin_bindings', 'task', 'seed')
+flags.adopt_module_key_flags(configuration)  # for --help
 _STEPS = flags.DEFINE_integer('steps', 300, 'Random steps to play.')
 
 
@@ -16,17 +19,21 @@ def run(argv):
   from dreamerv2_tfa.training import inspection
   from dreamerv2_tfa.training import train  # noqa: F401
 
+  if argv[1:] and configuration.value('task'):
+    raise checks.UserError(
+        f'Got two tasks, {argv[1]!r} and --task={configuration.value("task")}.'
+    )
   if argv[1:]:
     flags.FLAGS['task'].value = argv[1]
-  task = flags.FLAGS['task'].value
+  task = configuration.value('task')
   if not task:
-    raise ValueError(
+    raise checks.UserError(
         'Which task? For example: bin/check_env atari_pong, or '
         'bin/check_env module:factory.'
     )
   configuration.parse()
   report = inspection.inspect(
-      task, steps=_STEPS.value, seed=flags.FLAGS['seed'].value or 0
+      task, steps=_STEPS.value, seed=configuration.value('seed') or 0
   )
   print('\n'.join(report.facts))
   for fault in report.faults:
@@ -38,7 +45,7 @@ def run(argv):
 
 def main():
   """Entry point of the console script."""
-  app.run(configuration.guarded(run))
+  app.run(configuration.guarded(run, arguments=1))
 
 
 if __name__ == '__main__':

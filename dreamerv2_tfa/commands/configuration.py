@@ -7,30 +7,55 @@ import re
 import sys
 
 from absl import flags
-from absl import logging
-import gin
 
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.training import gin_files
+from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import presets
 
-_ROOT_DIR = flags.DEFINE_string(
-    'root_dir', None, 'Folder of the run; the same one again resumes it.'
-)
-flags.DEFINE_alias('logdir', 'root_dir')
-_GIN_FILE = flags.DEFINE_multi_string(
-    'gin_file', [], 'Preset or overlay, such as gin/atari.gin; repeatable, a '
-    "later one wins. Without any: the one of the task's suite, or "
-    'gin/quickstart.gin.'
-)
-_GIN_BINDINGS = flags.DEFINE_multi_string(
-    'gin_bindings', [], "One binding, such as 'train.steps = 1e6'; repeatable."
-)
-_TASK = flags.DEFINE_string(
-    'task', None, "Task, such as 'atari_pong' or 'dmc_walker_walk'."
-)
-_PRECISION = flags.DEFINE_string(
-    'precision', None, "'auto', '16' (float16), 'bf16' or '32'."
-)
-_SEED = flags.DEFINE_integer('seed', None, 'Seed of everything random.')
+_DEFINE = {
+    'root_dir': lambda: (
+        flags.DEFINE_string(
+            'root_dir', None, 'Folder of the run; the same one again resumes it.'
+        ),
+        flags.DEFINE_alias('logdir', 'root_dir'),
+    ),
+    'gin_file': lambda: flags.DEFINE_multi_string(
+        'gin_file', [], 'Preset or overlay, such as gin/atari.gin; repeatable, '
+        "a later one wins. Without any: the one of the task's suite, or "
+        'gin/quickstart.gin.'
+    ),
+    'gin_bindings': lambda: flags.DEFINE_multi_string(
+        'gin_bindings', [], "One binding, such as 'train.steps = 1e6'; "
+        'repeatable.'
+    ),
+    'task': lambda: flags.DEFINE_string(
+        'task', None, "Task, such as 'atari_pong' or 'dmc_walker_walk'."
+    ),
+    'precision': lambda: flags.DEFINE_string(
+        'precision', None, "'auto', '16' (float16), 'bf16' or '32'."
+    ),
+    'seed': lambda: flags.DEFINE_integer(
+        'seed', None, 'Seed of everything random.'
+    ),
+}
+
+
+def define(*names):
+  """Defines flags that several programs share: those that this one reads.
+
+  Args:
+    *names: Names of flags.
+  """
+  for name in names:
+    if name not in flags.FLAGS:
+      _DEFINE[name]()
+
+
+def value(name):
+  """The value of a shared flag, None where this program has none of it."""
+  return flags.FLAGS[name].value if name in flags.FLAGS else None
 
 
 def parse():
@@ -42,77 +67,75 @@ def parse():
   Raises:
     ValueError: If a file is missing, or a line names what does not exist.
   """
-  for folder in (presets.folder(), presets.folder().parent):
-    gin.add_config_file_search_path(str(folder))
-  preset = f'{presets.of_task(_TASK.value)}.gin'
-  files = _GIN_FILE.value or [str(presets.folder() / preset)]
-  for name in files:
-    _find(name)
-  named = {'task': _TASK.value, 'precision': _PRECISION.value,
-           'seed': _SEED.value}
-  bindings = list(_GIN_BINDINGS.value) + [
-      f'train.{name} = {value!r}'
-      for name, value in named.items() if value is not None
-  ]
-  # gin logs an error for each place where an included file is not.
-  verbosity = logging.get_verbosity()
-  logging.set_verbosity(logging.FATAL)
-  gin.parse_config_files_and_bindings(files, bindings)
-  logging.set_verbosity(verbosity)
+  files = value('gin_file') or [f'{presets.of_task(value("task"))}.gin']
+  named = {name: value(name) for name in ('task', 'precision', 'seed')}
+  gin_files.parse(files, list(value('gin_bindings')) + [
+      f'train.{name} = {given!r}'
+      for name, given in named.items() if given is not None
+  ])
   return [pathlib.Path(name).stem for name in files]
-
-
-def _find(name):
-  folder = presets.folder()
-  places = [pathlib.Path(name), folder / name, folder.parent / name]
-  if not any(place.is_file() for place in places):
-    raise ValueError(
-        f'There is no gin file {name!r}. The presets in {folder} are: '
-        f'{", ".join(presets.names())}.'
-    )
 
 
 def root_dir():
   """The run's folder; without --root_dir a fresh one, runs/<date>-<time>."""
-  if _ROOT_DIR.value:
-    return _ROOT_DIR.value
+  if value('root_dir'):
+    return value('root_dir')
   now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
   return os.path.join('runs', now)
 
 
-# What a setting, a file or a machine can cause; all else is our own fault.
-_USER_ERRORS = (
-    ValueError, TypeError, OSError, SyntaxError, ImportError,
-    FloatingPointError,
-)
+# What a file or a machine can cause; see `checks.is_refusal` for settings.
+_OUTSIDE = (OSError, SyntaxError, ImportError, FloatingPointError)
 
 
-def guarded(function):
+def guarded(function, arguments=0):
   """Turns what a user can mend into one message and exit code 1.
+
+  An error of an environment's own code is shown with its traceback and, below,
+  in one line; all else is a fault, and is raised. SIGTERM ends a program as an
+  error would, so that what is open is closed.
 
   Args:
     function: Function of `argv`.
+    arguments: int, how many arguments it takes beside flags.
 
   Returns:
     The same, without a traceback for user errors.
   """
   def run(argv):
     try:
-      return function(argv)
-    except _USER_ERRORS as error:
-      if flags.FLAGS['verbosity'].value > 0:
+      if argv[1 + arguments:]:
+        raise checks.UserError(
+            f'Nothing here reads {" ".join(argv[1 + arguments:])!r}. Flags '
+            'begin with --; --help lists them.'
+        )
+      with interrupt.terminable():
+        return function(argv)
+    except Exception as error:
+      shown = _shown(error)
+      if shown is None or flags.FLAGS['verbosity'].value > 0:
         raise
-      print(f'Error: {_message(error)}', file=sys.stderr)
+      print(shown, file=sys.stderr)
       sys.exit(1)
 
   return run
 
 
+def _shown(error):
+  """What to print of an error, or None where it is a fault to be raised."""
+  if isinstance(error, faults.EnvironmentFailed):
+    return f'{error.trace}\n\nError: {error.said}'
+  if checks.is_refusal(error) or isinstance(error, _OUTSIDE):
+    return f'Error: {_message(error)}'
+  return None
+
+
 def _message(error):
   """The error's text in one line, without the frames that gin adds to it."""
-  text = str(error)
+  text = str(error).replace(gin_files.MARK, '')
   if isinstance(error, SyntaxError):
-    place = error.filename or f'--gin_bindings={_GIN_BINDINGS.value}'
+    given = value('gin_bindings')
+    place = error.filename or f'--gin_bindings={given}'
     text = f'{error.msg} (line {error.lineno} of {place})'
   # For an unbound macro, gin adds the whole configuration.
   text = text.partition(' in config string:')[0]

@@ -3,8 +3,11 @@
 from absl import app
 from absl import flags
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import configuration
 
+configuration.define('root_dir', 'task')
+flags.adopt_module_key_flags(configuration)  # for --help
 _OUT = flags.DEFINE_string('out', None, 'Folder of the export; new or empty.')
 _FORMAT = flags.DEFINE_string(
     'format', 'saved_model', "'saved_model', 'tflite' or 'onnx'."
@@ -18,9 +21,9 @@ def run(unused_argv):
   """Exports, or verifies, and says what was compared."""
   from dreamerv2_tfa.export import export  # after the flags: slow to import
 
-  root_dir, task = (flags.FLAGS[name].value for name in ('root_dir', 'task'))
+  root_dir, task = map(configuration.value, ('root_dir', 'task'))
   if not root_dir or not _OUT.value:
-    raise ValueError(
+    raise checks.UserError(
         'Which run, and where to? bin/export --root_dir=RUN --out=DIR.'
     )
   if _VERIFY.value:

@@ -3,8 +3,13 @@
 from absl import app
 from absl import flags
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import configuration
 
+configuration.define(
+    'root_dir', 'gin_file', 'gin_bindings', 'task', 'precision', 'seed'
+)
+flags.adopt_module_key_flags(configuration)  # for --help
 _FROM = flags.DEFINE_string(
     'from', None, 'Log folder of a run of the published package, with '
     'variables.pkl and train_episodes/.'
@@ -16,7 +21,7 @@ def run(unused_argv):
   from dreamerv2_tfa.training import train  # after the flags: slow to import
 
   if not _FROM.value:
-    raise ValueError(
+    raise checks.UserError(
         'Which run? Give the log folder of the published package: --from=DIR.'
     )
   presets = configuration.parse()

@@ -6,6 +6,7 @@ import sys
 from absl import app
 from absl import flags
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import configuration
 
 _POLICY = flags.DEFINE_string('policy', None, 'Folder that bin/export wrote.')
@@ -26,7 +27,7 @@ def run(unused_argv):
   from dreamerv2_tfa.serving import server  # after the flags: slow to import
 
   if not _POLICY.value:
-    raise ValueError('Which policy? bin/serve --policy=DIR, of bin/export.')
+    raise checks.UserError('Which policy? bin/serve --policy=DIR, of bin/export.')
   made = server.make(
       _POLICY.value, host=_HOST.value, port=_PORT.value, name=_NAME.value,
       max_sessions=_MAX_SESSIONS.value, idle_seconds=_IDLE_SECONDS.value,

@@ -5,6 +5,10 @@ from absl import flags
 
 from dreamerv2_tfa.commands import configuration
 
+configuration.define(
+    'root_dir', 'gin_file', 'gin_bindings', 'task', 'precision', 'seed'
+)
+flags.adopt_module_key_flags(configuration)  # for --help
 _DRY_RUN = flags.DEFINE_bool(
     'dry_run', False, 'Build everything, print what it is, write nothing.'
 )

@@ -10,6 +10,7 @@ from tf_agents.trajectories import time_step as ts
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import emulators
 
+_LARGEST = 2**31 - 1  # that the emulators count to
 _KEEP = np.ones((), np.float32)  # discount of a step that ends nothing
 
 
@@ -56,20 +57,18 @@ class AtariEnvironment(py_environment.PyEnvironment):
     super().__init__(handle_auto_reset=True)
     checks.choice('load_atari.emulator', emulator, emulators.NAMES)
     emulators.check(emulator, game)
-    checks.integer('load_atari.seed', seed, 0, 2**31 - 1)
-    checks.integer('load_atari.action_repeat', action_repeat, 1, 2**31 - 1)
-    checks.integer('load_atari.size', size, 1, 2**15)
-    checks.integer('load_atari.noops', noops, 0, 2**31 - 1)
-    checks.integer('load_atari.max_steps', max_steps, 1, 2**31 - 1)
-    checks.number('load_atari.sticky', sticky, 0, 1)
+    seed = checks.integer('load_atari.seed', seed, 0, _LARGEST)
+    self._action_repeat = checks.integer(
+        'load_atari.action_repeat', action_repeat, 1, _LARGEST)
+    self._size = checks.integer('load_atari.size', size, 1, 2**15)
+    self._noops = checks.integer('load_atari.noops', noops, 0, _LARGEST)
+    self._max_steps = checks.integer(
+        'load_atari.max_steps', max_steps, 1, _LARGEST)
+    sticky = checks.number('load_atari.sticky', sticky, 0, 1)
     checks.flag('load_atari.grayscale', grayscale)
     checks.flag('load_atari.full_action_space', full_action_space)
     checks.flag('load_atari.terminal_on_life_loss', terminal_on_life_loss)
     checks.flag('load_atari.ram', ram)
-    self._action_repeat = action_repeat
-    self._size = size
-    self._noops = noops
-    self._max_steps = max_steps
     self._terminal_on_life_loss = terminal_on_life_loss
     self._ram = ram
     self._random = np.random.default_rng(seed)

@@ -6,13 +6,18 @@ import functools
 from multiprocessing import pool
 import threading
 from typing import NamedTuple
+import weakref
 
 from tf_agents.environments import batched_py_environment
 from tf_agents.environments import tf_environment
 from tf_agents.environments import tf_py_environment
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import adapt
+from dreamerv2_tfa.environments import factories
+from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import parallel
+from dreamerv2_tfa.environments import watched
 
 
 class Task(NamedTuple):
@@ -59,22 +64,55 @@ def task(name, action_repeat, construct, outcomes=(), one_thread=True):
 
 def _in_one_process(name, construct, seeds, one_thread):
   """The batch, in `_thread` where it wants one thread."""
-  make = lambda: [construct(seed) for seed in seeds]
-  environments = apply(make) if one_thread else make()
-  first = environments[0]
-  if isinstance(first, tf_environment.TFEnvironment):
-    environment = first
-  else:
-    environment = tf_py_environment.TFPyEnvironment(
-        first if first.batched else batched_py_environment.BatchedPyEnvironment(
-            environments, multithreading=False),
-        isolation=_thread() if one_thread else False)
-  if environment.batch_size != len(seeds):
-    raise ValueError(
-        f'The task {name!r} has batch size {environment.batch_size}; wanted '
-        f'{len(seeds)}. Let it return one environment, or set '
-        'train.environments to its batch size.')
+  made = []
+  try:
+    make = functools.partial(_make_each, construct, seeds, made)
+    if one_thread:
+      apply(make)
+    else:
+      make()
+    environment = _as_tensorflow(made, one_thread)
+    if environment.batch_size != len(seeds):
+      raise checks.UserError(
+          f'The task {name!r} has batch size {environment.batch_size}; wanted '
+          f'{len(seeds)}. Let it return one environment, or set '
+          'train.environments to its batch size, and train.processes = False.')
+  except BaseException:
+    for env in made:
+      _close_one(env)
+    raise
   return environment
+
+
+def _make_each(construct, seeds, made):
+  """Fills a list with environments: one a seed, or a single batch."""
+  for row, seed in enumerate(seeds):
+    name = f'Environment {row} of {len(seeds)}' if seeds[1:] else (
+        'The environment')
+    made.append(_watched(construct, seed, name))
+    if isinstance(made[0], tf_environment.TFEnvironment) or made[0].batched:
+      return  # as many as it has
+
+
+def _watched(construct, seed, name):
+  """One environment, as in `watched`; one of TensorFlow as it is."""
+  try:
+    environment = construct(seed)
+  except Exception as error:  # whatever its code raises
+    raise faults.failed(f'{name} cannot be made', error) from error
+  if isinstance(environment, tf_environment.TFEnvironment):
+    return environment
+  return watched.Watched(environment, construct, seed, name)
+
+
+def _as_tensorflow(made, one_thread):
+  first = made[0]
+  if isinstance(first, tf_environment.TFEnvironment):
+    return first
+  return tf_py_environment.TFPyEnvironment(
+      first if first.batched else batched_py_environment.BatchedPyEnvironment(
+          made, multithreading=False),
+      isolation=_thread() if one_thread else False)
 
 
 @functools.cache
@@ -126,14 +164,46 @@ def pop_outcomes(environment):
       for outcome in getattr(env, 'pop_outcomes', list)()]
 
 
+def _inside(environment):
+  """The Python environments of a `TFEnvironment`, or itself."""
+  inside = getattr(environment, 'pyenv', environment)
+  return getattr(inside, 'envs', [inside])
+
+
+def end_at_first_failure(environment):
+  """Lets a failure in an environment's code end the run, with no restart.
+
+  Args:
+    environment: `TFEnvironment` that a `Task` has made in this process.
+  """
+  for env in _inside(environment):
+    if isinstance(env, watched.Watched):
+      env.most_failures = 1
+
+
+def leave_open(environment):
+  """Makes `close` leave a `TFEnvironment` to its owner."""
+  _closed.add(environment)
+
+
 def close(environment):
-  """Ends the processes of a batch, and frees what draws its pictures.
+  """Closes the environments of a batch, the first time.
+
+  What one of them raises then is reported, and the others closed.
 
   Args:
     environment: `TFEnvironment` that a `Task` has made.
   """
-  inside = getattr(environment, 'pyenv', None)
-  if isinstance(inside, parallel.ProcessBatch):
-    inside.close()
-  for env in getattr(inside, 'envs', ()):
-    apply(getattr(env, 'free', tuple))
+  if environment in _closed:
+    return
+  _closed.add(environment)
+  for env in _inside(environment):
+    _close_one(env)
+
+
+def _close_one(environment):
+  with faults.closing('The environment'):
+    apply(functools.partial(factories.close, environment))
+
+
+_closed = weakref.WeakSet()

@@ -64,10 +64,12 @@ class Catch(tf_environment.TFEnvironment):
     Raises:
       ValueError: If a number is not an integer in its range.
     """
-    checks.integer('Catch.batch_size', batch_size, 1, 2**31 - 1)
-    checks.integer('Catch.seed', seed, 0, 2**63 - 1)
-    checks.integer('Catch.balls', balls, 1, 2**31 // FALL - 1)
-    checks.integer('Catch.paddle_width', paddle_width, 1, CELLS)
+    batch_size = checks.integer(
+        'Catch.batch_size', batch_size, 1, 2**31 - 1)
+    seed = checks.integer('Catch.seed', seed, 0, 2**63 - 1)
+    balls = checks.integer('Catch.balls', balls, 1, 2**31 // FALL - 1)
+    paddle_width = checks.integer(
+        'Catch.paddle_width', paddle_width, 1, CELLS)
     observation_spec = {
         'image': tensor_spec.BoundedTensorSpec(
             (SIZE, SIZE, 1), tf.uint8, 0, 255, name='image')}

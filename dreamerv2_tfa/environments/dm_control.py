@@ -131,7 +131,7 @@ class _Observed(wrappers.PyEnvironmentBaseWrapper):
     image = {'image': self._image_spec} if self._pixels else {}
     return {**image, **self._specs}
 
-  def free(self):
+  def close(self):
     """Frees the OpenGL context, in the thread that has drawn."""
     self._env.physics.free()
 

@@ -4,15 +4,15 @@ TF-Agents' GymWrapper takes time limits for deaths and knows neither Gymnasium
 nor the newer forms of `reset` and `step`, so this is our own.
 """
 
-import inspect
-
 import numpy as np
 from tf_agents.environments import py_environment
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import observations
 from dreamerv2_tfa.environments import rewards
+from dreamerv2_tfa.environments import seeding
 
 
 class GymEnvironment(py_environment.PyEnvironment):
@@ -63,34 +63,26 @@ class GymEnvironment(py_environment.PyEnvironment):
     return self._observation_spec
 
   def close(self):
-    """Closes the environment inside."""
-    self._gym.close()
+    """Closes the environment inside, where it can be closed."""
+    getattr(self._gym, 'close', tuple)()
 
   def _reset(self):
     """Starts an episode; the first one takes the seed."""
     seed, self._seed = self._seed, None
-    if seed is None:
-      result = self._gym.reset()
-    elif _takes_seed(self._gym):
-      result = self._gym.reset(seed=seed)
-    else:
-      if hasattr(self._gym, 'seed'):
-        self._gym.seed(seed)
-      result = self._gym.reset()
-    return ts.restart(
-        result[0] if _has_info(result, self._observation_spec) else result)
+    result = self._gym.reset() if seed is None else seeding.reset(
+        self._gym, seed)
+    return ts.restart(_shown(
+        result[0] if _has_info(result, self._observation_spec) else result,
+        'reset'))
 
   def _step(self, action):
     """Plays `action`."""
     result = self._gym.step(
         int(action) if self._one_choice else np.asarray(
             action, self._action_spec.dtype))
-    if len(result) == 5:
-      observation, reward, terminated, truncated, _ = result
-    else:
-      observation, reward, done, info = result
-      truncated = done and bool(info.get('TimeLimit.truncated', False))
-      terminated = done and not truncated
+    observation, reward, terminated, truncated = _read_step(result)
+    observation = _shown(
+        observation, 'last step' if terminated or truncated else 'step')
     reward = rewards.check(reward)
     if terminated:
       return ts.termination(observation, reward)
@@ -99,10 +91,29 @@ class GymEnvironment(py_environment.PyEnvironment):
     return ts.transition(observation, reward)
 
 
-def _takes_seed(env):
-  """Whether `reset` has a seed; wrappers hand on what they do not know."""
-  inside = getattr(env, 'unwrapped', env)
-  return 'seed' in inspect.signature(inside.reset).parameters
+def _read_step(result):
+  """Observation, reward, terminated and truncated of either form of a step."""
+  form = len(result) if isinstance(result, tuple | list) else 0
+  if form == 5:
+    return result[:4]
+  if form != 4:
+    raise checks.UserError(
+        f'step() returned {result!r}; wanted observation, reward, terminated, '
+        'truncated, info, or the older observation, reward, done, info.')
+  observation, reward, done, info = result
+  truncated = done and bool((info or {}).get('TimeLimit.truncated', False))
+  return observation, reward, done and not truncated, truncated
+
+
+def _shown(observation, when):
+  """The observation, which there must be: at an end it is learned as well."""
+  if observation is None:
+    raise checks.UserError(
+        f'The environment returned None as the observation of a {when}; wanted '
+        'one in its observation space at every step, the last of an episode '
+        'too, where the agent learns what the end looks like. Return the state '
+        'that the action led to, or the observation before it.')
+  return observation
 
 
 def _kind(space):
@@ -117,11 +128,12 @@ def _has_info(result, spec):
   """Whether a reset gave observation and info, or the observation alone."""
   pair = (
       isinstance(result, tuple) and len(result) == 2
-      and isinstance(result[1], dict))
+      and (result[1] is None or isinstance(result[1], dict)))
   # An old environment may observe two parts, the second of which is a dict.
   looks_alike = (
       isinstance(spec, tuple) and len(spec) == 2 and isinstance(spec[1], dict))
-  return pair and not (looks_alike and set(result[1]) == set(spec[1]))
+  return pair and not (
+      looks_alike and result[1] and set(result[1]) == set(spec[1]))
 
 
 def _action_spec(space):

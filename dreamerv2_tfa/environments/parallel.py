@@ -11,15 +11,18 @@ import pickle
 import socket
 import subprocess
 import sys
+import time
 
-from absl import logging
 import cloudpickle
 import numpy as np
 from tf_agents.environments import py_environment
 from tf_agents.trajectories import time_step as ts
 import tree
 
-_MOST_FAILURES = 3  # of one environment, with no finished episode between
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.environments import worker as worker_lib
+
 _SILENT = (
     'Its process ended without a word: it was killed, or crashed in native '
     'code.')
@@ -42,20 +45,26 @@ class ProcessBatch(py_environment.PyEnvironment):
       seeds: Python ints, one for each environment.
 
     Raises:
-      ValueError: If an environment says so while it is made.
-      RuntimeError: If one cannot be made for another reason.
+      UserError: If an environment cannot be used.
+      EnvironmentFailed: If one cannot be made for another reason.
     """
     super().__init__()
     self._construct = cloudpickle.dumps(construct)
     self._seeds = list(seeds)
     self._restarts = [0] * len(self._seeds)
     self._failures = [0] * len(self._seeds)  # since the last whole episode
-    self._workers = [self._start(row) for row in range(len(self._seeds))]
-    specs = [self._answer_of_make(row) for row in range(len(self._seeds))]
+    self._workers = []
+    try:
+      for row in range(len(self._seeds)):
+        self._workers.append(self._start(row))
+      specs = [self._answer_of_make(row) for row in range(len(self._seeds))]
+      if any(spec != specs[0] for spec in specs):
+        raise checks.UserError(
+            f'The environments of a batch need equal specs; got {specs}.')
+    except BaseException:
+      self.close()
+      raise
     self._observation_spec, self._action_spec = specs[0]
-    if any(spec != specs[0] for spec in specs):
-      raise ValueError(
-          f'The environments of a batch need equal specs; got {specs}.')
 
   @property
   def batched(self):
@@ -81,8 +90,31 @@ class ProcessBatch(py_environment.PyEnvironment):
     return [outcome for answer in answers for outcome in answer]
 
   def close(self):
-    """Ends the processes."""
-    for worker in self._workers:
+    """Closes the environments and ends their processes, the first time."""
+    self._end(range(len(self._workers)))
+    self._workers = []
+
+  def _end(self, rows):
+    """Closes environments side by side and ends their processes."""
+    for row in rows:
+      _send(self._workers[row], 'close', ())
+    deadline = time.monotonic() + worker_lib.CLOSE_SECONDS
+    for row in rows:
+      self._await_close(row, self._workers[row], deadline)
+
+  def _await_close(self, row, worker, deadline):
+    """Waits for the answer to `close`, after any that nobody has read."""
+    answer, failure = None, None
+    try:
+      while answer != worker_lib.CLOSED and failure not in (_DEAD, _LATE):
+        if not worker.poll(max(deadline - time.monotonic(), 0)):
+          failure = _LATE
+        else:
+          answer, failure = _receive(worker)
+        if failure and failure[0] in ('close', 'late'):
+          faults.report_close(self._name(row), *failure[1:])
+          return
+    finally:
       worker.close()
 
   def _reset(self):
@@ -117,25 +149,29 @@ class ProcessBatch(py_environment.PyEnvironment):
     for row, sent in enumerate(asked):
       answer, failure = _receive(self._workers[row]) if sent else (None, _DEAD)
       if failure:
-        self._report(row, failure)
-        answer = otherwise(row)
+        try:
+          self._report(row, failure)
+          answer = otherwise(row)
+        except Exception as error:
+          raise faults.note(error)
       answers.append(answer)
     return answers
 
+  def _name(self, row):
+    return f'Environment {row} of {self.batch_size}'
+
   def _report(self, row, failure):
+    kind, said, trace = failure
+    if kind == 'user':
+      raise checks.UserError(said)
     self._failures[row] += 1
-    _, message, trace = failure
-    if self._failures[row] >= _MOST_FAILURES:
-      raise RuntimeError(
-          f'Environment {row} of {self.batch_size} failed {_MOST_FAILURES} '
-          f'times without a finished episode. The last time:\n{trace}')
-    logging.error(
-        'Environment %d of %d failed (%s) and is restarted; its unfinished '
-        'episode is dropped.\n%s', row, self.batch_size, message, trace)
+    if self._failures[row] >= faults.MOST_FAILURES:
+      raise faults.gives_up(self._name(row), said, trace)
+    faults.report(self._name(row), said, trace)
 
   def _restart(self, row):
     """Returns the first time step of a fresh worker in place of a failed."""
-    self._workers[row].close()
+    self._end([row])
     self._restarts[row] += 1
     while True:
       self._workers[row] = self._start(row)
@@ -145,6 +181,7 @@ class ProcessBatch(py_environment.PyEnvironment):
       if not failure:
         return time_step
       self._report(row, failure)
+      self._end([row])
 
   def _start(self, row):
     """Returns the pipe to a new worker, which makes its environment."""
@@ -160,9 +197,9 @@ class ProcessBatch(py_environment.PyEnvironment):
     if failure:
       kind, message, trace = failure
       if kind == 'user':
-        raise ValueError(message)
-      raise RuntimeError(
-          f'Environment {row} of {self.batch_size} cannot be made:\n{trace}')
+        raise checks.UserError(message)
+      raise faults.EnvironmentFailed(
+          f'{self._name(row)} cannot be made: {message}', trace)
     return specs
 
 
@@ -205,6 +242,7 @@ class _Server:
 
 
 _DEAD = ('fault', 'it is gone', _SILENT)
+_LATE = ('late', f'it took longer than {worker_lib.CLOSE_SECONDS} s', '')
 
 
 def _send(worker, name, arguments):

@@ -11,6 +11,7 @@ from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import catch
 from dreamerv2_tfa.environments import crafter
 from dreamerv2_tfa.environments import dm_control
+from dreamerv2_tfa.environments import factories
 from dreamerv2_tfa.environments import minigrid
 from dreamerv2_tfa.environments import registered
 
@@ -47,6 +48,9 @@ def load_atari(
   Returns:
     A `Task`. Its `make` raises `ValueError` if a number is not in its range.
   """
+  action_repeat = checks.integer(
+      'load_atari.action_repeat', action_repeat, 1, 2**31 - 1)
+
   def construct(seed):
     return atari.AtariEnvironment(
         game, seed=seed, emulator=emulator, action_repeat=action_repeat,
@@ -74,8 +78,8 @@ def load_dmc(
   Returns:
     A `Task`.
   """
-  checks.integer('load_dmc.action_repeat', action_repeat)
-  checks.integer('load_dmc.size', size)
+  action_repeat = checks.integer('load_dmc.action_repeat', action_repeat)
+  size = checks.integer('load_dmc.size', size)
   checks.flag('load_dmc.pixels', pixels)
   checks.flag('load_dmc.proprio', proprio)
 
@@ -97,7 +101,7 @@ def load_crafter(game, *, length=10000):
   Returns:
     A `Task`.
   """
-  checks.integer('load_crafter.length', length)
+  length = checks.integer('load_crafter.length', length)
 
   def construct(seed):
     return adapt.Adapted(crafter.make(game, seed=seed, length=length))
@@ -118,7 +122,7 @@ def load_minigrid(game, *, tile_size=8, keys='image'):
   Returns:
     A `Task`.
   """
-  checks.integer('load_minigrid.tile_size', tile_size)
+  tile_size = checks.integer('load_minigrid.tile_size', tile_size)
 
   def construct(seed):
     world = minigrid.make(game, seed=seed, tile_size=tile_size)
@@ -162,8 +166,9 @@ def load_gym(
       env = wrappers.ActionRepeat(env, action_repeat)
     if max_steps:
       env = wrappers.TimeLimit(env, max_steps)
-    return adapt.Adapted(
-        env, keys=keys, size=size, pictures=pictures, numbers=numbers)
+    with factories.closed_on_error(env):
+      return adapt.Adapted(
+          env, keys=keys, size=size, pictures=pictures, numbers=numbers)
   return batch.task(name, action_repeat, make)
 
 

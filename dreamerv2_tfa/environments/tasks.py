@@ -3,17 +3,22 @@
 import difflib
 import functools
 import importlib
+import importlib.util
 import os
+import re
 import sys
 
 from tf_agents.environments import py_environment
 from tf_agents.environments import tf_environment
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import crafter
 from dreamerv2_tfa.environments import dm_control
 from dreamerv2_tfa.environments import emulators
+from dreamerv2_tfa.environments import factories
+from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import gym
 from dreamerv2_tfa.environments import minigrid
 from dreamerv2_tfa.environments import registered
@@ -53,24 +58,45 @@ def load(name):
 
   Args:
     name: Python string: `catch`; a suite, '_' and a game, such as `atari_pong`
-      or `gym_CartPole-v1`; or `module:factory`, see `load_factory`.
+      or `gym_CartPole-v1`; or `module:factory`, see `load_factory`. After
+      `gym_` and `gymnasium_`, an id may name a package as theirs may:
+      `gymnasium_package:Env-v0`.
 
   Returns:
     A `Task`.
 
   Raises:
-    ValueError: If there is no such task, with the nearest names; or if the
+    UserError: If there is no such task, with the nearest names; or if the
       packages of its suite are not installed, with the line that mends it.
+    EnvironmentFailed: If a module of the user's own raises.
   """
   name = str(name)
+  _find_modules_here()
+  suite, _, game = name.partition('_')
+  if _names_package(name):
+    registered.check(name)
+    return suites.loader(suite)(game)
   if ':' in name:
     return load_factory(name)
   if name == 'catch':
     return suites.load_catch()
-  suite, _, game = name.partition('_')
   if suite not in _GAMES or not game or game not in _GAMES[suite]():
-    raise ValueError(_unknown(name, suite))
+    raise checks.UserError(_unknown(name, suite))
   return suites.loader(suite)(game)
+
+
+def _find_modules_here():
+  if (here := os.getcwd()) not in sys.path:
+    sys.path.append(here)
+
+
+def _names_package(name):
+  """Whether it is an id of Gym's with its package, not `module:factory`."""
+  module, _, word = name.partition(':')
+  if module.partition('_')[0] not in registered.LIBRARIES or not word:
+    return False
+  own = word.isidentifier() and '.' not in module
+  return not (own and importlib.util.find_spec(module))
 
 
 def load_factory(name):
@@ -78,42 +104,107 @@ def load_factory(name):
 
   Args:
     name: Python string `module:factory`. The module is found from the working
-      directory or among what is installed; `factory(seed)` returns what
-      `from_object` takes.
+      directory or among what is installed; the factory returns what
+      `as_environment` takes, and is called as in `factories.call`.
 
   Returns:
-    A `Task`. Its `make` raises `ValueError` if that is not what it returns.
+    A `Task`. Its `make` raises `UserError` if that is not what it returns.
 
   Raises:
-    ValueError: If there is no such module or no such function in it.
+    UserError: If there is no such module or no such function in it.
+    EnvironmentFailed: If the module raises.
   """
   module_name, _, attribute = name.partition(':')
-  if (here := os.getcwd()) not in sys.path:
-    sys.path.append(here)
+  _find_modules_here()
   try:
-    factory = getattr(importlib.import_module(module_name), attribute)
-  except (ImportError, AttributeError, ValueError) as error:
-    raise ValueError(
-        f'There is no task {name!r}: {error}. Wanted module:factory, with the '
-        'module importable from here.') from error
+    module = importlib.import_module(module_name)
+  except Exception as error:  # whatever the module raises
+    if not _is_missing(module_name, error):
+      raise faults.failed(
+          f'The module {module_name!r} of the task cannot be imported', error
+      ) from error
+    raise checks.UserError(_no_factory(name, error)) from error
+  try:
+    factory = getattr(module, attribute)
+  except AttributeError as error:
+    raise checks.UserError(_no_factory(name, error)) from error
   return from_factory(name, factory)
 
 
+def _is_missing(module_name, error):
+  """Whether there is no such module, rather than one with a fault in it."""
+  if isinstance(error, ModuleNotFoundError):
+    return f'{module_name}.'.startswith(f'{error.name}.')
+  # A name that can be none: '' or '.here'.
+  return not module_name.strip('.') or module_name.startswith('.')
+
+
+def _no_factory(name, error):
+  return (
+      f'There is no task {name!r}: {error}. Wanted module:factory, with the '
+      'module importable from here.')
+
+
 def from_factory(name, factory):
-  """Returns a task whose environments `factory(seed)` makes.
+  """Returns a task whose environments a factory makes.
 
   Args:
     name: Python string, what the task is called.
-    factory: Function from a seed, a Python int, to what `as_environment` takes.
+    factory: Function or class, called as in `factories.call`, that returns what
+      `as_environment` takes: another object at each call.
 
   Returns:
-    A `Task` under the settings of `load_gym`.
+    A `Task` under the settings of `load_gym`. Its environments are closed with
+    it.
   """
   return suites.load_gym(name, functools.partial(_made, name, factory))
 
 
 def _made(name, factory, seed):
-  return as_py_environment(factory(seed), f'The task {name!r} returned', seed)
+  source = factories.call(factory, seed)
+  whose = f'The task {name!r} returned'
+  factories.claim(source, whose)
+  with factories.closed_on_error(source):
+    made = as_py_environment(source, whose, seed)
+  if isinstance(made, tf_environment.TFEnvironment):
+    return made
+  return factories.Own(made, source)
+
+
+def from_object(name, environment):
+  """Returns a task that plays on one object, which its owner closes.
+
+  Workers, where there are several, have copies of it, which are closed.
+
+  Args:
+    name: Python string, what the task is called.
+    environment: What `as_environment` takes.
+
+  Returns:
+    A `Task` under the settings of `load_gym`.
+  """
+  process = os.getpid()
+
+  def construct(seed):
+    made = as_py_environment(environment, seed=seed)
+    if isinstance(made, tf_environment.TFEnvironment):
+      batch.leave_open(made)
+      return made
+    return factories.Lent(made, environment, process)
+
+  task = suites.load_gym(name, construct)
+
+  def make(seed, rows=1, processes=False):
+    batched = getattr(environment, 'batched', False)
+    if rows > 1 and not processes and not batched:
+      raise checks.UserError(
+          f'One environment, {environment!r}, cannot be stepped as '
+          f'{rows}: train.environments = {rows} in one process. Give a '
+          'function that makes one, or set train.processes = True, where each '
+          'process has a copy.')
+    return task.make(seed, rows, processes)
+
+  return task._replace(make=make)
 
 
 def as_environment(environment, whose='Got', seed=None):
@@ -144,23 +235,53 @@ def as_py_environment(environment, whose='Got', seed=None):
     A `TFEnvironment` or `PyEnvironment`, that which it was if it was one.
 
   Raises:
-    ValueError: If it is none of these, or its spaces cannot be used.
+    UserError: If it is none of these, or its spaces cannot be used.
   """
   if isinstance(environment, (
       tf_environment.TFEnvironment, py_environment.PyEnvironment)):
     return environment
+  _check_single(environment, whose)
   if _is_dm_env(environment):
     return dm_control.DmEnvironment(environment)
   if gym.is_gym(environment):
     return gym.GymEnvironment(environment, seed=seed)
-  raise ValueError(
+  raise checks.UserError(
       f'{whose} {environment!r}; wanted a Gym, Gymnasium or dm_env '
       'environment, or a TF-Agents PyEnvironment or TFEnvironment.')
+
+
+def _check_single(environment, whose):
+  """Refuses vectors of environments, and worlds of several agents."""
+  count = getattr(environment, 'num_envs', None)
+  if count is not None:
+    raise checks.UserError(
+        f'{whose} {environment!r}, a vector of {count} environments; wanted '
+        'one. Give a function that makes one, and set train.environments = '
+        f'{count}.')
+  if hasattr(environment, 'possible_agents'):
+    raise checks.UserError(
+        f'{whose} {environment!r}, which has several agents, as PettingZoo has '
+        'them; wanted an environment of one. Give one agent its own view, with '
+        'the others as part of the world.')
 
 
 def _is_dm_env(environment):
   methods = ('reset', 'step', 'observation_spec', 'action_spec')
   return all(hasattr(environment, method) for method in methods)
+
+
+# Gym's names of Atari games: PongNoFrameskip-v4, ALE/Pong-v5, Pong-ram-v0.
+_ATARI_ID = re.compile(
+    r'(?:(?:atari|gym|gymnasium)_)?(?:ALE/)?'
+    r'(\w+?)(?:NoFrameskip|Deterministic|-ram)*-v\d+')
+
+
+def _atari(name):
+  """The task that Gym's name of an Atari game means here, or None."""
+  found = _ATARI_ID.fullmatch(name)
+  words = found and re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '_', found.group(1))
+  game = f'atari_{words.lower()}' if words else None
+  return game if game in names('atari') else None
 
 
 def _unknown(name, suite):
@@ -171,8 +292,10 @@ def _unknown(name, suite):
   meant.update({whole: whole for whole in known})
   folded = {word.lower(): whole for word, whole in meant.items()}
   word = name.partition('_')[2] if suite in _GAMES else name
-  near = difflib.get_close_matches(word.lower(), folded)
-  near = ' or '.join(dict.fromkeys(folded[word] for word in near))
+  near = [folded[x] for x in difflib.get_close_matches(word.lower(), folded)]
+  if atari := _atari(name):
+    near = [atari]
+  near = ' or '.join(dict.fromkeys(near))
   hint = f' Did you mean {near}?' if near else ''
   if suite in _GAMES:
     games = ', '.join(whole.partition('_')[2] for whole in known)

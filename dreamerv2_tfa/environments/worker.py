@@ -16,10 +16,14 @@ import pickle
 import signal
 import socket
 import sys
-import traceback
 
 from gym_notices import notices
 
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import faults
+
+CLOSE_SECONDS = 10  # that an environment has for it
+CLOSED = 'closed'  # the answer to that request
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 _PRELOADED = ('dreamerv2_tfa.environments.suites', 'cloudpickle')
 
@@ -39,7 +43,8 @@ def main():
   while True:
     message, pipes, _, _ = socket.recv_fds(control, 1, 1)
     if not message:
-      os._exit(0)  # at once: the kernel then kills the workers
+      _let_end()
+      os._exit(0)  # at once: the kernel then kills the workers that are left
     if os.fork() == 0:
       control.close()
       _work(pipes[0])
@@ -47,8 +52,19 @@ def main():
     os.close(pipes[0])
 
 
+def _let_end():
+  """Waits while workers close their environments, which see the end as well."""
+  signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+  signal.alarm(CLOSE_SECONDS)
+  try:
+    while True:
+      os.wait()  # until there are none
+  except ChildProcessError:
+    pass
+
+
 def _work(pipe):
-  """Answers requests on a pipe until it closes."""
+  """Answers requests on a pipe until it closes; closes the environment."""
   from multiprocessing import connection
 
   import cv2
@@ -58,29 +74,59 @@ def _work(pipe):
   faulthandler.enable()  # a crash in native code leaves a traceback too
   cv2.setNumThreads(0)  # the processes share the cores
   trainer = connection.Connection(pipe)
-  environment = None
+  held = _Held()
   while True:
     try:
       name, arguments = pickle.loads(trainer.recv_bytes())
-    except EOFError:
+    except (EOFError, OSError):
+      with faults.closing('An environment'):
+        held.close()
       return
     try:
-      if name == 'make':
-        keep_to_share(*arguments[2:])
-        environment = _make(*arguments[:2])
-        answer = (environment.observation_spec(), environment.action_spec())
-      elif name == 'pop_outcomes':
-        answer = getattr(environment, 'pop_outcomes', list)()
-      else:
-        step = getattr(environment, name)(*arguments)
-        # Plain numbers: they are quicker to pickle than arrays.
-        answer = (int(step.step_type), float(step.reward),
-                  float(step.discount), step.observation)
-      trainer.send_bytes(pickle.dumps((answer, None), 5))
+      trainer.send_bytes(pickle.dumps((held.answer(name, arguments), None), 5))
+    except BrokenPipeError:
+      continue  # the end comes next
     except Exception as error:  # whatever the environment raises
-      kind = 'user' if isinstance(error, ValueError) else 'fault'
-      failure = kind, str(error), traceback.format_exc()
-      trainer.send_bytes(pickle.dumps((None, failure)))
+      trainer.send_bytes(pickle.dumps((None, _failure(name, error))))
+
+
+class _Held:
+  """A worker's environment."""
+
+  def __init__(self):
+    self._environment, self._steps = None, 0
+
+  def answer(self, name, arguments):
+    """What the trainer is told of a request."""
+    if name == 'make':
+      keep_to_share(*arguments[2:])
+      self._environment = _make(*arguments[:2])
+      return (self._environment.observation_spec(),
+              self._environment.action_spec())
+    if name == 'close':
+      self.close()
+      return CLOSED
+    if name == 'pop_outcomes':
+      return getattr(self._environment, 'pop_outcomes', list)()
+    step = faults.call(self._environment, name, arguments, self._steps)
+    self._steps += step.step_type != 0  # FIRST
+    # Plain numbers: they are quicker to pickle than arrays.
+    return (int(step.step_type), float(step.reward), float(step.discount),
+            step.observation)
+
+  def close(self):
+    """Closes the environment, the first time."""
+    environment, self._environment = self._environment, None
+    if environment is not None:
+      environment.close()
+
+
+def _failure(name, error):
+  """Kind, message and traceback of an error, for the trainer."""
+  error = faults.failed('' if name == 'make' else f'{name}()', error)
+  if not isinstance(error, faults.EnvironmentFailed):
+    return 'user', str(error), ''
+  return 'close' if name == 'close' else 'fault', error.said, error.trace
 
 
 def keep_to_share(row, rows):
@@ -98,7 +144,12 @@ def keep_to_share(row, rows):
 def _make(pickled, seed):
   import cloudpickle
 
-  return cloudpickle.loads(pickled)(seed)
+  environment = cloudpickle.loads(pickled)(seed)
+  if not hasattr(environment, 'batched') or environment.batched:
+    raise checks.UserError(
+        f'In a process of its own belongs one environment; got {environment!r},'
+        ' a batch. Set train.processes = False.')
+  return environment
 
 
 if __name__ == '__main__':

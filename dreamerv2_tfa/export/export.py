@@ -13,11 +13,14 @@ import tensorflow as tf
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.behaviour import policy as policy_lib
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.export import convert
 from dreamerv2_tfa.export import manifest
 from dreamerv2_tfa.export import model
 from dreamerv2_tfa.export import play
 from dreamerv2_tfa.export import run as run_lib
+from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import surroundings
 
 FORMATS = ('saved_model', 'tflite', 'onnx')
 _TOLERANCE = 1e-5  # of actions and states, where another runtime computes
@@ -25,6 +28,9 @@ _SEED = 0  # of the latents of the episodes that are compared
 _REPLAY = pathlib.Path(__file__).with_name('replay.py')
 
 
+@surroundings.kept()
+@surroundings.gin_kept()
+@faults.surfaced()
 def export(root_dir, out, form='saved_model', task=None):
   """Writes a run's greedy policy and checks it against the agent.
 
@@ -71,7 +77,7 @@ def export(root_dir, out, form='saved_model', task=None):
     aside.rename(out)
   finally:
     shutil.rmtree(aside, ignore_errors=True)
-    _close(run.parts)
+    parts_lib.close(run.parts)
   return found
 
 
@@ -95,7 +101,7 @@ def _rounding(run, root_dir, task, form):
   try:
     actions = play.follow(_policy(own.parts.agent, form), record)
   finally:
-    _close(own.parts)
+    parts_lib.close(own.parts)
   gaps = np.abs(np.float64(actions) - np.float64(record['action']))
   axes = tuple(range(1, gaps.ndim))
   return {
@@ -149,6 +155,9 @@ def _policy(agent, form):
   )
 
 
+@surroundings.kept()
+@surroundings.gin_kept()
+@faults.surfaced()
 def verify(root_dir, out, task=None):
   """Plays with the run's agent and, in a fresh process, with the export.
 
@@ -179,7 +188,7 @@ def verify(root_dir, out, task=None):
         )
     return compare(run.parts.agent, run.parts.evaluation_environment, out)
   finally:
-    _close(run.parts)
+    parts_lib.close(run.parts)
 
 
 def compare(agent, environment, folder):
@@ -220,8 +229,3 @@ def compare(agent, environment, folder):
         f'{found["largest"]}. Please report it.'
     )
   return {**found, 'by_client': facts.get('by_client', [])}
-
-
-def _close(parts):
-  for environment in (parts.environment, parts.evaluation_environment):
-    batch.close(environment)

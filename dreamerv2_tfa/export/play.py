@@ -9,6 +9,7 @@ from dreamerv2_tfa import noise
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.export import names
 
 LENGTHS = (120, 90, 60)  # steps of streams played side by side
@@ -94,14 +95,24 @@ class _Raw:
 
   def __init__(self, adapted):
     self._adapted = adapted
+    self._steps = 0
     self.shown = None
 
   def reset(self):
-    return self._read(batch.apply(self._adapted.raw.reset))
+    return self._read(self._call('reset'))
 
   def step(self, action):
-    played = action.numpy()[0]
-    return self._read(batch.apply(lambda: self._adapted.raw.step(played)))
+    time_step = self._call('step', action.numpy()[0])
+    self._steps += not time_step.is_first()
+    return self._read(time_step)
+
+  def _call(self, name, *arguments):
+    try:
+      return batch.apply(lambda: faults.call(
+          self._adapted.raw, name, arguments, self._steps
+      ))
+    except faults.EnvironmentFailed as failure:
+      raise faults.named('The environment', failure) from failure
 
   def _read(self, time_step):
     parts, observation = self._adapted.parts, time_step.observation

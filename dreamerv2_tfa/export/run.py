@@ -1,5 +1,6 @@
 """From a run's folder to its agent, as the last checkpoint has it."""
 
+import contextlib
 import json
 import pathlib
 from typing import NamedTuple
@@ -60,8 +61,12 @@ def load(root_dir, task=None, precision=None):
       task or protocol['task'], protocol['seed'],
       precision or _PRECISIONS[protocol['precision']], eager=False, session=0,
   )
-  checkpoints.Checkpoints(root_dir, agent=parts.agent, steps=parts.steps)
-  return Run(parts, _facts(root_dir, parts, protocol))
+  with contextlib.ExitStack() as stack:  # where something raises
+    stack.callback(parts_lib.close, parts)
+    checkpoints.Checkpoints(root_dir, agent=parts.agent, steps=parts.steps)
+    run = Run(parts, _facts(root_dir, parts, protocol))
+    stack.pop_all()
+  return run
 
 
 def _facts(root_dir, parts, protocol):

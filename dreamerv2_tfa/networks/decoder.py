@@ -42,6 +42,7 @@ class Decoder(tf.Module):
     """
     super().__init__(name=name)
     depth = checks.integer('Decoder.depth', depth)
+    kernels = [checks.integer('Decoder.kernels', size) for size in kernels]
     images = encoder.select_images(observation_spec, image_keys)
     vectors = encoder.select_vectors(observation_spec, vector_keys)
     if not images and not vectors:

@@ -93,9 +93,8 @@ class ActionHead(tf.Module):
     """
     super().__init__(name=name)
     checks.choice('ActorCritic.actor_distribution', kind, _ACTION_KINDS)
-    checks.positive('ActorCritic.actor_min_std', min_std)
     self._kind = kind
-    self._min_std = min_std
+    self._min_std = checks.positive('ActorCritic.actor_min_std', min_std)
     self._mlp = layers.MLP(feature_size)
     self._output = Output(self._mlp.output_size, [action_size])
     if kind != 'onehot':

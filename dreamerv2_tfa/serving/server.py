@@ -35,10 +35,10 @@ def make(
     ValueError: If the path is no export or a number out of its range.
     OSError: If the port cannot be had.
   """
-  checks.integer('--port', port, 0, 65535)
-  checks.integer('--max_sessions', max_sessions)
-  checks.positive('--idle_seconds', idle_seconds)
-  checks.integer('--max_bytes', max_bytes)
+  port = checks.integer('--port', port, 0, 65535)
+  max_sessions = checks.integer('--max_sessions', max_sessions)
+  idle_seconds = checks.positive('--idle_seconds', idle_seconds)
+  max_bytes = checks.integer('--max_bytes', max_bytes)
   policy = acting.SavedPolicy(path)
   _warm_up(policy)
   app = application.Application(

@@ -1,46 +1,146 @@
 """Greedy evaluation on an environment of its own."""
 
+import functools
+from typing import NamedTuple
+
+import numpy as np
 import tensorflow as tf
 from tf_agents.drivers import dynamic_episode_driver
-from tf_agents.metrics import tf_metrics
 from tf_agents.utils import common
+
+from dreamerv2_tfa.training import pace
 
 
 class Evaluation:
   """Plays whole episodes and reports their mean raw return and length."""
 
-  def __init__(self, environment, policy, episodes):
+  def __init__(self, environment, policy, episodes, most_steps=27_000):
     """Prepares the driver; plays nothing yet.
 
     Args:
-      environment: `TFEnvironment` that nothing else steps.
+      environment: `TFEnvironment` of one environment that nothing else steps.
       policy: `TFPolicy`, usually the agent's `policy`.
       episodes: int, episodes an evaluation.
+      most_steps: int; a longer episode is cut after so many.
     """
     self._environment = environment
     self._policy = policy
-    sizes = dict(buffer_size=episodes, batch_size=environment.batch_size)
-    self._returns = tf_metrics.AverageReturnMetric(**sizes)
-    self._lengths = tf_metrics.AverageEpisodeLengthMetric(**sizes)
-    self._metrics = [self._returns, self._lengths]
+    self._episodes, self._most_steps = episodes, most_steps
+    self._tally = _Tally()
     driver = dynamic_episode_driver.DynamicEpisodeDriver(
-        environment, policy, observers=self._metrics, num_episodes=episodes
+        environment, policy, observers=[self._tally], num_episodes=1
     )
-    self._run = common.function(driver.run)
+    self._run = common.function(
+        lambda time_step, state, steps: driver.run(
+            time_step, state, maximum_iterations=steps
+        )
+    )
 
-  def run(self):
-    """Plays the episodes, as a graph: dict of `eval_return`, `eval_length`."""
-    for metric in self._metrics:
-      metric.reset()
-    state = self._policy.get_initial_state(self._environment.batch_size)
+  def run(self, stop=None):
+    """Plays the episodes, as a graph.
+
+    Args:
+      stop: `Interrupt` that ends it between two slices of steps, or None.
+
+    Returns:
+      Dict of `eval_return`, `eval_length` and, where episodes were cut,
+      `eval_cut`, how many; None where `stop` was requested.
+    """
     # Whole episodes line by line would take minutes, where debugging is on.
     eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(False)
     try:
-      self._run(self._environment.reset(), state)
+      return self._play(stop)
     finally:
       tf.config.run_functions_eagerly(eager)
-    return {
-        'eval_return': float(self._returns.result()),
-        'eval_length': float(self._lengths.result()),
-    }
+
+  def said(self, numbers):
+    """What to tell of an evaluation's cut episodes: a sentence, or ''."""
+    if 'eval_cut' not in numbers:
+      return ''
+    return (
+        f' {numbers["eval_cut"]:.0f} of {self._episodes} episodes had no end '
+        f'and were cut after {self._most_steps:,} steps: their returns are of '
+        'these. Raise train.eval_steps, or let the environment end them.'
+    )
+
+  def _play(self, stop):
+    time_step, state = self._begin()
+    slices, played = pace.Pace(), []
+    while len(played) < self._episodes:
+      if stop is not None and stop.requested:
+        return None
+      # At the last step there is none left, and the next row begins another.
+      left = max(self._most_steps - int(self._tally.length), 1)
+      going_on = functools.partial(self._run, time_step, state)
+      time_step, state = slices.take(
+          lambda steps, run=going_on: run(tf.constant(steps)), left
+      )
+      cut = not (self._tally.ended or time_step.is_last()) and (
+          int(self._tally.length) >= self._most_steps
+      )
+      if cut or self._tally.ended:
+        played.append(self._tally.pop(cut))
+      if cut and len(played) < self._episodes:
+        time_step, state = self._begin()
+    return _summary(played)
+
+  def _begin(self):
+    """The first time step of an episode, and a policy state for it."""
+    self._tally.pop(False)
+    return self._environment.reset(), self._policy.get_initial_state(
+        self._environment.batch_size
+    )
+
+
+class _Episode(NamedTuple):
+  returned: np.float32
+  length: int
+  cut: bool
+
+
+class _Tally:
+  """Return and length of the episode under way.
+
+  Attributes:
+    length: int32 variable, its steps so far.
+    ended: bool variable; whether it has ended, and the next one begun.
+  """
+
+  def __init__(self):
+    variable = lambda value: tf.Variable(value, trainable=False)
+    self._returned = variable(0.0)
+    self.length = variable(0)
+    self.ended = variable(False)
+
+  def __call__(self, trajectory):
+    """Observes a row `[1]`, in the driver."""
+    # The row between two episodes is no step, and pays nothing.
+    step = tf.reshape(~trajectory.is_boundary(), [])
+    going_on = tf.reshape(~trajectory.is_first(), [])
+    self._returned.assign(
+        tf.where(going_on, self._returned, 0.0)
+        + tf.where(step, tf.reshape(trajectory.reward, []), 0.0)
+    )
+    self.length.assign(
+        tf.where(going_on, self.length, 0) + tf.cast(step, tf.int32)
+    )
+    self.ended.assign(~step)
+    return trajectory
+
+  def pop(self, cut):
+    """The episode as it is now, an `_Episode`; the next one begins at 0."""
+    episode = _Episode(self._returned.numpy(), int(self.length), cut)
+    self._returned.assign(0.0)
+    self.length.assign(0)
+    self.ended.assign(False)
+    return episode
+
+
+def _summary(played):
+  numbers = {
+      'eval_return': float(np.mean([x.returned for x in played])),
+      'eval_length': float(np.mean([x.length for x in played], dtype=np.float32)),
+  }
+  cut = sum(episode.cut for episode in played)
+  return {**numbers, 'eval_cut': float(cut)} if cut else numbers

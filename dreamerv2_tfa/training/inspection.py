@@ -1,6 +1,7 @@
 """A look at a task before training: what the agent will see, and faults."""
 
 import collections
+import contextlib
 import time
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from tf_agents.trajectories import time_step as ts
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import faults as faults_lib
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.networks import encoder as encoder_lib
@@ -41,9 +43,15 @@ def inspect(name, *, steps=300, seed=0):
   Raises:
     ValueError: If there is no such task, or it cannot be made.
   """
-  checks.integer('--steps', steps)
+  steps = checks.integer('--steps', steps)
   task = tasks.load(name)
-  environment = task.make(seed)
+  with contextlib.ExitStack() as stack:
+    environment = task.make(seed)
+    stack.callback(batch.close, environment)
+    return _look(task, environment, steps, seed)
+
+
+def _look(task, environment, steps, seed):
   facts, faults = _specs(task, environment), []
   faults += _refusals(environment)
   adapted = batch.adapted(environment)
@@ -58,7 +66,6 @@ def inspect(name, *, steps=300, seed=0):
         'the same seed gives another episode.' if any(
             'seed' in fault for fault in faults)
         else f'two environments with one seed agree over {_COMPARED} steps.'))
-  batch.close(environment)
   return Report(facts, faults)
 
 
@@ -126,13 +133,20 @@ def _play(environment, steps, faults):
   policy, played = _random(environment), []
   unbatched = lambda step: tf.nest.map_structure(lambda x: x.numpy()[0], step)
   start = time.monotonic()
+  batch.end_at_first_failure(environment)
   try:
-    time_step = environment.reset()
-    played.append(unbatched(time_step))
-    for _ in range(steps):
-      time_step = environment.step(policy.action(time_step).action)
+    with faults_lib.surfaced():
+      time_step = environment.reset()
       played.append(unbatched(time_step))
-  except Exception as error:  # whatever the environment raises
+      for _ in range(steps):
+        time_step = environment.step(policy.action(time_step).action)
+        played.append(unbatched(time_step))
+  except faults_lib.EnvironmentFailed as error:
+    faults.append(
+        f'Step {len(played)} failed: {error.said}. Mend the environment '
+        f'there:\n{error.trace}')
+    return None
+  except Exception as error:  # a refusal, or TensorFlow's
     faults.append(
         f'Step {len(played)} failed: {type(error).__name__}: {error} Mend the '
         'environment; its specs must be those of what it returns.')
@@ -231,13 +245,14 @@ def _seed_faults(task, seed, steps):
   episodes = []
   actions = None
   for _ in range(2):
-    environment = task.make(seed)
-    policy = _random(environment)
-    time_step = environment.reset()
-    if actions is None:
-      actions = [policy.action(time_step).action for _ in range(steps)]
-    episodes.append([time_step, *(environment.step(a) for a in actions)])
-    batch.close(environment)
+    with contextlib.ExitStack() as stack:
+      environment = task.make(seed)
+      stack.callback(batch.close, environment)
+      policy = _random(environment)
+      time_step = environment.reset()
+      if actions is None:
+        actions = [policy.action(time_step).action for _ in range(steps)]
+      episodes.append([time_step, *(environment.step(a) for a in actions)])
   for number, pair in enumerate(zip(*episodes, strict=True)):
     one, other = map(tf.nest.flatten, pair)
     if not all(

@@ -1,7 +1,27 @@
 """Ctrl-C as a request that the loop answers when it is safe."""
 
+import contextlib
 import signal
+import sys
 import threading
+
+
+@contextlib.contextmanager
+def terminable():
+  """Lets SIGTERM end the program as an error would, so that all is closed.
+
+  A handler that is there already stays, and so does that of another thread.
+  """
+  number = signal.SIGTERM
+  main = threading.current_thread() is threading.main_thread()
+  if not main or signal.getsignal(number) != signal.SIG_DFL:
+    yield
+    return
+  signal.signal(number, lambda number, _: sys.exit(128 + number))
+  try:
+    yield
+  finally:
+    signal.signal(number, signal.SIG_DFL)
 
 
 class Interrupt:

@@ -2,12 +2,17 @@
 
 import copy
 import inspect
+import os
 
-import gin
+import numpy as np
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import tasks
-from dreamerv2_tfa.training import presets
+from dreamerv2_tfa.training import gin_files
+from dreamerv2_tfa.training import surroundings
 from dreamerv2_tfa.training import train as train_lib
+
+_SETTINGS = inspect.signature(train_lib.train).parameters
 
 
 def train(environment, *, root_dir, preset='defaults', evaluation=None,
@@ -15,12 +20,16 @@ def train(environment, *, root_dir, preset='defaults', evaluation=None,
   """Trains DreamerV2, or goes on where the folder's run stopped.
 
   Whether actions are discrete or continuous, and which observations are images,
-  is read from the environment's spaces. What gin had bound is forgotten.
+  is read from the environment's spaces. What gin had bound is put back at the
+  end, and so is how Keras and TensorFlow compute; see `surroundings`.
+
+  What the run makes (by a factory, as a copy) it closes, once, however it ends.
+  An object that it is given stays open: it is its owner's.
 
   Args:
     environment: A Gym, Gymnasium or `dm_env` environment, a TF-Agents
-      `PyEnvironment` or `TFEnvironment`; or a function of a seed that returns
-      one; or the name of a task, such as 'atari_pong'.
+      `PyEnvironment` or `TFEnvironment`; or a function or class that makes
+      one, see `factories.call`; or the name of a task, such as 'atari_pong'.
     root_dir: Path of the run's folder; the same one again resumes.
     preset: Name of a file in gin/, or of several, a later one wins; or paths.
     evaluation: A second environment for evaluation. None: a copy of the first.
@@ -28,28 +37,32 @@ def train(environment, *, root_dir, preset='defaults', evaluation=None,
       `**{'RSSM.deter': 200}`.
 
   Raises:
-    ValueError: If a setting or the environment cannot be used.
+    UserError: If a setting or the environment cannot be used; a `ValueError`.
+    EnvironmentFailed: If the environment's own code raises, see `watched`.
   """
-  task = _task(environment, evaluation)
   files = [preset] if isinstance(preset, str) else list(preset)
-  gin.clear_config()
-  gin.add_config_file_search_path(str(presets.folder()))
-  gin.parse_config_files_and_bindings(
-      [file if file.endswith('.gin') else f'{file}.gin' for file in files],
-      [_binding(name, value) for name, value in bindings.items()])
-  train_lib.train(root_dir, presets=files, task=task)
+  lines = [_binding(name, value) for name, value in bindings.items()]
+  with surroundings.gin_kept():
+    gin_files.parse(
+        [file if file.endswith('.gin') else f'{file}.gin' for file in files],
+        lines)
+    task = _task(environment, evaluation)
+    train_lib.train(root_dir, presets=files, task=task)
 
 
 def _binding(name, value):
   """A line of gin."""
-  known = inspect.signature(train_lib.train).parameters
   if '.' not in name:
-    if name not in known:
-      raise ValueError(
+    if name not in _SETTINGS:
+      raise checks.UserError(
           f'train has no setting {name!r}; got {name}={value!r}. It has: '
-          f'{", ".join(known)}. Others are written with their class, such as '
+          f'{", ".join(_SETTINGS)}. Others are written with their class, such as '
           "**{'RSSM.deter': 200}.")
     name = f'train.{name}'
+  if isinstance(value, os.PathLike):
+    value = os.fspath(value)
+  elif isinstance(value, np.generic):
+    value = value.item()
   return f'{name} = {value!r}'
 
 
@@ -60,17 +73,25 @@ def _task(environment, evaluation):
   name = _name(environment)
   if inspect.isclass(environment) or not hasattr(environment, 'reset'):
     return tasks.from_factory(name, environment)
+  if evaluation is environment:
+    raise checks.UserError(
+        f'{environment!r} is given for training and for evaluation as well, '
+        'which would step it in turn. Give another, or leave evaluation out '
+        'for a copy.')
   if evaluation is None:
-    evaluation = _copied(environment)
-  return tasks.from_factory(name, lambda seed: environment)._replace(
-      make_evaluation=tasks.from_factory(name, lambda seed: evaluation).make)
+    copied = _copied(environment)
+    second = tasks.from_factory(name, lambda: copied)
+  else:
+    second = tasks.from_object(name, evaluation)
+  return tasks.from_object(name, environment)._replace(
+      make_evaluation=second.make)
 
 
 def _copied(environment):
   try:
     return copy.deepcopy(environment)
   except Exception as error:  # whatever the environment's parts raise
-    raise ValueError(
+    raise checks.UserError(
         f'{environment!r} cannot be copied for evaluation ({error}). Give a '
         'second one, train(..., evaluation=...), or a function of a seed that '
         'makes one.') from error

@@ -1,5 +1,6 @@
 """What a run is made of, built in the order in which data flows."""
 
+import contextlib
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -57,13 +58,23 @@ def build(
   environment = task.make(
       (seed + session) % 2**31, environments, processes
   )
-  make_evaluation = task.make_evaluation or task.make
-  evaluation = make_evaluation((seed + session + _EVALUATION_SEED) % 2**31)
-  steps = tf_metrics.EnvironmentSteps()
-  agent = agent_lib.DreamerV2Agent(
-      environment.time_step_spec(), environment.action_spec(),
-      seed=seed, schedule_step=steps.environment_steps,
-      exploration_steps=-(-explore_until // task.action_repeat),
-      freeze_model=freeze_model,
-  )
+  with contextlib.ExitStack() as stack:  # where something raises
+    stack.callback(batch.close, environment)
+    make_evaluation = task.make_evaluation or task.make
+    evaluation = make_evaluation((seed + session + _EVALUATION_SEED) % 2**31)
+    stack.callback(batch.close, evaluation)
+    steps = tf_metrics.EnvironmentSteps()
+    agent = agent_lib.DreamerV2Agent(
+        environment.time_step_spec(), environment.action_spec(),
+        seed=seed, schedule_step=steps.environment_steps,
+        exploration_steps=-(-explore_until // task.action_repeat),
+        freeze_model=freeze_model,
+    )
+    stack.pop_all()
   return Parts(task, keras_policy, environment, evaluation, steps, agent)
+
+
+def close(parts):
+  """Closes the environments of `Parts`, once."""
+  for environment in (parts.environment, parts.evaluation_environment):
+    batch.close(environment)

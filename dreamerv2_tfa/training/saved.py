@@ -10,14 +10,15 @@ from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import surroundings
 from dreamerv2_tfa.training import train  # noqa: F401, gin must know its parts
 
 
+@surroundings.gin_kept()
 def load(root_dir):
   """The agent of a run, as it was saved last; no environment is made.
 
-  What gin had bound is forgotten. The agent may be trained on; its counters go
-  on from the checkpoint.
+  The agent may be trained on; its counters go on from the checkpoint.
 
   Args:
     root_dir: Path of the run's folder.

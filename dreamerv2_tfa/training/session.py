@@ -10,9 +10,10 @@ from dreamerv2_tfa.migration import episodes
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import metrics
+from dreamerv2_tfa.training import pace
 from dreamerv2_tfa.training import progress
 
-_PREFILL_SLICE = 1000  # agent steps between looks at Ctrl-C
+_PREFILL_SLICE = 1000  # agent steps between looks at Ctrl-C, at most
 
 
 class Session:
@@ -26,7 +27,7 @@ class Session:
 
   def __init__(
       self, root_dir, parts, plan, *, batch_size, sequence_length,
-      replay_capacity, eval_episodes, replay_from=None,
+      replay_capacity, eval_episodes, eval_steps, replay_from=None,
   ):
     """Restores what is in the folder; collects and writes nothing yet.
 
@@ -38,6 +39,7 @@ class Session:
       sequence_length: int T.
       replay_capacity: int, rows.
       eval_episodes: int, episodes an evaluation; 0: none.
+      eval_steps: int, agent steps after which such an episode is cut.
       replay_from: Folder of the run whose stored rows are learned from, and no
         step taken. None: this run's own.
 
@@ -73,13 +75,14 @@ class Session:
       )
     self._samples = replay.Samples(buffer, batch_size, sequence_length)
     self._evaluation = eval_episodes and evaluation.Evaluation(
-        parts.evaluation_environment, agent.policy, eval_episodes
+        parts.evaluation_environment, agent.policy, eval_episodes, eval_steps
     )
     self._policies = checkpoints.Policies(root_dir, agent)
     self._updates = metrics.Updates(
         lambda: agent.train(self._samples.next())
     )
     self._outcomes = outcomes
+    self._pace = pace.Pace()
     self._compiled = False
     self._count()
     self._writer = metrics.Writer(root_dir, self.frames)
@@ -104,17 +107,18 @@ class Session:
       self.progress.say(f'Prefill with {self._plan.prefill:,} random steps ...')
     while self.steps < self._plan.prefill and not stop.requested:
       missing = self._plan.prefill - self.steps
-      self._collector.prefill(min(missing, _PREFILL_SLICE))
+      self._pace.take(self._collector.prefill, min(missing, _PREFILL_SLICE))
       self.steps = self._collector.steps
       self.progress.advance(self.frames, self.updates)
     self.progress.phase('Train')
 
-  def collect(self):
+  def collect(self, stop):
     """Takes the steps between two updates: `steps` afterwards."""
     self._samples.settle()
-    left = self._plan.steps - self.steps
-    self._collector.collect(min(self._plan.steps_per_update, left))
-    self.steps = self._collector.steps
+    wanted = min(self.steps + self._plan.steps_per_update, self._plan.steps)
+    while self.steps < wanted and not stop.requested:
+      self._pace.take(self._collector.collect, wanted - self.steps)
+      self.steps = self._collector.steps
     self.progress.advance(self.frames, self.updates)
     return self.steps
 
@@ -159,20 +163,27 @@ class Session:
           f'last checkpoint is {self._checkpoints.latest}.'
       ) from error
 
-  def evaluate(self):
-    """Plays greedy episodes and writes their mean return and length."""
+  def evaluate(self, stop):
+    """Plays greedy episodes and writes their mean return and length.
+
+    Where `stop` is requested meanwhile, nothing is written.
+    """
     if not self._evaluation:
       return
     self.progress.phase('Evaluate')
-    numbers = self._evaluation.run()
+    numbers = self._evaluation.run(stop)
     # The outcomes of training alone count.
     batch.pop_outcomes(self._parts.evaluation_environment)
+    self.progress.phase('Train')
+    if numbers is None:
+      self.progress.say('The evaluation was stopped; it is not counted.')
+      return
     self._writer.write(self.frames, numbers)
     self.progress.say(
         f'Evaluation at {self.frames:,} frames: return '
         f'{numbers["eval_return"]:.2f}, length {numbers["eval_length"]:.1f}.'
+        f'{self._evaluation.said(numbers)}'
     )
-    self.progress.phase('Train')
 
   def save(self):
     """Writes replay, then the checkpoint that counts its rows.
@@ -235,6 +246,8 @@ class Session:
     """Ends the run, or this session of it where `stop` is requested."""
     if self._updates.pending:
       self.report()
+    if not stop.requested:
+      self.evaluate(stop)
     if stop.requested:
       self.save()
       self.progress.say(
@@ -242,7 +255,6 @@ class Session:
           'on from here.'
       )
       return
-    self.evaluate()
     self.save()
     self.export()
     self.progress.say(
@@ -250,13 +262,9 @@ class Session:
     )
 
   def close(self):
-    """Ends display, files and the processes of environments."""
+    """Ends display and files."""
     self.progress.close()
     self._writer.close()
-    for environment in (
-        self._parts.environment, self._parts.evaluation_environment
-    ):
-      batch.close(environment)
 
 
 def _check_rows(replay_from, rows, sequence_length):

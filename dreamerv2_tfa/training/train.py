@@ -5,6 +5,7 @@ import contextlib
 import gin
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.migration import run as run_lib
@@ -14,6 +15,7 @@ from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import schedule
 from dreamerv2_tfa.training import session as session_lib
+from dreamerv2_tfa.training import surroundings
 
 
 @gin.configurable
@@ -22,7 +24,7 @@ def train(
     eager=False, steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5,
     explore_until=0, environments=1, processes=True, batch_size=16,
     sequence_length=50, replay_capacity=2e6, log_every=1e4, eval_every=1e5,
-    eval_episodes=1, save_every=1e4, replay_from=None, model_from=None,
+    eval_episodes=1, eval_steps=27000, save_every=1e4, replay_from=None, model_from=None,
     dry_run=False, adopt=None,
 ):
   """Trains DreamerV2 on a task, or goes on where the folder's run stopped.
@@ -49,6 +51,7 @@ def train(
     log_every: Agent steps between reports.
     eval_every: Agent steps between evaluations, each with an export.
     eval_episodes: int, episodes an evaluation; 0: none.
+    eval_steps: Agent steps after which an episode of evaluation is cut.
     save_every: Agent steps between checkpoints.
     replay_from: Folder of a run whose stored rows are learned from, offline:
       no step is taken but by evaluation. Steps are then a clock: they pass as
@@ -69,56 +72,63 @@ def train(
       eval_every=eval_every, save_every=save_every,
   )
   capacity = checks.integer('train.replay_capacity', replay_capacity)
-  checks.integer('train.batch_size', batch_size)
-  checks.integer('train.sequence_length', sequence_length)
-  checks.integer('train.eval_episodes', eval_episodes, 0)
-  checks.integer('train.seed', seed, 0, 2**31 - 1)
+  batch_size = checks.integer('train.batch_size', batch_size)
+  sequence_length = checks.integer('train.sequence_length', sequence_length)
+  eval_episodes = checks.integer('train.eval_episodes', eval_episodes, 0)
+  eval_steps = checks.integer('train.eval_steps', eval_steps)
+  seed = checks.integer('train.seed', seed, 0, 2**31 - 1)
   until = checks.integer('train.explore_until', explore_until, 0)
   rows = checks.integer('train.environments', environments)
   checks.flag('train.processes', processes)
   checks.flag('train.eager', eager)
   folder.check_writable(root_dir)
-  if replay_from is not None:
-    store.check(replay_from)
-  parts = parts_lib.build(
-      task, seed, precision, eager, folder.saved_steps(root_dir), until,
-      rows, processes, freeze_model=model_from is not None,
-  )
-  if model_from is not None:
-    checkpoints.load_model(parts.agent, model_from)
-  folder.check_task(root_dir, parts.task.name)
-  data_spec = parts.agent.collect_data_spec
-  replay.check(data_spec, capacity, sequence_length, plan.prefill, rows)
-  print(folder.describe(parts, plan, batch_size, sequence_length))
-  print(replay.describe(data_spec, capacity), flush=True)
-  if dry_run:
-    folder.warn_unused()
-    return
-  old = None if adopt is None else run_lib.load(parts.agent, adopt)
-  session = session_lib.Session(
-      root_dir, parts, plan, batch_size=batch_size,
-      sequence_length=sequence_length, replay_capacity=capacity,
-      eval_episodes=eval_episodes, replay_from=replay_from,
-  )
-  folder.warn_unused()
-  with contextlib.closing(session), interrupt.Interrupt() as stop:
-    if old is not None:
-      session.adopt(old)
-    folder.record(root_dir, parts, presets=presets, seed=seed)
-    if old is not None:
+  with (
+      surroundings.kept(), interrupt.terminable(), faults.surfaced(),
+      contextlib.ExitStack() as stack,
+  ):
+    if replay_from is not None:
+      store.check(replay_from)
+    parts = parts_lib.build(
+        task, seed, precision, eager, folder.saved_steps(root_dir), until,
+        rows, processes, freeze_model=model_from is not None,
+    )
+    stack.callback(parts_lib.close, parts)
+    if model_from is not None:
+      checkpoints.load_model(parts.agent, model_from)
+    folder.check_task(root_dir, parts.task.name)
+    data_spec = parts.agent.collect_data_spec
+    replay.check(data_spec, capacity, sequence_length, plan.prefill, rows)
+    print(folder.describe(parts, plan, batch_size, sequence_length))
+    print(replay.describe(data_spec, capacity), flush=True)
+    if dry_run:
+      folder.warn_unused()
       return
-    session.announce()
-    session.prefill(stop)
-    session.update(stop)
-    while session.steps < plan.steps and not stop.requested:
-      before = session.steps
-      due = plan.due(before, session.collect())
+    old = None if adopt is None else run_lib.load(parts.agent, adopt)
+    session = session_lib.Session(
+        root_dir, parts, plan, batch_size=batch_size,
+        sequence_length=sequence_length, replay_capacity=capacity,
+        eval_episodes=eval_episodes, eval_steps=eval_steps,
+        replay_from=replay_from,
+    )
+    folder.warn_unused()
+    with contextlib.closing(session), interrupt.Interrupt() as stop:
+      if old is not None:
+        session.adopt(old)
+      folder.record(root_dir, parts, presets=presets, seed=seed)
+      if old is not None:
+        return
+      session.announce()
+      session.prefill(stop)
       session.update(stop)
-      if due.log:
-        session.report()
-      if due.evaluate:
-        session.evaluate()
-        session.export()
-      if due.save:
-        session.save()
-    session.finish(stop)
+      while session.steps < plan.steps and not stop.requested:
+        before = session.steps
+        due = plan.due(before, session.collect(stop))
+        session.update(stop)
+        if due.log:
+          session.report()
+        if due.evaluate:
+          session.evaluate(stop)
+          session.export()
+        if due.save:
+          session.save()
+      session.finish(stop)

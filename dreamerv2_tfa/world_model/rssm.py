@@ -89,7 +89,7 @@ class RSSM(tf.Module):
     classes = checks.integer('RSSM.classes', classes, 2) if classes else 0
     ensemble = checks.integer('RSSM.ensemble', ensemble)
     checks.choice('RSSM.std_activation', std_activation, _STD_ACTIVATIONS)
-    checks.number('RSSM.min_std', min_std)
+    min_std = checks.number('RSSM.min_std', min_std)
     self._dtype = tf.keras.mixed_precision.global_policy().compute_dtype
     self._sizes = (deter, stoch, classes)
     self._std_activation = _STD_ACTIVATIONS[std_activation]

@@ -55,12 +55,16 @@ class WorldModel(tf.Module):
     super().__init__(name=name)
     scales = dict(kl_scale=kl_scale, reward_scale=reward_scale,
                   continue_scale=continue_scale, free_nats=free_nats)
-    _check(discount, kl_balance, scales, grad_heads, reward_transform)
-    self._gamma = discount
-    self._kl = dict(balance=kl_balance, free_nats=free_nats,
-                    free_avg=free_avg, forward=kl_forward)
-    self._scales = {'kl': kl_scale, 'reward': reward_scale,
-                    'discount': continue_scale}
+    scales = {name: checks.number(f'WorldModel.{name}', value)
+              for name, value in scales.items()}
+    _check(grad_heads, reward_transform)
+    self._gamma = checks.number('DreamerV2Agent.discount', discount, 0, 1)
+    self._kl = dict(
+        balance=checks.number('WorldModel.kl_balance', kl_balance, 0, 1),
+        free_nats=scales['free_nats'], free_avg=free_avg, forward=kl_forward,
+    )
+    self._scales = {'kl': scales['kl_scale'], 'reward': scales['reward_scale'],
+                    'discount': scales['continue_scale']}
     self._grad_heads = tuple(grad_heads)
     self._reward_transform = _REWARD_TRANSFORMS[reward_transform]
     self._encoder = encoder.Encoder(observation_spec)
@@ -228,11 +232,7 @@ def restore(value, spec):
   return tf.saturate_cast(value, spec.dtype)
 
 
-def _check(discount, kl_balance, scales, grad_heads, reward_transform):
-  checks.number('DreamerV2Agent.discount', discount, 0, 1)
-  checks.number('WorldModel.kl_balance', kl_balance, 0, 1)
-  for name, value in scales.items():
-    checks.number(f'WorldModel.{name}', value)
+def _check(grad_heads, reward_transform):
   for head in grad_heads:
     checks.choice('Each of WorldModel.grad_heads', head, _HEADS)
   checks.choice(

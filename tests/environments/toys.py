@@ -7,6 +7,8 @@ from tf_agents.environments import py_environment
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
+from dreamerv2_tfa import checks
+
 LENGTH = 5  # steps of an episode, times the row's number where that is asked
 
 
@@ -49,8 +51,8 @@ class Counter(py_environment.PyEnvironment):
 
 
 def refused(seed):
-  """An environment that a user's mistake keeps from being made."""
-  raise ValueError(f'no game with seed {seed}')
+  """An environment that a check of ours keeps from being made."""
+  raise checks.UserError(f'no game with seed {seed}')
 
 
 def broken(seed):
