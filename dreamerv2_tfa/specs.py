@@ -2,8 +2,13 @@
 
 Outside, an action is what the environment takes: an integer, or a box of
 numbers with bounds. Inside it is a float32 vector `[A]`: one-hot, or scaled to
-[-1, 1]. Outside, an observation is any nest; inside it is a flat dict.
+[-1, 1]. Outside, an observation is any nest; inside it is a flat dict, and its
+keys have names of their own in metrics and among tensors.
 """
+
+import collections
+import hashlib
+import re
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +16,13 @@ import tensorflow_probability as tfp
 import tree
 
 tfb = tfp.bijectors
+
+_SPACE = 'observation/'
+# What metrics, losses and reports call something else by.
+_TAKEN = frozenset((
+    'kl', 'reward', 'discount', 'continue', 'model', 'actor', 'critic',
+))
+_TAKEN_STARTS = (_SPACE, 'eval_', 'expl_')
 
 
 class Actions:
@@ -114,10 +126,63 @@ def flat_observation(observation) -> dict[str, tf.Tensor]:
   Returns:
     Dict from the path, such as 'image' or 'arm/position', to the part, in
     the order of `tf.nest.flatten`. A bare tensor is called 'observation'.
+
+  Raises:
+    ValueError: If two parts have one path, as {'a/b': x, 'a': {'b': y}} do.
   """
   if tf.is_tensor(observation) or isinstance(observation, tf.TypeSpec):
     return {'observation': observation}
-  return {
-      '/'.join(map(str, path)): part
-      for path, part in tree.flatten_with_path(observation)
+  flat = {}
+  for path, part in tree.flatten_with_path(observation):
+    key = '/'.join(map(str, path))
+    if key in flat:
+      raise ValueError(
+          f'Two parts of the observation are called {key!r} once nested keys '
+          "are joined by '/'; wanted one path each. Rename one in the "
+          'environment.'
+      )
+    flat[key] = part
+  return flat
+
+
+def metric_name(key):
+  """What an observation is called among losses, metrics and reports.
+
+  Its key, but for keys that losses or metrics have for something else: those
+  are written `observation/<key>`. No two keys have one name, and none has the
+  name of anything else.
+
+  Args:
+    key: str, such as 'image' or 'reward'.
+
+  Returns:
+    str, such as 'image' or 'observation/reward'.
+  """
+  taken = key in _TAKEN or key.startswith(_TAKEN_STARTS)
+  return _SPACE + key if taken else key
+
+
+def tensor_names(keys):
+  """Names that tensors can have: letters of ASCII, digits and '_' alone.
+
+  Args:
+    keys: Keys of an observation; any different str.
+
+  Returns:
+    Dict from key to name, different even where case does not count. It is the
+    key with '_' in place of all else, and where that is not ASCII's or is the
+    name of two keys, the start of the key's SHA-256 after it.
+  """
+  plain = {key: re.sub(r'[^A-Za-z0-9_]', '_', key) for key in keys}
+  count = collections.Counter(name.lower() for name in plain.values())
+  names = {
+      key: name if key.isascii() and count[name.lower()] == 1
+      else f'{name}_{hashlib.sha256(key.encode()).hexdigest()[:8]}'
+      for key, name in plain.items()
   }
+  if len({name.lower() for name in names.values()}) < len(names):
+    raise ValueError(
+        f'The observations {", ".join(names)} cannot be told apart once they '
+        'are names of tensors. Rename them in the environment.'
+    )
+  return names

@@ -23,9 +23,10 @@ _ROOMS = {
     'specs': (),
     'networks': ('checks', 'distributions'),
     'environments': ('checks', 'rendering'),
-    'experience': ('types', 'specs'),
+    'experience': ('types', 'checks', 'specs'),
     'world_model': (
-        'types', 'checks', 'noise', 'distributions', 'losses', 'networks',
+        'types', 'checks', 'noise', 'distributions', 'losses', 'specs',
+        'networks',
     ),
     'behaviour': (
         'types', 'checks', 'noise', 'replicas', 'schedules', 'returns',

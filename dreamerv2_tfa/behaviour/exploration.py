@@ -162,7 +162,8 @@ class ModelLoss(tf.Module):
       world_model: `WorldModel`.
       action_size: int A; not read.
       target: 'kl', 'reward', 'discount' or the key of an observation: the
-        model's loss that is predicted, a row at a time.
+        model's loss that is predicted, a row at a time. An observation with
+        such a name is 'observation/<key>', see `specs.metric_name`.
       intrinsic_scale: float, of the predicted loss.
       extrinsic_scale: float, of the task's predicted reward.
       learning_rate: float, of the head.

@@ -26,7 +26,7 @@ class Session:
 
   def __init__(
       self, root_dir, parts, plan, *, batch_size, sequence_length,
-      replay_capacity, eval_episodes, replay_from=None,
+      replay_capacity, eval_episodes, replay_from=None, sampling='rows',
   ):
     """Restores what is in the folder; collects and writes nothing yet.
 
@@ -40,6 +40,7 @@ class Session:
       eval_episodes: int, episodes an evaluation; 0: none.
       replay_from: Folder of the run whose stored rows are learned from, and no
         step taken. None: this run's own.
+      sampling: One of `replay.SAMPLING`.
 
     Raises:
       ValueError: If the checkpoint or the stored rows do not fit.
@@ -71,7 +72,9 @@ class Session:
       self._collector = collection.Collector(
           environment, agent.collect_policy, buffer, parts.steps
       )
-    self._samples = replay.Samples(buffer, batch_size, sequence_length)
+    self._samples = replay.Samples(
+        buffer, batch_size, sequence_length, sampling
+    )
     self._evaluation = eval_episodes and evaluation.Evaluation(
         parts.evaluation_environment, agent.policy, eval_episodes
     )

@@ -21,7 +21,7 @@ def train(
     root_dir, *, presets=(), task='catch', seed=0, precision='auto',
     eager=False, steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5,
     explore_until=0, environments=1, processes=True, batch_size=16,
-    sequence_length=50, replay_capacity=2e6, log_every=1e4, eval_every=1e5,
+    sequence_length=50, replay_capacity=2e6, sampling='rows', log_every=1e4, eval_every=1e5,
     eval_episodes=1, save_every=1e4, replay_from=None, model_from=None,
     dry_run=False, adopt=None,
 ):
@@ -46,6 +46,7 @@ def train(
     batch_size: int B, sequences an update.
     sequence_length: int T, model rows a sequence.
     replay_capacity: Rows of replay memory.
+    sampling: 'rows', 'episodes' or 'episodes_ends', see `replay.Samples`.
     log_every: Agent steps between reports.
     eval_every: Agent steps between evaluations, each with an export.
     eval_episodes: int, episodes an evaluation; 0: none.
@@ -69,6 +70,7 @@ def train(
       eval_every=eval_every, save_every=save_every,
   )
   capacity = checks.integer('train.replay_capacity', replay_capacity)
+  checks.choice('train.sampling', sampling, replay.SAMPLING)
   checks.integer('train.batch_size', batch_size)
   checks.integer('train.sequence_length', sequence_length)
   checks.integer('train.eval_episodes', eval_episodes, 0)
@@ -99,6 +101,7 @@ def train(
       root_dir, parts, plan, batch_size=batch_size,
       sequence_length=sequence_length, replay_capacity=capacity,
       eval_episodes=eval_episodes, replay_from=replay_from,
+      sampling=sampling,
   )
   folder.warn_unused()
   with contextlib.closing(session), interrupt.Interrupt() as stop:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import distributions
 from dreamerv2_tfa import losses
+from dreamerv2_tfa import specs
 from dreamerv2_tfa import types
 from dreamerv2_tfa.networks import decoder
 from dreamerv2_tfa.networks import encoder
@@ -95,12 +96,13 @@ class WorldModel(tf.Module):
         posterior, prior, weights=weights, **self._kl
     )
     terms, row_losses = {'kl': kl_loss}, {'kl': kl}
-    targets = dict(observation, reward=self.transformed(sequence.reward),
+    targets = {specs.metric_name(k): x for k, x in observation.items()}
+    targets.update(reward=self.transformed(sequence.reward),
                    discount=self._gamma * sequence.continue_)
-    for key, prediction in self._predict(feature).items():
-      log_prob = prediction.log_prob(tf.cast(targets[key], tf.float32))
-      row_losses[key] = -log_prob
-      terms[key] = losses.weighted_mean(-log_prob, weights)
+    for name, prediction in self._predict(feature).items():
+      log_prob = prediction.log_prob(tf.cast(targets[name], tf.float32))
+      row_losses[name] = -log_prob
+      terms[name] = losses.weighted_mean(-log_prob, weights)
     loss = tf.add_n([self._scales.get(k, 1.0) * v for k, v in terms.items()])
     metrics = {f'{key}_loss': value for key, value in terms.items()}
     metrics.update(
@@ -117,7 +119,10 @@ class WorldModel(tf.Module):
       trains = head in self._grad_heads
       return feature if trains else tf.stop_gradient(feature)
 
-    predictions = dict(self._decoder(inputs('decoder')))
+    predictions = {
+        specs.metric_name(key): prediction
+        for key, prediction in self._decoder(inputs('decoder')).items()
+    }
     predictions['reward'] = self._reward_head(inputs('reward'))
     if self._continue_head is not None:
       predictions['discount'] = self._continue_head(inputs('discount'))
@@ -136,7 +141,8 @@ class WorldModel(tf.Module):
   @property
   def loss_names(self):
     """Keys of `ModelOutput.row_losses`: tuple of str."""
-    names = ('kl', *self._decoder.keys, 'reward')
+    observations = map(specs.metric_name, self._decoder.keys)
+    names = ('kl', *observations, 'reward')
     return names + (() if self._continue_head is None else ('discount',))
 
   def embed(self, observation):
