@@ -169,20 +169,18 @@ def tensor_names(keys):
     keys: Keys of an observation; any different str.
 
   Returns:
-    Dict from key to name, different even where case does not count. It is the
-    key with '_' in place of all else, and where that is not ASCII's or is the
-    name of two keys, the start of the key's SHA-256 after it.
+    Dict from key to name, different even where case does not count: the key
+    with '_' in place of all else. Where the key is not ASCII, or two keys have
+    the same name, the start of the key's SHA-256 follows.
   """
   plain = {key: re.sub(r'[^A-Za-z0-9_]', '_', key) for key in keys}
   count = collections.Counter(name.lower() for name in plain.values())
-  names = {
-      key: name if key.isascii() and count[name.lower()] == 1
-      else f'{name}_{hashlib.sha256(key.encode()).hexdigest()[:8]}'
-      for key, name in plain.items()
-  }
-  if len({name.lower() for name in names.values()}) < len(names):
-    raise ValueError(
-        f'The observations {", ".join(names)} cannot be told apart once they '
-        'are names of tensors. Rename them in the environment.'
-    )
+  digest = lambda key: hashlib.sha256(key.encode()).hexdigest()
+  for digits in (8, 16, 32, 64):  # more, where a key ends in such digits too
+    names = {
+        key: name if key.isascii() and count[name.lower()] == 1
+        else f'{name}_{digest(key)[:digits]}' for key, name in plain.items()
+    }
+    if len({name.lower() for name in names.values()}) == len(names):
+      break
   return names
