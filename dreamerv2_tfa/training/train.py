@@ -23,7 +23,7 @@ def train(
     explore_until=0, environments=1, processes=True, batch_size=16,
     sequence_length=50, replay_capacity=2e6, sampling='rows', log_every=1e4, eval_every=1e5,
     eval_episodes=1, save_every=1e4, replay_from=None, model_from=None,
-    dry_run=False, adopt=None,
+    dry_run=False, adopt=None, adopt_keys=None,
 ):
   """Trains DreamerV2 on a task, or goes on where the folder's run stopped.
 
@@ -59,6 +59,8 @@ def train(
     dry_run: bool; build everything, print what it is, write nothing.
     adopt: Log folder of a run of the published package; take its weights and
       episodes, save, and train no step. None: train.
+    adopt_keys: Keys of the observation in the order of that run's environment;
+      None: as its episodes say.
 
   Raises:
     ValueError: If a setting cannot be used; nothing was written then.
@@ -96,7 +98,9 @@ def train(
   if dry_run:
     folder.warn_unused()
     return
-  old = None if adopt is None else run_lib.load(parts.agent, adopt)
+  old = None if adopt is None else run_lib.load(
+      parts.agent, adopt, adopt_keys
+  )
   session = session_lib.Session(
       root_dir, parts, plan, batch_size=batch_size,
       sequence_length=sequence_length, replay_capacity=capacity,

@@ -134,6 +134,13 @@ class WorldModel(tf.Module):
     return self._encoder.output_size
 
   @property
+  def encoded_keys(self):
+    """Images and vectors that `embed` reads, each in the order in which they
+    are joined: two tuples of str.
+    """
+    return self._encoder.image_keys, self._encoder.vector_keys
+
+  @property
   def decoded_keys(self):
     """Parts of the observation that `decode` predicts: tuple of str."""
     return self._decoder.keys
