@@ -304,7 +304,7 @@ def test_under_float16_adam_steps_as_if_a_skipped_step_had_not_been():
   for found, wanted in zip(
       [*variables, *moments], [*twin.values, *twin.first, *twin.second],
       strict=True):
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-7)
 
 
 def test_the_loss_scale_doubles_after_2000_good_steps_and_not_before():
