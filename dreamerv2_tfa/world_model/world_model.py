@@ -6,11 +6,13 @@ import tensorflow as tf
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import distributions
 from dreamerv2_tfa import losses
+from dreamerv2_tfa import scopes
 from dreamerv2_tfa import specs
 from dreamerv2_tfa import types
 from dreamerv2_tfa.networks import decoder
 from dreamerv2_tfa.networks import encoder
 from dreamerv2_tfa.networks import heads
+from dreamerv2_tfa.networks import layers
 from dreamerv2_tfa.world_model import rssm
 
 _REWARD_TRANSFORMS = {'identity': tf.identity, 'sign': tf.sign, 'tanh': tf.tanh}
@@ -68,10 +70,12 @@ class WorldModel(tf.Module):
     self.rssm = rssm.RSSM(action_size, self._encoder.output_size)
     feature_size = self.rssm.feature_size
     self._decoder = decoder.Decoder(feature_size, observation_spec)
-    self._reward_head = heads.RegressionHead(feature_size)
-    self._continue_head = (
-        heads.BernoulliHead(feature_size) if continue_head else None
-    )
+    with scopes.part('reward', layers.MLP):
+      self._reward_head = heads.RegressionHead(feature_size)
+    self._continue_head = None
+    if continue_head:
+      with scopes.part('continue', layers.MLP):
+        self._continue_head = heads.BernoulliHead(feature_size)
 
   def loss(self, sequence, seed, *, weights=None, sample=True):
     """Loss of one batch; changes nothing.
