@@ -9,7 +9,7 @@ from tf_agents.agents import tf_agent
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import noise
-from dreamerv2_tfa import optimizers
+from dreamerv2_tfa import part_optimizer
 from dreamerv2_tfa import replicas
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.behaviour import actor_critic
@@ -54,9 +54,10 @@ class DreamerV2Agent(tf_agent.TFAgent):
       model_learning_rate: float, of the world model.
       actor_learning_rate: float.
       critic_learning_rate: float.
-      adam_epsilon: float, of all three optimizers.
-      clip_norm: float, largest global norm of a gradient, of each.
-      weight_decay: float, fraction of every weight lost an update.
+      adam_epsilon: float, of all three optimizers; one alone is set by
+        `model/Optimizer.adam_epsilon`, see `part_optimizer`.
+      clip_norm: float, largest global norm of a gradient, of each; likewise.
+      weight_decay: float, fraction of every weight lost an update; likewise.
       collect_noise: float, action noise of `collect_policy`.
       eval_noise: float, action noise of `policy`.
       eval_mode_latent: bool; `policy` takes the mode of the latent too.
@@ -103,14 +104,13 @@ class DreamerV2Agent(tf_agent.TFAgent):
     )
     policies = tf.keras.mixed_precision
     self._loss_scaling = policies.global_policy().compute_dtype == 'float16'
-    self._make_optimizer = functools.partial(
-        optimizers.Optimizer, epsilon=adam_epsilon, clip_norm=clip_norm,
-        weight_decay=weight_decay, loss_scaling=self._loss_scaling,
-    )
+    shared = dict(epsilon=adam_epsilon, clip_norm=clip_norm,
+                  weight_decay=weight_decay, loss_scaling=self._loss_scaling)
+    self._make_optimizer = functools.partial(part_optimizer.make, shared)
     self._rates = (actor_learning_rate, critic_learning_rate)
     self._model_optimizer = self._make_optimizer(
-        self._world_model.trainable_variables,
-        learning_rate=model_learning_rate, name='model',
+        'model', self._world_model.trainable_variables,
+        learning_rate=model_learning_rate,
     )
     self._actor_optimizer, self._critic_optimizer = self._optimizers_of(
         self._actor_critic
@@ -148,7 +148,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
     )
     return tuple(
         self._make_optimizer(
-            module.trainable_variables, learning_rate=rate, name=prefix + name
+            name, module.trainable_variables, learning_rate=rate, prefix=prefix
         )
         for name, module, rate in pairs
     )
@@ -159,7 +159,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
 
     def make_optimizers(explorer, behaviour):
       first = self._make_optimizer(
-          explorer.trainable_variables, name='expl_expl',
+          'expl', explorer.trainable_variables, prefix='expl_',
           learning_rate=explorer.learning_rate,
       )
       return (first, *self._optimizers_of(behaviour, 'expl_'))

@@ -15,6 +15,7 @@ tfd = tfp.distributions
 
 _MONTE_CARLO_SAMPLES = 100  # published package, tanh-normal actor
 _MONTE_CARLO_SEED = (0, 1)
+_TANH_LIMIT = 0.99999997  # published package; in float32 the last below 1
 
 
 def _normal_cdf(x):
@@ -118,6 +119,14 @@ def uniform_box(like):
   return tfd.Independent(Uniform(-tf.ones_like(like), tf.ones_like(like)), 1)
 
 
+class Tanh(tfp.bijectors.Tanh):
+  """tanh whose inverse is finite at -1 and 1, where tanh rounds to them."""
+
+  def _inverse(self, y):
+    clipped = tf.clip_by_value(y, -_TANH_LIMIT, _TANH_LIMIT)
+    return tf.atanh(tf.where(tf.abs(y) <= 1.0, clipped, y))
+
+
 class TanhNormal(tfd.TransformedDistribution):
   """tanh of a normal; see `tanh_normal`."""
 
@@ -131,7 +140,8 @@ class TanhNormal(tfd.TransformedDistribution):
 
   def _mode(self):
     samples = self._monte_carlo()
-    best = tf.argmax(self.log_prob(samples), 0)
+    together = tf.reduce_sum(self.log_prob(samples), -1, keepdims=True)
+    best = tf.argmax(together, 0)
     picked = tf.one_hot(best, _MONTE_CARLO_SAMPLES, axis=0)
     return tf.reduce_sum(picked * samples, 0)
 
@@ -143,17 +153,24 @@ def tanh_normal(loc, scale):
   """tanh of a normal; mode, mean and entropy are estimated from 100 samples.
 
   The estimates draw the same noise at each call, so the mode is a function of
-  the parameters alone. The published package reads every row's mode at the
-  first row's index; here each row has its own.
+  the parameters alone. The mode of a row is the sample of which the numbers are
+  the most likely together. The published package reads it at the first row's
+  index; here each row has its own.
+
+    log p(y) = log N(atanh(clip(y)) | loc, scale) - log(1 - tanh^2)
+
+  with y clipped to 0.99999997 from either side (published package), so that an
+  action that was rounded to 1 has a finite log-probability. The gradient with
+  respect to such an action is 0.
 
   Args:
     loc: float32 `[..., A]`, before the tanh.
     scale: float32 `[..., A]`, positive.
 
   Returns:
-    `TanhNormal` over float32 `[..., A]` in (-1, 1), each number its own event.
+    `TanhNormal` over float32 `[..., A]` in [-1, 1], each number its own event.
   """
-  return TanhNormal(Normal(loc, scale), tfp.bijectors.Tanh())
+  return TanhNormal(Normal(loc, scale), Tanh())
 
 
 def plain(actor):
@@ -176,7 +193,7 @@ def plain(actor):
   else:
     normal = base.distribution
     base = tfd.TransformedDistribution(
-        tfd.Normal(normal.loc, normal.scale), base.bijector
+        tfd.Normal(normal.loc, normal.scale), tfp.bijectors.Tanh()
     )
   return tfd.Independent(base, 1)
 

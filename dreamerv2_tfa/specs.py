@@ -2,8 +2,14 @@
 
 Outside, an action is what the environment takes: an integer, several of them,
 or a box of numbers with bounds. Inside it is a float32 vector `[A]`: one-hot
-(of the combinations where there are several), or scaled to [-1, 1]. Outside, an observation is any nest; inside it is a flat dict.
+(of the combinations where there are several), or scaled to [-1, 1]. Outside,
+an observation is any nest; inside it is a flat dict, and its keys have names of
+their own in metrics and among tensors.
 """
+
+import collections
+import hashlib
+import re
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +19,12 @@ import tree
 tfb = tfp.bijectors
 
 _MOST_COMBINATIONS = 4096  # of an action made of several choices
+_SPACE = 'observation/'
+# What metrics, losses and reports call something else by.
+_TAKEN = frozenset((
+    'kl', 'reward', 'discount', 'continue', 'model', 'actor', 'critic',
+))
+_TAKEN_STARTS = (_SPACE, 'eval_', 'expl_')
 
 
 class Actions:
@@ -148,10 +160,61 @@ def flat_observation(observation) -> dict[str, tf.Tensor]:
   Returns:
     Dict from the path, such as 'image' or 'arm/position', to the part, in
     the order of `tf.nest.flatten`. A bare tensor is called 'observation'.
+
+  Raises:
+    ValueError: If two parts have one path, as {'a/b': x, 'a': {'b': y}} do.
   """
   if tf.is_tensor(observation) or isinstance(observation, tf.TypeSpec):
     return {'observation': observation}
-  return {
-      '/'.join(map(str, path)): part
-      for path, part in tree.flatten_with_path(observation)
-  }
+  flat = {}
+  for path, part in tree.flatten_with_path(observation):
+    key = '/'.join(map(str, path))
+    if key in flat:
+      raise ValueError(
+          f'Two parts of the observation are called {key!r} once nested keys '
+          "are joined by '/'; wanted one path each. Rename one in the "
+          'environment.'
+      )
+    flat[key] = part
+  return flat
+
+
+def metric_name(key):
+  """What an observation is called among losses, metrics and reports.
+
+  Its key, but for keys that losses or metrics have for something else: those
+  are written `observation/<key>`. No two keys have one name, and none has the
+  name of anything else.
+
+  Args:
+    key: str, such as 'image' or 'reward'.
+
+  Returns:
+    str, such as 'image' or 'observation/reward'.
+  """
+  taken = key in _TAKEN or key.startswith(_TAKEN_STARTS)
+  return _SPACE + key if taken else key
+
+
+def tensor_names(keys):
+  """Names that tensors can have: letters of ASCII, digits and '_' alone.
+
+  Args:
+    keys: Keys of an observation; any different str.
+
+  Returns:
+    Dict from key to name, different even where case does not count: the key
+    with '_' in place of all else. Where the key is not ASCII, or two keys have
+    the same name, the start of the key's SHA-256 follows.
+  """
+  plain = {key: re.sub(r'[^A-Za-z0-9_]', '_', key) for key in keys}
+  count = collections.Counter(name.lower() for name in plain.values())
+  digest = lambda key: hashlib.sha256(key.encode()).hexdigest()
+  for digits in (8, 16, 32, 64):  # more, where a key ends in such digits too
+    names = {
+        key: name if key.isascii() and count[name.lower()] == 1
+        else f'{name}_{digest(key)[:digits]}' for key, name in plain.items()
+    }
+    if len({name.lower() for name in names.values()}) == len(names):
+      break
+  return names

@@ -50,6 +50,7 @@ class ModelOutput(NamedTuple):
   feature: tf.Tensor  # [B, T, F] compute dtype
   kl: tf.Tensor  # [B, T] float32, nats
   row_losses: dict[str, tf.Tensor]  # [B, T] float32 each: 'kl', -log p of heads
+  # by `specs.metric_name` of an observation's key, 'reward', 'discount'
   metrics: dict[str, tf.Tensor]  # [] float32 each
 
 

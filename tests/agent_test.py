@@ -413,6 +413,19 @@ def test_a_continuous_agent_of_each_kind_trains(eagerly, binding):
   assert np.isfinite(train(agent, 1)).all()
 
 
+@pytest.mark.parametrize('gradient', ['both', 'reinforce'])
+def test_a_wide_tanh_normal_actor_trains_where_its_actions_are_1(
+    eagerly, gradient):
+  agent = small.make_agent(
+      "ActorCritic.actor_distribution = 'tanh_normal'",
+      f"ActorCritic.actor_gradient = '{gradient}'",
+      'ActorCritic.actor_min_std = 30.0', action=small.BOX,
+  )
+  assert np.isfinite(train(agent, 2)).all()
+  for value in agent.train(small.make_batch(agent)).extra.values():
+    assert np.isfinite(value)
+
+
 def test_an_agent_of_a_mixed_nested_observation_trains(eagerly):
   observation = {'camera': small.IMAGE['image'], 'arm': small.VECTORS}
   agent = small.make_agent(observation=observation)

@@ -51,7 +51,7 @@ _HOME = {
 }
 # What a caller passes, so that no binding may: not in the gin files.
 _WIRED = {
-    'train': {'root_dir', 'presets', 'dry_run', 'adopt'},
+    'train': {'root_dir', 'presets', 'dry_run', 'adopt', 'adopt_keys'},
     'DreamerV2Agent': {
         'seed', 'train_step_counter', 'schedule_step', 'name',
         'exploration_steps', 'freeze_model',

@@ -193,11 +193,14 @@ def test_a_compiled_step_equals_the_eager_one(jit):
 def test_a_loss_that_is_not_finite_changes_no_weight_and_no_slot(
     bad, loss_scaling):
   variables = make_variables()
-  optimizer = make(variables, weight_decay=0.1)
+  optimizer = make(variables, weight_decay=0.1, loss_scaling=loss_scaling)
   minimize(optimizer, linear(variables, [KERNEL, BIAS]))
   before = snapshot(optimizer)
   good = linear(variables, [KERNEL, BIAS])
   minimize(optimizer, lambda: good() + bad)
+  if loss_scaling:  # which halves the scale and begins to count anew
+    optimizer._loss_scale.assign(2.0**15)
+    optimizer._good_steps.assign(1)
   assert_unchanged(before, snapshot(optimizer))
 
 
@@ -275,6 +278,33 @@ def test_a_skipped_step_under_loss_scaling_changes_the_loss_scale_alone():
   pairs = zip(before, snapshot(optimizer), strict=True)
   changed = [(one, two) for one, two in pairs if np.any(one != two)]
   assert sorted(changed) == [(1, 0), (2.0**15, 2.0**14)]   # good steps, scale
+
+
+def test_under_float16_adam_steps_as_if_a_skipped_step_had_not_been():
+  """Keras' wrapper counts it, which shrinks the correction of the moments."""
+  variables = make_variables()
+  optimizer = make(variables, loss_scaling=True, clip_norm=100.0)
+  settings = dict(rate=0.01, epsilon=1e-5, clip=100.0, decay=1e-6)
+  twin = NaiveAdam([KERNEL, BIAS], **settings)
+  skipped = 0
+  for i in range(5):
+    gradients = [KERNEL * (i + 1), BIAS - i]
+    for _ in range(2):  # 2**15 and 2**14 do not fit into float16
+      if i == 1:
+        count = int(optimizer.iterations)
+        minimize(optimizer, float16_loss(variables, 4.0))
+        assert int(optimizer.iterations) == count
+        skipped += 1
+    minimize(optimizer, linear(variables, gradients))
+    twin.step([g.astype(np.float64) for g in gradients])
+    assert int(optimizer.iterations) == twin.steps == i + 1
+  assert skipped == 2
+  moments = [optimizer._adam.get_slot(v, slot)
+             for slot in 'mv' for v in variables]
+  for found, wanted in zip(
+      [*variables, *moments], [*twin.values, *twin.first, *twin.second],
+      strict=True):
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-7)
 
 
 def test_the_loss_scale_doubles_after_2000_good_steps_and_not_before():

@@ -1,10 +1,13 @@
 """Runs what is missing of the comparison, then writes the table and the plot.
 
   bin/python benchmarks/learning/run.py [--seeds=5] [--report]
+      [--agents=ours,published] [--tasks=memory,catch] [--workers=2]
 
 Each run is one process on one core, two at a time; its result is a file in
 results/, so a comparison that was cut off goes on. `--report` only writes
-table.md and curves.png from what is there.
+table.md and curves.png from what is there. `ours` draws from replay by rows;
+`episodes` and `episodes_ends` are the same agent with that `train.sampling`,
+and are run where --agents names them.
 """
 
 import itertools
@@ -35,6 +38,7 @@ _RESULTS = _HERE / 'results'
 _RUNS = _ROOT / 'runs' / 'learning'  # folders and logs
 _GIN = _HERE / 'learning.gin'
 _AGENTS = ('ours', 'published')
+_LAWS = ('episodes', 'episodes_ends')  # this agent, another train.sampling
 # What a task changes, in both packages.
 _BINDINGS = {
     'catch': ('train.steps = 9000',),
@@ -112,17 +116,19 @@ def execute(agent, task, seed, made):
                f'--task=benchmarks.learning.tasks:{task}', f'--seed={seed}',
                f'--root_dir={run}',
                *(f'--gin_bindings={b}' for b in _BINDINGS[task])]
+    if agent in _LAWS:
+      command.append(f'--gin_bindings=train.sampling = {agent!r}')
   with run.with_suffix('.log').open('w') as log:
     code = subprocess.call(
         command, cwd=_ROOT, env={**os.environ, **one_core}, stdout=log,
         stderr=log,
     )
-  if agent == 'ours' and not code:
+  if agent != 'published' and not code:
     rows = [json.loads(line) for line in
             (run / 'metrics.jsonl').read_text().splitlines()]
     protocol = json.loads((run / 'protocol.json').read_text())
     result.write_text(json.dumps(dict(
-        made['run'], agent='ours',
+        made['run'], agent=agent,
         evaluations=[[row['step'], row['eval_return']] for row in rows
                      if 'eval_return' in row],
         updates=int(max(row.get('updates', 0) for row in rows)),
@@ -133,13 +139,13 @@ def execute(agent, task, seed, made):
         f'{time.time() - begun:.0f} s', flush=True)
 
 
-def run_all(seeds):
-  """Runs what has no result yet, two at a time, whole seeds first."""
+def run_all(seeds, agents, names, workers):
+  """Runs what has no result yet, whole seeds first, `workers` at a time."""
   _RUNS.mkdir(parents=True, exist_ok=True)
   _RESULTS.mkdir(exist_ok=True)
   missing = [
       (agent, task, seed, settings(task, seed)) for seed, task, agent
-      in itertools.product(range(seeds), tasks.TASKS, _AGENTS)
+      in itertools.product(range(seeds), names, agents)
       if not path(agent, task, seed).exists()
   ]
   lock = threading.Lock()
@@ -152,7 +158,7 @@ def run_all(seeds):
         job = missing.pop(0)
       execute(*job)
 
-  workers = [threading.Thread(target=work) for _ in range(2)]
+  workers = [threading.Thread(target=work) for _ in range(workers)]
   for worker in workers:
     worker.start()
   for worker in workers:
@@ -175,7 +181,7 @@ def _table(results):
       'updates / steps | parameters | s a run |',
       '|---|---|---|---|---|---|---|',
   ]
-  for task, agent in itertools.product(tasks.TASKS, _AGENTS):
+  for task, agent in itertools.product(tasks.TASKS, _AGENTS + _LAWS):
     group = [r for r in results if (r['task'], r['agent']) == (task, agent)]
     if not group:
       continue
@@ -193,9 +199,10 @@ def _table(results):
 
 def _plot(results):
   figure, axes = plt.subplots(1, 4, figsize=(12, 3), layout='constrained')
-  colours = {'ours': 'tab:blue', 'published': 'tab:orange'}
+  colours = {'ours': 'tab:blue', 'published': 'tab:orange',
+             'episodes': 'tab:green', 'episodes_ends': 'tab:red'}
   for axis, task in zip(axes, tasks.TASKS, strict=True):
-    for agent in _AGENTS:
+    for agent in _AGENTS + _LAWS:
       group = [r['evaluations'] for r in results
                if (r['task'], r['agent']) == (task, agent)]
       for evaluations in group:
@@ -213,7 +220,9 @@ def _plot(results):
 
 
 if __name__ == '__main__':
-  if '--report' not in sys.argv:
-    given = [a.partition('=')[2] for a in sys.argv if a.startswith('--seeds=')]
-    run_all(int(given[0]) if given else 5)
+  given = dict(a.removeprefix('--').partition('=')[::2] for a in sys.argv[1:])
+  split = lambda name, usual: given.get(name, ','.join(usual)).split(',')
+  if 'report' not in given:
+    run_all(int(given.get('seeds', 5)), split('agents', _AGENTS),
+            split('tasks', tasks.TASKS), int(given.get('workers', 2)))
   report()

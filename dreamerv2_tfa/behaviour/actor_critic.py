@@ -8,8 +8,10 @@ from dreamerv2_tfa import losses
 from dreamerv2_tfa import replicas
 from dreamerv2_tfa import returns
 from dreamerv2_tfa import schedules
+from dreamerv2_tfa import scopes
 from dreamerv2_tfa import types
 from dreamerv2_tfa.networks import heads
+from dreamerv2_tfa.networks import layers
 from dreamerv2_tfa.world_model import imagination
 
 _GRADIENTS = ('reinforce', 'dynamics', 'both')
@@ -89,12 +91,14 @@ class ActorCritic(tf.Module):
             'ActorCritic.reward_norm_epsilon', reward_norm_epsilon
         ),
     )
-    self.actor = heads.ActionHead(
-        feature_size, action_size, kind=actor_distribution,
-        min_std=actor_min_std,
-    )
-    self.critic = heads.RegressionHead(feature_size)
-    self.slow_critic = heads.RegressionHead(feature_size)
+    with scopes.part('actor', layers.MLP):
+      self.actor = heads.ActionHead(
+          feature_size, action_size, kind=actor_distribution,
+          min_std=actor_min_std,
+      )
+    with scopes.part('critic', layers.MLP):
+      self.critic = heads.RegressionHead(feature_size)
+      self.slow_critic = heads.RegressionHead(feature_size)
     self.updates = tf.Variable(0, dtype=tf.int64, trainable=False)
     self.reward_magnitude = tf.Variable(
         1.0, dtype=tf.float64, trainable=False

@@ -12,8 +12,10 @@ from dreamerv2_tfa import distributions
 from dreamerv2_tfa import losses
 from dreamerv2_tfa import replicas
 from dreamerv2_tfa import returns
+from dreamerv2_tfa import scopes
 from dreamerv2_tfa.behaviour import actor_critic
 from dreamerv2_tfa.networks import heads
+from dreamerv2_tfa.networks import layers
 
 BEHAVIOURS = ('greedy', 'random', 'plan2explore', 'model_loss')
 _TARGETS = ('stoch', 'deter', 'embed', 'feat')
@@ -76,7 +78,8 @@ class Plan2Explore(tf.Module):
         'embed': world_model.embed_size,
     }[target]
     inputs = feature_size + (action_size if action_conditioned else 0)
-    self._heads = [heads.VectorHead(inputs, size) for _ in range(members)]
+    with scopes.part('expl', layers.MLP):
+      self._heads = [heads.VectorHead(inputs, size) for _ in range(members)]
     magnitude = lambda: tf.Variable(1.0, dtype=tf.float64, trainable=False)
     self.magnitudes = (magnitude(), magnitude())  # intrinsic, extrinsic
 
@@ -162,7 +165,8 @@ class ModelLoss(tf.Module):
       world_model: `WorldModel`.
       action_size: int A; not read.
       target: 'kl', 'reward', 'discount' or the key of an observation: the
-        model's loss that is predicted, a row at a time.
+        model's loss that is predicted, a row at a time. An observation with
+        such a name is 'observation/<key>', see `specs.metric_name`.
       intrinsic_scale: float, of the predicted loss.
       extrinsic_scale: float, of the task's predicted reward.
       learning_rate: float, of the head.
@@ -177,7 +181,8 @@ class ModelLoss(tf.Module):
     self.learning_rate = learning_rate
     self._target = target
     self._scales = (intrinsic_scale, extrinsic_scale)
-    self._head = heads.RegressionHead(world_model.rssm.feature_size)
+    with scopes.part('expl', layers.MLP):
+      self._head = heads.RegressionHead(world_model.rssm.feature_size)
     self.magnitudes = ()
 
   def loss(self, model, sequence, weights):

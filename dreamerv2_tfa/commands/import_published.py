@@ -14,6 +14,10 @@ _FROM = flags.DEFINE_string(
     'from', None, 'Log folder of a run of the published package, with '
     'variables.pkl and train_episodes/.'
 )
+_KEYS = flags.DEFINE_list(
+    'keys', None, 'Keys of the observation in the order of its environment, '
+    'where its episodes do not say it: --keys=position,velocity.'
+)
 
 
 def run(unused_argv):
@@ -27,7 +31,7 @@ def run(unused_argv):
   presets = configuration.parse()
   train.train(
       configuration.root_dir(), presets=presets,
-      adopt=_FROM.value,
+      adopt=_FROM.value, adopt_keys=_KEYS.value,
   )
 
 

@@ -4,13 +4,16 @@ import atexit
 from collections.abc import Callable
 import functools
 from multiprocessing import pool
+import re
 import threading
 from typing import NamedTuple
 import weakref
 
+import tensorflow as tf
 from tf_agents.environments import batched_py_environment
 from tf_agents.environments import tf_environment
 from tf_agents.environments import tf_py_environment
+from tf_agents.specs import tensor_spec
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import adapt
@@ -55,7 +58,7 @@ def task(name, action_repeat, construct, outcomes=(), one_thread=True):
     if processes and rows > 1:
       environments = parallel.ProcessBatch(
           construct, parallel.seeds_of(seed, rows))
-      return tf_py_environment.TFPyEnvironment(environments)
+      return _scoped(tf_py_environment.TFPyEnvironment(environments))
     seeds = parallel.seeds_of(seed, rows) if rows > 1 else [seed]
     return _in_one_process(name, construct, seeds, one_thread)
 
@@ -109,10 +112,30 @@ def _as_tensorflow(made, one_thread):
   first = made[0]
   if isinstance(first, tf_environment.TFEnvironment):
     return first
-  return tf_py_environment.TFPyEnvironment(
+  return _scoped(tf_py_environment.TFPyEnvironment(
       first if first.batched else batched_py_environment.BatchedPyEnvironment(
           made, multithreading=False),
-      isolation=_thread() if one_thread else False)
+      isolation=_thread() if one_thread else False))
+
+
+def _scoped(environment):
+  """Gives the specs of a `TFPyEnvironment` names that TensorFlow can take.
+
+  They are keys of an observation, and become names of operations, for which
+  many characters are not admitted.
+  """
+  def scoped(spec):
+    if not spec.name or re.fullmatch('[A-Za-z0-9.][A-Za-z0-9_./-]*', spec.name):
+      return spec
+    name = re.sub(r'[^A-Za-z0-9]', '_', f'observation {spec.name}')
+    bounds = {}
+    if isinstance(spec, tensor_spec.BoundedTensorSpec):
+      bounds = {'minimum': spec.minimum, 'maximum': spec.maximum}
+    return type(spec)(spec.shape, spec.dtype, name=name, **bounds)
+
+  environment._time_step_spec = tf.nest.map_structure(
+      scoped, environment.time_step_spec())
+  return environment
 
 
 @functools.cache

@@ -7,6 +7,11 @@ import psutil
 import tensorflow as tf
 from tf_agents.replay_buffers import tf_uniform_replay_buffer
 
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.experience import windows
+
+SAMPLING = ('rows', *windows.LAWS)
+
 
 def required_bytes(data_spec, capacity):
   """Bytes that `capacity` rows take, with TF-Agents' id of each row.
@@ -85,13 +90,25 @@ def make_buffer(data_spec, batch_size, capacity):
   Returns:
     `TFUniformReplayBuffer` on the CPU.
   """
+  # TF-Agents names its tables by the specs, whose names may be any key.
+  nameless = tf.nest.map_structure(
+      lambda spec: tf.TensorSpec(spec.shape, spec.dtype), data_spec
+  )
   return tf_uniform_replay_buffer.TFUniformReplayBuffer(
-      data_spec, batch_size, max_length=capacity // batch_size
+      nameless, batch_size, max_length=capacity // batch_size
   )
 
 
 class Samples:
-  """Training batches, uniform over stored rows, drawn one ahead.
+  """Training batches, drawn one ahead.
+
+  `sampling` says how often a window of rows is drawn:
+
+    rows            uniformly: every row that has room begins one alike often;
+                    a window may go over the end of an episode
+    episodes        an episode, uniformly, then a window inside it, uniformly
+    episodes_ends   likewise, and its last window more often (the published
+                    package's `prioritize_ends`); see `windows.draw`
 
   The buffer is not atomic against a concurrent writer, and what a batch may
   contain must not depend on the speed of a thread. So whoever writes calls
@@ -100,14 +117,20 @@ class Samples:
 
   _AHEAD = 1  # batches
 
-  def __init__(self, buffer, batch_size, sequence_length):
+  def __init__(self, buffer, batch_size, sequence_length, sampling='rows'):
     """Makes the pipeline; nothing is drawn before the first `next`.
 
     Args:
-      buffer: `TFUniformReplayBuffer`.
+      buffer: `TFUniformReplayBuffer`; of `Trajectory` rows where `sampling`
+        is not 'rows'.
       batch_size: int B.
       sequence_length: int T.
+      sampling: One of `SAMPLING`.
+
+    Raises:
+      ValueError: If `sampling` is none of them.
     """
+    checks.choice('train.sampling', sampling, SAMPLING)
     with tf.device('/cpu:0'):  # where the pipeline runs
       self._taken = tf.Variable(0, dtype=tf.int64, trainable=False)
       self._drawn = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -119,9 +142,14 @@ class Samples:
       with tf.control_dependencies([drawn]):
         return tf.nest.map_structure(tf.identity, trajectory)
 
-    dataset = buffer.as_dataset(
-        sample_batch_size=batch_size, num_steps=sequence_length + 1
-    )
+    if sampling == 'rows':
+      dataset = buffer.as_dataset(
+          sample_batch_size=batch_size, num_steps=sequence_length + 1
+      )
+    else:
+      dataset = windows.dataset(
+          buffer, batch_size, sequence_length, sampling
+      )
     self._iterator = iter(dataset.map(count).prefetch(self._AHEAD))
 
   def next(self):

@@ -5,7 +5,7 @@ It gives `action` and the state after it: `state_<field>` in a SavedModel,
 `next_state_<field>` in other formats.
 """
 
-import re
+from dreamerv2_tfa import specs
 
 FIRST = 'is_first'
 _STATE = 'state_'
@@ -18,18 +18,13 @@ def observations(keys):
     keys: Keys of the observation, such as 'image' or 'arm/position'.
 
   Returns:
-    Dict from key to name: 'observation_image', 'observation_arm_position'.
-
-  Raises:
-    ValueError: If two keys differ in punctuation alone.
+    Dict from key to name: 'observation_image', 'observation_arm_position'; no
+    two keys share one, see `specs.tensor_names`.
   """
-  names = {key: 'observation_' + re.sub(r'\W', '_', key) for key in keys}
-  if len(set(names.values())) < len(names):
-    raise ValueError(
-        f'The observations {", ".join(names)} cannot be told apart once they '
-        'are names of tensors. Rename them in the environment.'
-    )
-  return names
+  return {
+      key: f'observation_{name}'
+      for key, name in specs.tensor_names(keys).items()
+  }
 
 
 def state(fields):

@@ -38,6 +38,12 @@ def read(path, data_spec):
   except (ValueError, zipfile.BadZipFile, EOFError) as error:
     raise ValueError(f'{path} is no episode file: {error}.') from error
   wanted = specs.flat_observation(data_spec.observation)
+  if taken := sorted(set(wanted) & set(_FLAGS)):
+    raise ValueError(
+        f'The observation {", ".join(taken)} has the name of another column of '
+        'an episode file, so the published package has not stored it. Leave '
+        'it out of the environment, or start without --from.'
+    )
   lacking = [key for key in (*_FLAGS, *wanted) if key not in episode]
   if lacking:
     raise ValueError(

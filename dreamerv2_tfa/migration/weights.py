@@ -13,6 +13,9 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from dreamerv2_tfa import specs
+from dreamerv2_tfa.migration import order as order_lib
+
 # From a variable's path in this package to its name, applied in this order.
 _RENAMED = (
     (r'^_(encoder|decoder)/_convolutions/(\d+)/_layer', r'\1/conv\2'),
@@ -105,9 +108,12 @@ def file_order(agent):
 
 def _in_parts(weights, parts):
   def key(name):
-    *layer, weight = name.split('/')
-    # The cell comes before the other layers of the RSSM.
-    return layer[1] != 'gru', layer, _WEIGHTS.index(weight)
+    part, layer = name.split('/', 1)
+    layer, weight = layer.rsplit('/', 1)
+    # The cell comes before the other layers of the RSSM. The rest is sorted by
+    # name, in which the key of an observation may have any character.
+    inner = part != 'decoder' and layer.startswith('gru')
+    return not inner, layer, _WEIGHTS.index(weight)
 
   return [
       (name, weights[name]) for part in parts
@@ -117,7 +123,45 @@ def _in_parts(weights, parts):
   ]
 
 
-def load(agent, path):
+def joined(agent):
+  """Keys that are joined on one axis, in this package's order.
+
+  Args:
+    agent: `DreamerV2Agent`.
+
+  Returns:
+    Tuples of str: images of the encoder, its vectors, images of the decoder.
+  """
+  model = agent.world_model
+  parts = specs.flat_observation(agent.time_step_spec.observation)
+  decoded = tuple(k for k in model.decoded_keys if parts[k].shape.rank == 3)
+  return *model.encoded_keys, decoded
+
+
+def _in_own_order(agent, arrays, keys):
+  """Arrays by name, of the published order of keys to this package's.
+
+    encoder/conv0/kernel     [height, width, channels, depth]
+    encoder/dense0/kernel    [numbers, units]
+    decoder/conv<last>       [height, width, channels, depth], and bias
+  """
+  parts = specs.flat_observation(agent.time_step_spec.observation)
+  size = lambda key: int(np.prod(parts[key].shape[-1:], dtype=np.int64))
+  images, vectors, decoded = joined(agent)
+  biases = [x for x in arrays if re.fullmatch(r'decoder/conv\d+/bias', x)]
+  last = f'decoder/conv{len(biases) - 1}'
+  axes = [('encoder/conv0/kernel', images, 2),
+          ('encoder/dense0/kernel', vectors, 0)]
+  if decoded:
+    axes += [(f'{last}/kernel', decoded, 2), (f'{last}/bias', decoded, 0)]
+  for name, group, axis in axes:
+    if group:
+      places = order_lib.places(group, {k: size(k) for k in group}, keys)
+      arrays[name] = np.take(arrays[name], places, axis)
+  return arrays
+
+
+def load(agent, path, keys=None):
   """Puts the weights of the published package's `variables.pkl` into an agent.
 
   The file holds no optimizer state (the published package never saved any), so
@@ -126,6 +170,8 @@ def load(agent, path):
   Args:
     agent: `DreamerV2Agent` of the sizes that the file was trained with.
     path: Path of `variables.pkl`.
+    keys: Keys of the observation in the order of the published package's
+      environment, in which it joined them. None: as in this package.
 
   Returns:
     Dict of what else the file says: 'step', agent steps taken, and 'updates'.
@@ -152,9 +198,12 @@ def load(agent, path):
       )
     if not np.isfinite(array).all():
       raise ValueError(f'{path}: {name} is not finite; take another file.')
-  for (_, variable), array in zip(order, arrays, strict=True):
+  named_arrays = {name: x for (name, _), x in zip(order, arrays, strict=True)}
+  if keys is not None:
+    named_arrays = _in_own_order(agent, named_arrays, keys)
+  for name, variable in order:
     if variable is not None:
-      variable.assign(tf.cast(array, variable.dtype))
+      variable.assign(tf.cast(named_arrays[name], variable.dtype))
   return {'step': int(arrays[0]), 'updates': int(arrays[1])}
 
 

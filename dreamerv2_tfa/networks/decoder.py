@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import distributions
+from dreamerv2_tfa import scopes
 from dreamerv2_tfa.networks import convolutions
 from dreamerv2_tfa.networks import encoder
 from dreamerv2_tfa.networks import heads
@@ -56,7 +57,8 @@ class Decoder(tf.Module):
       self._build_images(feature_size, depth, kernels, activation, norm)
     self._vectors = {}
     if vectors:
-      self._mlp = layers.MLP(feature_size)
+      with scopes.part('vectors/decoder', layers.MLP):
+        self._mlp = layers.MLP(feature_size)
       self._vectors = {
           key: heads.Output(
               self._mlp.output_size, observation_spec[key].shape.as_list()

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import scopes
 from dreamerv2_tfa.networks import convolutions
 from dreamerv2_tfa.networks import layers
 
@@ -124,7 +125,8 @@ class Encoder(tf.Module):
       self.output_size += int(np.prod(shape[1:]))
     if self._vector_keys:
       size = sum(vector_size(observation_spec[k]) for k in self._vector_keys)
-      self._mlp = layers.MLP(size)
+      with scopes.part('vectors/encoder', layers.MLP):
+        self._mlp = layers.MLP(size)
       self.output_size += self._mlp.output_size
 
   @property

@@ -40,8 +40,8 @@ def measure(agent, trajectory, context, *, seed=0):
     seed: int, of the latents.
 
   Returns:
-    Dict from 'reward', 'continue' and the parts of an observation to a dict
-    from each of `WAYS` to float64 `[H]`.
+    Dict from 'reward', 'continue' and the parts of an observation (by
+    `specs.metric_name`) to a dict from each of `WAYS` to float64 `[H]`.
 
   Raises:
     ValueError: If nothing is left to foresee.
@@ -59,7 +59,8 @@ def measure(agent, trajectory, context, *, seed=0):
   later = tf.nest.map_structure(lambda x: x[:, context:], posterior)
   filtered = dream.foresee(agent, agent.world_model.rssm.feature(later))
   truth = {
-      key: x[:, context:] for key, x in sequence.observation.items()
+      specs.metric_name(key): x[:, context:]
+      for key, x in sequence.observation.items()
   }
   truth['reward'] = agent.world_model.transformed(sequence.reward)[:, context:]
   truth['continue'] = sequence.continue_[:, context:]
@@ -67,10 +68,11 @@ def measure(agent, trajectory, context, *, seed=0):
 
 
 def _named(foresight):
-  return dict(
-      specs.flat_observation(foresight.observation),
-      reward=foresight.reward, **{'continue': foresight.continue_},
-  )
+  parts = specs.flat_observation(foresight.observation)
+  return {
+      **{specs.metric_name(key): x for key, x in parts.items()},
+      'reward': foresight.reward, 'continue': foresight.continue_,
+  }
 
 
 def _errors(truth, open_loop, filtered):

@@ -7,6 +7,8 @@ import tensorflow as tf
 from tf_agents.policies import policy_saver
 from tf_agents.utils import common
 
+from dreamerv2_tfa.training import named
+
 _KEPT = 2  # checkpoints
 
 
@@ -101,9 +103,7 @@ class Policies:
     """
     self._directory = pathlib.Path(root_dir) / 'policies'
     self._savers = {
-        name: policy_saver.PolicySaver(
-            policy, batch_size=None, train_step=agent.train_step_counter
-        )
+        name: _saver(policy, agent.train_step_counter)
         for name, policy in (
             ('greedy', agent.policy), ('collect', agent.collect_policy)
         )
@@ -118,3 +118,11 @@ class Policies:
       saver.save(str(fresh))
       shutil.rmtree(final, ignore_errors=True)
       fresh.rename(final)
+
+
+def _saver(policy, train_step):
+  own_names = named.needed(policy)
+  return policy_saver.PolicySaver(
+      named.NamedPolicy(policy) if own_names else policy, batch_size=None,
+      train_step=train_step, use_nest_path_signatures=not own_names,
+  )

@@ -122,7 +122,17 @@ def unused_bindings():
   names = lambda text: {
       match.group(1) for match in re.finditer(r'^(\S+) = ', text, re.M)
   }
-  return sorted(names(gin.config_str()) - names(gin.operative_config_str()))
+  bound = names(gin.config_str())
+
+  def binding(name):
+    """The binding that a value was read from: of the innermost scope."""
+    *scope, selector = name.split('/')
+    tries = ['/'.join([*scope[:i], selector]) for i in range(len(scope) + 1)]
+    return next((each for each in reversed(tries) if each in bound), None)
+
+  return sorted(bound - {
+      binding(name) for name in names(gin.operative_config_str())
+  })
 
 
 def warn_unused():

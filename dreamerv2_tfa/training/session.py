@@ -28,6 +28,7 @@ class Session:
   def __init__(
       self, root_dir, parts, plan, *, batch_size, sequence_length,
       replay_capacity, eval_episodes, eval_steps, replay_from=None,
+      sampling='rows',
   ):
     """Restores what is in the folder; collects and writes nothing yet.
 
@@ -42,6 +43,7 @@ class Session:
       eval_steps: int, agent steps after which such an episode is cut.
       replay_from: Folder of the run whose stored rows are learned from, and no
         step taken. None: this run's own.
+      sampling: One of `replay.SAMPLING`.
 
     Raises:
       ValueError: If the checkpoint or the stored rows do not fit.
@@ -73,7 +75,9 @@ class Session:
       self._collector = collection.Collector(
           environment, agent.collect_policy, buffer, parts.steps
       )
-    self._samples = replay.Samples(buffer, batch_size, sequence_length)
+    self._samples = replay.Samples(
+        buffer, batch_size, sequence_length, sampling
+    )
     self._evaluation = eval_episodes and evaluation.Evaluation(
         parts.evaluation_environment, agent.policy, eval_episodes, eval_steps
     )

@@ -23,9 +23,10 @@ def train(
     root_dir, *, presets=(), task='catch', seed=0, precision='auto',
     eager=False, steps=1e8, prefill=1e4, pretrain=1, steps_per_update=5,
     explore_until=0, environments=1, processes=True, batch_size=16,
-    sequence_length=50, replay_capacity=2e6, log_every=1e4, eval_every=1e5,
-    eval_episodes=1, eval_steps=27000, save_every=1e4, replay_from=None, model_from=None,
-    dry_run=False, adopt=None,
+    sequence_length=50, replay_capacity=2e6, sampling='rows', log_every=1e4,
+    eval_every=1e5, eval_episodes=1, eval_steps=27000, save_every=1e4,
+    replay_from=None, model_from=None, dry_run=False, adopt=None,
+    adopt_keys=None,
 ):
   """Trains DreamerV2 on a task, or goes on where the folder's run stopped.
 
@@ -48,6 +49,7 @@ def train(
     batch_size: int B, sequences an update.
     sequence_length: int T, model rows a sequence.
     replay_capacity: Rows of replay memory.
+    sampling: 'rows', 'episodes' or 'episodes_ends', see `replay.Samples`.
     log_every: Agent steps between reports.
     eval_every: Agent steps between evaluations, each with an export.
     eval_episodes: int, episodes an evaluation; 0: none.
@@ -61,6 +63,8 @@ def train(
     dry_run: bool; build everything, print what it is, write nothing.
     adopt: Log folder of a run of the published package; take its weights and
       episodes, save, and train no step. None: train.
+    adopt_keys: Keys of the observation in the order of that run's environment;
+      None: as its episodes say.
 
   Raises:
     ValueError: If a setting cannot be used; nothing was written then.
@@ -72,6 +76,7 @@ def train(
       eval_every=eval_every, save_every=save_every,
   )
   capacity = checks.integer('train.replay_capacity', replay_capacity)
+  checks.choice('train.sampling', sampling, replay.SAMPLING)
   batch_size = checks.integer('train.batch_size', batch_size)
   sequence_length = checks.integer('train.sequence_length', sequence_length)
   eval_episodes = checks.integer('train.eval_episodes', eval_episodes, 0)
@@ -103,12 +108,14 @@ def train(
     if dry_run:
       folder.warn_unused()
       return
-    old = None if adopt is None else run_lib.load(parts.agent, adopt)
+    old = None if adopt is None else run_lib.load(
+        parts.agent, adopt, adopt_keys
+    )
     session = session_lib.Session(
         root_dir, parts, plan, batch_size=batch_size,
         sequence_length=sequence_length, replay_capacity=capacity,
         eval_episodes=eval_episodes, eval_steps=eval_steps,
-        replay_from=replay_from,
+        replay_from=replay_from, sampling=sampling,
     )
     folder.warn_unused()
     with contextlib.closing(session), interrupt.Interrupt() as stop:

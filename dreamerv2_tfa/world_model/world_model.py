@@ -6,10 +6,13 @@ import tensorflow as tf
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import distributions
 from dreamerv2_tfa import losses
+from dreamerv2_tfa import scopes
+from dreamerv2_tfa import specs
 from dreamerv2_tfa import types
 from dreamerv2_tfa.networks import decoder
 from dreamerv2_tfa.networks import encoder
 from dreamerv2_tfa.networks import heads
+from dreamerv2_tfa.networks import layers
 from dreamerv2_tfa.world_model import rssm
 
 _REWARD_TRANSFORMS = {'identity': tf.identity, 'sign': tf.sign, 'tanh': tf.tanh}
@@ -71,10 +74,12 @@ class WorldModel(tf.Module):
     self.rssm = rssm.RSSM(action_size, self._encoder.output_size)
     feature_size = self.rssm.feature_size
     self._decoder = decoder.Decoder(feature_size, observation_spec)
-    self._reward_head = heads.RegressionHead(feature_size)
-    self._continue_head = (
-        heads.BernoulliHead(feature_size) if continue_head else None
-    )
+    with scopes.part('reward', layers.MLP):
+      self._reward_head = heads.RegressionHead(feature_size)
+    self._continue_head = None
+    if continue_head:
+      with scopes.part('continue', layers.MLP):
+        self._continue_head = heads.BernoulliHead(feature_size)
 
   def loss(self, sequence, seed, *, weights=None, sample=True):
     """Loss of one batch; changes nothing.
@@ -99,12 +104,13 @@ class WorldModel(tf.Module):
         posterior, prior, weights=weights, **self._kl
     )
     terms, row_losses = {'kl': kl_loss}, {'kl': kl}
-    targets = dict(observation, reward=self.transformed(sequence.reward),
+    targets = {specs.metric_name(k): x for k, x in observation.items()}
+    targets.update(reward=self.transformed(sequence.reward),
                    discount=self._gamma * sequence.continue_)
-    for key, prediction in self._predict(feature).items():
-      log_prob = prediction.log_prob(tf.cast(targets[key], tf.float32))
-      row_losses[key] = -log_prob
-      terms[key] = losses.weighted_mean(-log_prob, weights)
+    for name, prediction in self._predict(feature).items():
+      log_prob = prediction.log_prob(tf.cast(targets[name], tf.float32))
+      row_losses[name] = -log_prob
+      terms[name] = losses.weighted_mean(-log_prob, weights)
     loss = tf.add_n([self._scales.get(k, 1.0) * v for k, v in terms.items()])
     metrics = {f'{key}_loss': value for key, value in terms.items()}
     metrics.update(
@@ -121,7 +127,10 @@ class WorldModel(tf.Module):
       trains = head in self._grad_heads
       return feature if trains else tf.stop_gradient(feature)
 
-    predictions = dict(self._decoder(inputs('decoder')))
+    predictions = {
+        specs.metric_name(key): prediction
+        for key, prediction in self._decoder(inputs('decoder')).items()
+    }
     predictions['reward'] = self._reward_head(inputs('reward'))
     if self._continue_head is not None:
       predictions['discount'] = self._continue_head(inputs('discount'))
@@ -133,6 +142,13 @@ class WorldModel(tf.Module):
     return self._encoder.output_size
 
   @property
+  def encoded_keys(self):
+    """Images and vectors that `embed` reads, each in the order in which they
+    are joined: two tuples of str.
+    """
+    return self._encoder.image_keys, self._encoder.vector_keys
+
+  @property
   def decoded_keys(self):
     """Parts of the observation that `decode` predicts: tuple of str."""
     return self._decoder.keys
@@ -140,7 +156,8 @@ class WorldModel(tf.Module):
   @property
   def loss_names(self):
     """Keys of `ModelOutput.row_losses`: tuple of str."""
-    names = ('kl', *self._decoder.keys, 'reward')
+    observations = map(specs.metric_name, self._decoder.keys)
+    names = ('kl', *observations, 'reward')
     return names + (() if self._continue_head is None else ('discount',))
 
   def embed(self, observation):

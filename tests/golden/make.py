@@ -39,6 +39,14 @@ _VECTORS = {
     'position': gym.spaces.Box(-np.inf, np.inf, (3,), np.float32),
     'speed': gym.spaces.Box(-np.inf, np.inf, (2,), np.float32),
 }
+_ORDER = {
+    'wide': gym.spaces.Box(0, 255, (64, 64, 1), np.uint8),
+    'eye': gym.spaces.Box(0, 255, (64, 64, 2), np.uint8),
+    **{key: gym.spaces.Box(-np.inf, np.inf, (size,), np.float32)
+       for key, size in (('position', 3), ('velocity', 2), ('touch', 3),
+                         ('arm/touch', 2), ('arm-tip', 2))},
+}
+_FILES = {'discrete': 'variables.pkl', 'order': 'variables_order.pkl'}
 A = 6
 
 
@@ -639,6 +647,9 @@ POLICIES = {
     'noisy': (_VECTORS, True, dict(expl_noise=0.4, eval_noise=0.3)),
     'noisy_continuous': (_VECTORS, False, dict(expl_noise=0.4)),
     'mode_latent': (_VECTORS, True, dict(eval_state_mean=True)),
+    # Keys that are not in alphabetical order, as environments have them.
+    'order': (_ORDER, True, dict(
+        encoder__cnn_keys='.*', decoder__cnn_keys='.*')),
 }
 
 
@@ -660,17 +671,17 @@ def policy(folder):
         latents.append(state[0])
       groups[mode] = dict(actions=actions, latents=latents, noise=noise)
     save(folder, f'policy_{case}', weights=weights, data=data, **groups)
-    if case == 'discrete':
-      _checkpoint(folder, agent)
+    if case in _FILES:
+      _checkpoint(folder / _FILES[case], agent)
 
 
-def _checkpoint(folder, agent):
+def _checkpoint(path, agent):
   """Its file as its own `save` writes it, with counts to be recognised."""
   agent.tfstep.assign(1234)
   agent._task_behavior._updates.assign(321)
   agent._task_behavior.rewnorm.mag.assign(1.75)
   with contextlib.redirect_stdout(io.StringIO()):
-    agent.save(folder / 'variables.pkl')
+    agent.save(path)
 
 
 def main(folder):

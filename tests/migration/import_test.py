@@ -170,7 +170,11 @@ def test_an_imported_run_goes_on(run_train, old_run, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_weights_alone_start_with_random_play(run_train, old_run, tmp_path):
-  run_train(tmp_path / 'new', adopt=old_run)
+  with pytest.raises(ValueError, match='--keys=position,speed, changed'):
+    run_train(tmp_path / 'new', adopt=old_run)
+  run_train(
+      tmp_path / 'new', adopt=old_run, adopt_keys=['position', 'speed']
+  )
   checkpoint = tf.train.latest_checkpoint(tmp_path / 'new' / 'checkpoints')
   assert checkpoint.endswith('-0')
 

@@ -1,0 +1,65 @@
+"""An optimizer for each part of the agent, with settings of its own."""
+
+import gin
+
+from dreamerv2_tfa import optimizers
+from dreamerv2_tfa import scopes
+
+
+def make(shared, part, variables, *, prefix='', **kwargs):
+  """Makes the optimizer of one part of the agent.
+
+  Args:
+    shared: Dict of arguments of `optimizers.Optimizer`, the agent's.
+    part: 'model', 'actor', 'critic' or 'expl', the scope of its settings.
+    variables: Sequence of `tf.Variable`.
+    prefix: str, of the part in the names of its metrics.
+    **kwargs: Arguments of `optimizer`: the learning rate.
+
+  Returns:
+    `optimizers.Optimizer`.
+
+  Raises:
+    ValueError: If a number is out of its range.
+  """
+  with scopes.part(part, optimizer):
+    return optimizer(
+        variables, shared=shared, name=prefix + part, **kwargs
+    )
+
+
+@gin.configurable('Optimizer')
+def optimizer(
+    variables, *, shared, learning_rate, name, adam_epsilon=None,
+    clip_norm=None, weight_decay=None,
+):
+  """Makes the optimizer of one part; gin's scope says of which.
+
+  Args:
+    variables: Sequence of `tf.Variable`.
+    shared: Dict of arguments of `optimizers.Optimizer`, the agent's.
+    learning_rate: float.
+    name: str, prefix of its metrics.
+    adam_epsilon: float; None: the agent's.
+    clip_norm: float; None: the agent's.
+    weight_decay: float; None: the agent's.
+
+  Returns:
+    `optimizers.Optimizer`.
+
+  Raises:
+    ValueError: If a number is out of its range.
+  """
+  own = dict(epsilon=adam_epsilon, clip_norm=clip_norm,
+             weight_decay=weight_decay)
+  own = {key: value for key, value in own.items() if value is not None}
+  try:
+    return optimizers.Optimizer(
+        variables, learning_rate=learning_rate, name=name, **{**shared, **own}
+    )
+  except ValueError as error:
+    if not own:
+      raise
+    raise ValueError(
+        f'{error} The optimizer {name} reads Optimizer.{", ".join(own)} too.'
+    ) from error
