@@ -4,6 +4,7 @@ import datetime
 import os
 import pathlib
 import re
+import secrets
 import sys
 
 from absl import flags
@@ -73,11 +74,15 @@ def _find(name):
 
 
 def root_dir():
-  """The run's folder; without --root_dir a fresh one, runs/<date>-<time>."""
+  """The run's folder; without --root_dir a fresh one in runs/.
+
+  Its name is <date>-<time>-<six random digits>: runs that begin in the same
+  second, in other containers too, have folders of their own.
+  """
   if _ROOT_DIR.value:
     return _ROOT_DIR.value
   now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
-  return os.path.join('runs', now)
+  return os.path.join('runs', f'{now}-{secrets.token_hex(3)}')
 
 
 # What a setting, a file or a machine can cause; all else is our own fault.

@@ -11,7 +11,9 @@ from dreamerv2_tfa.migration import run as run_lib
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import interrupt
+from dreamerv2_tfa.training import lock
 from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import schedule
 from dreamerv2_tfa.training import session as session_lib
 
@@ -63,6 +65,7 @@ def train(
     ValueError: If a setting cannot be used; nothing was written then.
     FloatingPointError: If a loss is not finite; the weights are those before.
   """
+  root_dir = checks.folder('--root_dir', root_dir)
   plan = schedule.make(
       steps=steps, prefill=prefill, pretrain=pretrain,
       steps_per_update=steps_per_update, log_every=log_every,
@@ -78,47 +81,52 @@ def train(
   checks.flag('train.processes', processes)
   checks.flag('train.eager', eager)
   folder.check_writable(root_dir)
-  if replay_from is not None:
-    store.check(replay_from)
-  parts = parts_lib.build(
-      task, seed, precision, eager, folder.saved_steps(root_dir), until,
-      rows, processes, freeze_model=model_from is not None,
-  )
-  if model_from is not None:
-    checkpoints.load_model(parts.agent, model_from)
-  folder.check_task(root_dir, parts.task.name)
-  data_spec = parts.agent.collect_data_spec
-  replay.check(data_spec, capacity, sequence_length, plan.prefill, rows)
-  print(folder.describe(parts, plan, batch_size, sequence_length))
-  print(replay.describe(data_spec, capacity), flush=True)
-  if dry_run:
-    folder.warn_unused()
-    return
-  old = None if adopt is None else run_lib.load(parts.agent, adopt)
-  session = session_lib.Session(
-      root_dir, parts, plan, batch_size=batch_size,
-      sequence_length=sequence_length, replay_capacity=capacity,
-      eval_episodes=eval_episodes, replay_from=replay_from,
-  )
-  folder.warn_unused()
-  with contextlib.closing(session), interrupt.Interrupt() as stop:
-    if old is not None:
-      session.adopt(old)
-    folder.record(root_dir, parts, presets=presets, seed=seed)
-    if old is not None:
+  with contextlib.nullcontext() if dry_run else lock.held(root_dir):
+    resumed = folder.resumed_steps(root_dir)
+    if replay_from is not None:
+      replay_from = checks.folder('train.replay_from', replay_from)
+      store.check(replay_from)
+    if model_from is not None:
+      model_from = checks.folder('train.model_from', model_from)
+    parts = parts_lib.build(
+        task, seed, precision, eager, resumed or 0, until,
+        rows, processes, freeze_model=model_from is not None,
+    )
+    if model_from is not None:
+      checkpoints.load_model(parts.agent, model_from)
+    protocol.check(root_dir, parts, stored=resumed is not None)
+    data_spec = parts.agent.collect_data_spec
+    replay.check(data_spec, capacity, sequence_length, plan.prefill, rows)
+    print(folder.describe(parts, plan, batch_size, sequence_length))
+    print(replay.describe(data_spec, capacity), flush=True)
+    if dry_run:
+      folder.warn_unused()
       return
-    session.announce()
-    session.prefill(stop)
-    session.update(stop)
-    while session.steps < plan.steps and not stop.requested:
-      before = session.steps
-      due = plan.due(before, session.collect())
+    old = None if adopt is None else run_lib.load(parts.agent, adopt)
+    session = session_lib.Session(
+        root_dir, parts, plan, batch_size=batch_size,
+        sequence_length=sequence_length, replay_capacity=capacity,
+        eval_episodes=eval_episodes, replay_from=replay_from,
+    )
+    folder.warn_unused()
+    with contextlib.closing(session), interrupt.Interrupt() as stop:
+      if old is not None:
+        session.adopt(old)
+      folder.record(root_dir, parts, presets=presets, seed=seed)
+      if old is not None:
+        return
+      session.announce()
+      session.prefill(stop)
       session.update(stop)
-      if due.log:
-        session.report()
-      if due.evaluate:
-        session.evaluate()
-        session.export()
-      if due.save:
-        session.save()
-    session.finish(stop)
+      while session.steps < plan.steps and not stop.requested:
+        before = session.steps
+        due = plan.due(before, session.collect())
+        session.update(stop)
+        if due.log:
+          session.report()
+        if due.evaluate:
+          session.evaluate()
+          session.export()
+        if due.save:
+          session.save()
+      session.finish(stop)
