@@ -41,10 +41,8 @@ def held(root_dir):
       file.truncate(0)
       if made and os.listdir(root_dir) == [_NAME]:
         path.unlink()
+        _remove(made)
       file.close()
-    for folder in made:
-      with contextlib.suppress(OSError):  # not empty, or gone
-        folder.rmdir()
 
 
 def _make(root_dir):
@@ -54,6 +52,13 @@ def _make(root_dir):
   ]
   root_dir.mkdir(parents=True, exist_ok=True)
   return missing
+
+
+def _remove(folders):
+  """Removes folders, the inmost first, up to one that is in use."""
+  with contextlib.suppress(OSError):
+    for folder in folders:
+      folder.rmdir()
 
 
 def _acquire(path):

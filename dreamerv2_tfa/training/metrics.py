@@ -126,20 +126,18 @@ def _row(path, number, line):
 def _events(directory, step):
   """A writer of TensorBoard events, beginning after `step`.
 
-  TensorBoard drops what earlier files of the folder hold at a step from which a
-  session starts.
+  TensorBoard drops what earlier files of the folder hold at the step at which a
+  session restarts and later: a second start, the first one of all is no restart.
   """
   earlier = any(directory.glob('events.out.tfevents.*'))
   writer = tf.summary.create_file_writer(str(directory))
-  if earlier:
-    start = event_pb2.Event(
-        wall_time=time.time(), step=step + 1,
-        session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START),
-    )
+  start = event_pb2.Event(
+      wall_time=time.time(), step=step + 1,
+      session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START),
+  ).SerializeToString()
+  for _ in range(2 if earlier else 0):
     # The public ways to write take summaries alone.
-    tf.raw_ops.ImportEvent(
-        writer=writer._resource, event=start.SerializeToString()
-    )
+    tf.raw_ops.ImportEvent(writer=writer._resource, event=start)
   return writer
 
 

@@ -139,7 +139,7 @@ def parse_config(root_dir):
     raise ValueError(f'{path} is missing. {way_out}')
   try:
     gin.parse_config(path.read_text(encoding='utf-8'))
-  except (ValueError, SyntaxError, OSError) as error:
+  except Exception as error:  # gin's own, the tokenizer's, a module's
     raise ValueError(
         f'{path} is damaged ({_first_line(error)}). {way_out}'
     ) from error
@@ -266,7 +266,8 @@ def notes(root_dir, facts):
       if there.get(key, facts[key]) != facts[key]
   ]
   path = pathlib.Path(root_dir) / _CONFIG
-  old = _bindings(path.read_text(encoding='utf-8')) if path.exists() else {}
+  before = path.read_bytes() if path.exists() else b''
+  old = _bindings(before.decode('utf-8', 'replace'))
   new = _bindings(gin.operative_config_str())
   return lines + [
       f'Note: resumed with {name} = {value}; the run had {old[name]}.'
