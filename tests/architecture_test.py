@@ -47,7 +47,7 @@ _ROOMS = {
         'checks', 'noise', 'specs', 'environments', 'world_model', 'behaviour',
         'training',
     ),
-    'acting': ('export',),
+    'acting': ('checks', 'export'),
     'serving': ('checks', 'export', 'acting'),
     'reports': ('specs', 'experience', 'dream', 'training'),
     'commands': ('training', 'export', 'serving'),

@@ -7,6 +7,7 @@ from tf_agents.policies import random_tf_policy
 from tf_agents.utils import common
 
 from dreamerv2_tfa import specs
+from dreamerv2_tfa.experience import store
 
 _ENDLESS = 2**31 - 1  # episodes: a slice ends by its number of steps
 _RECENT = 10  # episodes that a reported return is the mean of
@@ -77,10 +78,10 @@ class Collector:
       if part is None:
         raise
       raise FloatingPointError(
-          f'{part} is not finite, by agent step {self.steps + 1} of the run. '
-          'That row is not stored, nor is anything later. Mend the '
-          'environment, or its wrapper; the same command then resumes from '
-          'the last save.'
+          f'{part} is not finite, or {store.LARGEST:g} or more, by agent step '
+          f'{self.steps + 1} of the run. That row is not stored, nor is '
+          'anything later. Mend the environment, or its wrapper; the same '
+          'command then resumes from the last save.'
       ) from error
 
   def episode_metrics(self):
@@ -120,11 +121,7 @@ class Collector:
 
 
 class _Guard:
-  """Stores rows in which every number is finite; stops at another one.
-
-  One NaN in replay would make every loss of a batch with it NaN, for as long as
-  it is stored.
-  """
+  """Stores rows in which every number is usable; stops at another one."""
 
   def __init__(self, spec, add_batch):
     """Takes the spec of a row, a `Trajectory`, and where rows go."""
@@ -141,14 +138,16 @@ class _Guard:
         *tf.nest.flatten(row.observation), *tf.nest.flatten(row.action),
         row.reward, row.discount,
     ]
-    finite = [
-        tf.debugging.Assert(
-            tf.reduce_all(tf.math.is_finite(leaf)), [self._phrase(number)]
-        )
-        for number, leaf in enumerate(leaves) if leaf.dtype.is_floating
-    ]
+    with tf.device('/cpu:0'):  # where the row is, and goes
+      usable = [
+          tf.debugging.Assert(
+              tf.reduce_all(tf.abs(tf.cast(leaf, tf.float64)) < store.LARGEST),
+              [self._phrase(number)],
+          )
+          for number, leaf in enumerate(leaves) if leaf.dtype.is_floating
+      ]
     # Executed line by line, an assertion is done and has no operation.
-    with tf.control_dependencies([op for op in finite if op is not None]):
+    with tf.control_dependencies([op for op in usable if op is not None]):
       return self._add_batch(tf.nest.map_structure(tf.identity, row))
 
   def part(self, error):

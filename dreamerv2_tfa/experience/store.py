@@ -10,6 +10,11 @@ import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
+# Losses square what a row holds and sum it up in float32, which ends at 3e38.
+# One NaN or larger number would spoil the loss of every batch with it, as long
+# as it is stored: such a row is neither stored nor loaded.
+LARGEST = 1e15
+
 # What reading a file that was cut or is something else raises.
 _UNREADABLE = (
     OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error,
@@ -25,7 +30,7 @@ class Store:
 
   Attributes:
     skipped: int, rows that were not added because a number in them is not
-      finite.
+      finite, or not below `LARGEST`.
   """
 
   def __init__(self, root_dir, buffer, capacity):
@@ -221,7 +226,8 @@ class _Clean:
     finite = np.ones(len(tf.nest.flatten(rows)[0]), bool)
     for column in tf.nest.flatten(rows):
       if np.issubdtype(column.dtype, np.floating):
-        finite &= np.isfinite(column).all(axis=tuple(range(1, column.ndim)))
+        usable = np.abs(column) < LARGEST  # neither is NaN nor infinity
+        finite &= usable.all(axis=tuple(range(1, column.ndim)))
     if finite.all() and not self.gap:
       return rows
     starts = []

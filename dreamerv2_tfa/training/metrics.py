@@ -126,8 +126,8 @@ def _row(path, number, line):
 def _events(directory, step):
   """A writer of TensorBoard events, beginning after `step`.
 
-  TensorBoard drops what earlier files of the folder hold at the step at which a
-  session restarts and later: a second start, the first one of all is no restart.
+  TensorBoard drops what earlier files hold at the step at which a session
+  restarts and later. The first start that it sees is none: hence two.
   """
   earlier = any(directory.glob('events.out.tfevents.*'))
   writer = tf.summary.create_file_writer(str(directory))

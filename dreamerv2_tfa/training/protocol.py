@@ -217,11 +217,26 @@ def check_specs(root_dir, observation, action):
     _refuse(root_dir, _different_specs(_specs(observation, action), there))
 
 
+def check_alike(root_dir, other):
+  """Refuses two runs of different observations or actions.
+
+  Args:
+    root_dir: Path of one's folder.
+    other: Path of the other's, whose rows shall be read.
+
+  Raises:
+    ValueError: If a name, shape, dtype or bound differs.
+  """
+  here, there = read(root_dir), read(other)
+  if here is not None and there is not None:
+    _refuse(other, _different_specs(here, there))
+
+
 def _different_specs(here, there):
-  """What differs, in words; nothing where `there` says nothing."""
+  """What differs, in words; nothing where either says nothing."""
   differences = []
-  mine, its = here['observation'], there.get('observation')
-  if its is not None:
+  mine, its = here.get('observation'), there.get('observation')
+  if mine is not None and its is not None:
     if list(mine) != list(its):
       differences.append(
           f'observations {", ".join(mine)}, and {", ".join(its)} there'
@@ -230,11 +245,9 @@ def _different_specs(here, there):
         f'observation {name} {_text(mine[name])}, and {_text(its[name])} there'
         for name in mine if name in its and mine[name] != its[name]
     ]
-  action = there.get('action', here['action'])
-  if action != here['action']:
-    differences.append(
-        f'action {_text(here["action"])}, and {_text(action)} there'
-    )
+  mine, its = here.get('action'), there.get('action')
+  if mine is not None and its is not None and mine != its:
+    differences.append(f'action {_text(mine)}, and {_text(its)} there')
   return differences
 
 

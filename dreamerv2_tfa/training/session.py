@@ -67,11 +67,7 @@ class Session:
         replay_capacity // environment.batch_size,
     )
     self._stored_rows = self._store.load()
-    if self._store.skipped:
-      print(
-          f'Note: {self._store.skipped} stored rows were skipped, where a '
-          'number is not finite.'
-      )
+    self._tell_skipped()
     if self._offline:
       _check_rows(replay_from, self._stored_rows, sequence_length)
       self._collector = collection.Clock(parts.steps)
@@ -106,6 +102,14 @@ class Session:
     """Reads what the run has counted so far."""
     self.steps = self._collector.steps
     self.updates = int(self._parts.agent.train_step_counter)
+
+  def _tell_skipped(self):
+    if self._store.skipped:
+      print(
+          f'Note: {self._store.skipped} stored rows were skipped: a number is '
+          'not finite, or too large, in them or before the end of their '
+          'episode.'
+      )
 
   def _check_replay(self, root_dir, sequence_length):
     """Refuses a run past its prefill whose rows are gone."""
@@ -241,6 +245,7 @@ class Session:
     for file in old.episodes:
       rows = episodes.read(file, agent.collect_data_spec)
       self._store.add(tf.nest.map_structure(lambda x: x[:, None], rows))
+    self._tell_skipped()
     if old.episodes:
       self._parts.steps.environment_steps.assign(old.steps)
       agent.train_step_counter.assign(self._plan.updates_due(old.steps))

@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 import dreamerv2_tfa
+from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.export import export
-from dreamerv2_tfa.export import run as run_lib
 from dreamerv2_tfa.reports import open_loop
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import lock
@@ -278,6 +278,14 @@ def test_other_observations_of_the_same_shapes_are_refused(
   assert not (copy.parent / 'b').exists()
 
 
+def test_a_report_on_rows_of_other_observations_is_refused(done, copy):
+  facts = json.loads((copy / 'protocol.json').read_text())
+  box = facts['observation']['pos']
+  change(copy, observation={'alpha': box, 'beta': box})
+  with pytest.raises(ValueError, match='pos, vel, and alpha, beta there'):
+    open_loop.report(done, copy, context=2, horizon=1, windows=2)
+
+
 def test_an_older_protocol_that_says_less_is_resumed(copy):
   path = copy / 'protocol.json'
   facts = json.loads(path.read_text())
@@ -340,6 +348,27 @@ def test_a_run_at_a_strange_path_trains_resumes_and_is_read(
   real = pathlib.Path(root).expanduser()
   names = sorted(path.name for path in (real / 'checkpoints').glob('*.index'))
   assert names == ['ckpt-40.index', 'ckpt-48.index']
+
+
+def test_an_export_of_a_run_at_a_strange_path_is_loaded_from_another(
+    done, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv('HOME', str(tmp_path))
+  monkeypatch.setattr(
+      tasks, 'load', lambda name: tasks.from_factory(name, make_show))
+  shutil.copytree(done, "größe #1 it's")
+  export.export("größe #1 it's", '~/日本 out')
+  policy = dreamerv2_tfa.load_policy('~/日本 out')
+  assert policy.facts['evaluation']['frames'] == 40
+  assert (tmp_path / '日本 out' / 'policy.json').exists()
+
+
+@pytest.mark.parametrize('path', ['out[1]', 'gs://bucket/out'])
+def test_an_export_at_a_path_that_cannot_be_is_refused_at_once(done, path):
+  for call in (lambda: export.export(done, path),
+               lambda: dreamerv2_tfa.load_policy(path)):
+    with pytest.raises(ValueError, match='pattern|path of a folder of this'):
+      call()
 
 
 def test_a_run_in_a_folder_whose_parent_is_a_pattern_is_refused_at_once(
