@@ -161,6 +161,11 @@ def check(root_dir, parts, *, stored=True):
   """
   there = read(root_dir)
   if there is None:
+    if stored:
+      print(
+          f'Note: there is no {_NAME} in {root_dir}: whether the run was of '
+          'this task cannot be told.'
+      )
     return
   if there['task'] != parts.task.name:
     raise ValueError(

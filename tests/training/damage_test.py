@@ -195,7 +195,9 @@ def test_the_way_out_of_a_cut_checkpoint_is_one(copy):
 
 def test_the_way_out_of_a_damaged_protocol_is_one(copy):
   (copy / 'protocol.json').unlink()
-  assert 'Resumed at 40 frames' in train(copy, steps=48)
+  output = train(copy, steps=48)
+  assert 'Resumed at 40 frames' in output
+  assert f'Note: there is no protocol.json in {copy}' in output
   assert json.loads((copy / 'protocol.json').read_text())['task']
 
 
@@ -220,6 +222,27 @@ def test_every_reader_finds_the_checkpoint_without_its_state_file(copy):
   train(copy.parent / 'new', model_from=str(copy))
   assert 'Resumed at 40 frames' in train(copy, steps=48)
   assert checkpoints.find(copy) == str(copy / 'checkpoints' / 'ckpt-48')
+
+
+def test_a_run_killed_before_its_first_save_begins_again_over_nothing(copy):
+  for name in ('replay', 'checkpoints'):
+    shutil.rmtree(copy / name)
+  lines = (copy / 'metrics.jsonl').read_text().splitlines()
+  output = train(copy)
+  assert 'saved no checkpoint; a new one begins at step 0' in output
+  assert 'Done: 40 frames' in output
+  rows = (copy / 'metrics.jsonl').read_text().splitlines()
+  assert rows[:len(lines)] == lines
+  assert json.loads(rows[len(lines)]) == {'step': 0, 'resumed': 0}
+  assert len(metrics.read(copy)) == len(rows) - len(lines) - 1
+
+
+def test_a_run_without_its_checkpoints_is_not_written_over(copy):
+  shutil.rmtree(copy / 'checkpoints')
+  before = contents(copy)
+  with pytest.raises(ValueError, match='has no checkpoint, but replay/'):
+    train(copy)
+  assert contents(copy) == before
 
 
 # What is resumed must be the same ---------------------------------------------
@@ -306,6 +329,12 @@ def test_what_may_change_is_noted_a_line_each(copy):
   assert len(notes) == 3
   assert 'Note: resumed' not in train(copy, steps=56, seed=3, **{
       'batch_size': 2, 'DreamerV2Agent.model_learning_rate': 1e-5})
+
+
+def test_another_precision_is_noted(copy):
+  assert (
+      'Note: resumed with precision mixed_bfloat16; the run had float32.'
+  ) in train(copy, steps=48, precision='bf16').splitlines()
 
 
 # One folder, one run ----------------------------------------------------------
