@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import observations
 from dreamerv2_tfa.export import manifest
 from dreamerv2_tfa.export import names
@@ -28,8 +29,10 @@ class SavedPolicy:
       path: Path of a folder that `bin/export` wrote.
 
     Raises:
-      ValueError: If it is no export, or one of another format.
+      ValueError: If it is no export, or one of another format, or TensorFlow
+        cannot read at this path.
     """
+    path = checks.folder("The policy's folder", path)
     self.facts = manifest.read(path)
     form = self.facts['format']
     if form != 'saved_model':

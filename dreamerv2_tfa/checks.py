@@ -7,6 +7,8 @@ they were given (tests/architecture_test.py).
 
 import linecache
 import numbers
+import pathlib
+import re
 import traceback
 
 _ENDLESS = 2**63 - 1
@@ -103,6 +105,34 @@ def flag(name, value):
   """Checks that a value is True or False."""
   if not isinstance(value, bool):
     raise UserError(f'{name} must be True or False; got {value!r}.')
+
+
+def folder(name, value):
+  """Checks the path of a folder that TensorFlow shall read and write.
+
+  Args:
+    name: What the user calls it, such as '--root_dir'.
+    value: str or path; a leading ~ is expanded.
+
+  Returns:
+    `pathlib.Path`.
+
+  Raises:
+    ValueError: If it is empty or a URL, or TensorFlow takes it for a pattern.
+  """
+  text = str(value)
+  if re.match(r'[A-Za-z][A-Za-z0-9+.-]*:/', text) or not text:
+    raise ValueError(
+        f'{name} must be the path of a folder of this machine; got {text!r}. '
+        'Give a local path, and copy the folder from or to other places.'
+    )
+  found = re.search(r'[][*?\\]', text)
+  if found:
+    raise ValueError(
+        f'{name} = {text!r} has the character {found.group()!r}, which '
+        'TensorFlow takes for a pattern. Give a path without [ ] * ? and \\.'
+    )
+  return pathlib.Path(text).expanduser()
 
 
 def _is_number(value):

@@ -53,7 +53,7 @@ _ROOMS = {
         'checks', 'noise', 'specs', 'environments', 'world_model', 'behaviour',
         'training',
     ),
-    'acting': ('observations', 'export'),
+    'acting': ('checks', 'observations', 'export'),
     'serving': ('checks', 'export', 'acting'),
     'reports': ('specs', 'experience', 'dream', 'training'),
     'commands': ('checks', 'environments', 'training', 'export', 'serving'),

@@ -15,6 +15,8 @@ import matplotlib
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
 
+from dreamerv2_tfa.training import metrics
+
 _HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -22,11 +24,9 @@ def evaluations(root_dir):
   """Rows (seed, frames, mean return) of a run's evaluations, a list."""
   root_dir = pathlib.Path(root_dir)
   seed = json.loads((root_dir / 'protocol.json').read_text())['seed']
-  lines = (root_dir / 'metrics.jsonl').read_text().splitlines()
-  rows = [json.loads(line) for line in lines]
   return [
       (seed, row['step'], round(row['eval_return'], 3))
-      for row in rows if 'eval_return' in row
+      for row in metrics.read(root_dir) if 'eval_return' in row
   ]
 
 

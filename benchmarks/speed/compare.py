@@ -7,7 +7,7 @@ import peers as peers_lib
 import stages
 
 from dreamerv2_tfa import specs
-from dreamerv2_tfa.training import folder
+from dreamerv2_tfa.training import protocol
 
 _POLICY_STEPS = 100
 _PRECISIONS = {'float32': '32', 'mixed_bfloat16': 'bf16', 'mixed_float16': '16'}
@@ -57,7 +57,7 @@ def peers(setting, repeat, *, names):
 
 def _check_parameters(setting, worker):
   """Refuses a comparison of models of different sizes."""
-  ours = folder.parameter_counts(setting.parts.agent)
+  ours = protocol.parameter_counts(setting.parts.agent)
   if worker.ready['parameters'] != ours:
     raise ValueError(
         f'The model of {worker.name} has {worker.ready["parameters"]} '

@@ -4,6 +4,7 @@ import datetime
 import os
 import pathlib
 import re
+import secrets
 import sys
 
 from absl import flags
@@ -77,11 +78,15 @@ def parse():
 
 
 def root_dir():
-  """The run's folder; without --root_dir a fresh one, runs/<date>-<time>."""
+  """The run's folder; without --root_dir a fresh one in runs/.
+
+  Its name is <date>-<time>-<six random digits>: runs that begin in the same
+  second, in other containers too, have folders of their own.
+  """
   if value('root_dir'):
     return value('root_dir')
   now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
-  return os.path.join('runs', now)
+  return os.path.join('runs', f'{now}-{secrets.token_hex(3)}')
 
 
 # What a file or a machine can cause; see `checks.is_refusal` for settings.

@@ -6,6 +6,9 @@ from tf_agents.metrics import tf_metrics
 from tf_agents.policies import random_tf_policy
 from tf_agents.utils import common
 
+from dreamerv2_tfa import specs
+from dreamerv2_tfa.experience import store
+
 _ENDLESS = 2**31 - 1  # episodes: a slice ends by its number of steps
 _RECENT = 10  # episodes that a reported return is the mean of
 
@@ -39,7 +42,8 @@ class Collector:
     random_policy = random_tf_policy.RandomTFPolicy(
         environment.time_step_spec(), environment.action_spec()
     )
-    observers = [buffer.add_batch, *counted]
+    self._guard = _Guard(policy.trajectory_spec, buffer.add_batch)
+    observers = [self._guard, *counted]
     # What a call goes on from stays in variables: a call with neither input
     # nor output costs Python least (benchmarks/NOTES.md, memory).
     self._time_step = _variables(environment.reset())
@@ -55,12 +59,30 @@ class Collector:
     return int(self._steps.environment_steps)
 
   def collect(self, steps):
-    """Takes `steps` agent steps with the collect policy."""
-    self._collect(tf.constant(steps, tf.int64))
+    """Takes `steps` agent steps with the collect policy.
+
+    Raises:
+      FloatingPointError: If a number is not finite; its row is not stored.
+    """
+    self._take(self._collect, steps)
 
   def prefill(self, steps):
-    """Takes `steps` uniformly random agent steps."""
-    self._prefill(tf.constant(steps, tf.int64))
+    """Takes `steps` uniformly random agent steps; raises as `collect` does."""
+    self._take(self._prefill, steps)
+
+  def _take(self, function, steps):
+    try:
+      function(tf.constant(steps, tf.int64))
+    except tf.errors.InvalidArgumentError as error:
+      part = self._guard.part(error)
+      if part is None:
+        raise
+      raise FloatingPointError(
+          f'{part} is not finite, or {store.LARGEST:g} or more, by agent step '
+          f'{self.steps + 1} of the run. That row is not stored, nor is '
+          'anything later. Mend the environment, or its wrapper; the same '
+          'command then resumes from the last save.'
+      ) from error
 
   def episode_metrics(self):
     """Mean raw return and length of recent episodes, once there are any."""
@@ -96,6 +118,47 @@ class Collector:
       )
 
     return common.function(take)
+
+
+class _Guard:
+  """Stores rows in which every number is usable; stops at another one."""
+
+  def __init__(self, spec, add_batch):
+    """Takes the spec of a row, a `Trajectory`, and where rows go."""
+    self._add_batch = add_batch
+    self._names = [
+        *(f'The observation {name!r}'
+          for name in specs.flat_observation(spec.observation)),
+        *('The action' for _ in tf.nest.flatten(spec.action)), 'The reward',
+        'The discount',
+    ]
+
+  def __call__(self, row):
+    leaves = [
+        *tf.nest.flatten(row.observation), *tf.nest.flatten(row.action),
+        row.reward, row.discount,
+    ]
+    with tf.device('/cpu:0'):  # where the row is, and goes
+      usable = [
+          tf.debugging.Assert(
+              tf.reduce_all(tf.abs(tf.cast(leaf, tf.float64)) < store.LARGEST),
+              [self._phrase(number)],
+          )
+          for number, leaf in enumerate(leaves) if leaf.dtype.is_floating
+      ]
+    # Executed line by line, an assertion is done and has no operation.
+    with tf.control_dependencies([op for op in usable if op is not None]):
+      return self._add_batch(tf.nest.map_structure(tf.identity, row))
+
+  def part(self, error):
+    """What is not finite, in words; None where the error is another one."""
+    for number, name in enumerate(self._names):
+      if self._phrase(number) in error.message:
+        return name
+    return None
+
+  def _phrase(self, number):
+    return f'part {number} of the row is not finite'
 
 
 class Clock:

@@ -2,9 +2,24 @@
 
 import itertools
 import pathlib
+import zipfile
+import zlib
 
 import numpy as np
 import tensorflow as tf
+from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory
+
+# Losses square what a row holds and sum it up in float32, which ends at 3e38.
+# One NaN or larger number would spoil the loss of every batch with it, as long
+# as it is stored: such a row is neither stored nor loaded.
+LARGEST = 1e15
+
+# What reading a file that was cut or is something else raises.
+_UNREADABLE = (
+    OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error,
+    NotImplementedError,
+)
 
 
 class Store:
@@ -12,6 +27,10 @@ class Store:
 
   Each save writes the rows added since the last one, so a run writes every
   step once. Rows are in the order of collection; step types mark episodes.
+
+  Attributes:
+    skipped: int, rows that were not added because a number in them is not
+      finite, or not below `LARGEST`.
   """
 
   def __init__(self, root_dir, buffer, capacity):
@@ -27,6 +46,11 @@ class Store:
     self._capacity = capacity
     self._saved = 0  # rows of the buffer that are on disk
     self._offset = 0  # number on disk of the buffer's first row
+    self._clean = _Clean()
+
+  @property
+  def skipped(self):
+    return self._clean.skipped
 
   def save(self):
     """Writes the rows that are not on disk yet, drops forgotten files."""
@@ -44,28 +68,31 @@ class Store:
     """Adds what is on disk to the buffer: the number of rows, an int.
 
     Raises:
-      ValueError: If other than this buffer's number of blocks were stored.
+      ValueError: If a file is damaged, or its rows are of another form than
+        this buffer's, or of another number of blocks.
     """
     blocks = self._buffer.capacity // self._capacity
-    files = self._files()
-    for path in files:
-      columns = _columns(path)
+    end = 0
+    for path in self._files():
+      columns = _columns(path, self._buffer.data_spec)
       stored = columns[0].shape[1]
       if stored != blocks:
         raise ValueError(
             f'{path} was collected by {stored} environments; got {blocks}. '
             f'Set train.environments = {stored}, or take another --root_dir.'
         )
-      rows = tf.nest.pack_sequence_as(self._buffer.data_spec, columns)
-      self.add(rows)
-    if files:
-      self._offset = int(files[0].stem)
+      self._clean.gap |= bool(end) and int(path.stem) != end
+      self.add(tf.nest.pack_sequence_as(self._buffer.data_spec, columns))
+      end = int(path.stem) + len(columns[0])
     self._saved = self._rows()
+    self._offset = end - self._saved
     return self._saved
 
   def add(self, rows):
     """Adds rows to the buffer: a nest of arrays `[rows, blocks, ...]`."""
-    self._add_each(tf.data.Dataset.from_tensor_slices(rows))
+    rows = self._clean(rows)
+    if len(tf.nest.flatten(rows)[0]):
+      self._add_each(tf.data.Dataset.from_tensor_slices(rows))
 
   def _rows(self):
     """Rows added to each block so far; the buffer keeps the last id last."""
@@ -126,17 +153,22 @@ def read(root_dir, data_spec, *, at_least=20_000):
     block is what one environment wrote.
 
   Raises:
-    ValueError: If nothing is stored.
+    ValueError: If nothing is stored, or a file is damaged, or its rows are of
+      another form.
   """
   check(root_dir)
-  found, rows = [], 0
+  chosen, rows = [], 0
   for path in reversed(_files(pathlib.Path(root_dir) / 'replay')):
-    found.insert(0, _columns(path))
-    rows += len(found[0][0])
+    chosen.insert(0, (int(path.stem), _columns(path, data_spec)))
+    rows += len(chosen[0][1][0])
     if rows >= at_least:
       break
-  columns = [np.concatenate(column) for column in zip(*found, strict=True)]
-  return tf.nest.pack_sequence_as(data_spec, columns)
+  clean, end, found = _Clean(), chosen[0][0], []
+  for first, columns in chosen:
+    clean.gap |= first != end
+    found.append(clean(tf.nest.pack_sequence_as(data_spec, columns)))
+    end = first + len(columns[0])
+  return tf.nest.map_structure(lambda *x: np.concatenate(x), *found)
 
 
 def windows(rows, count, length, *, seed, whole=False):
@@ -174,10 +206,76 @@ def windows(rows, count, length, *, seed, whole=False):
   return tf.nest.map_structure(lambda x: tf.constant(x[index, block]), rows)
 
 
+class _Clean:
+  """Drops rows with numbers that are not finite, and joins nothing over them.
+
+  An older version has stored such rows. The row after a gap becomes the FIRST
+  of an episode, so that the model starts there without a past; a LAST row is
+  dropped as well, because nothing would say how its episode ended.
+
+    stored    FIRST MID nan MID LAST | FIRST     nan LAST | FIRST
+    kept      FIRST MID   FIRST LAST | FIRST              | FIRST
+  """
+
+  def __init__(self):
+    self.skipped = 0
+    self.gap = False  # whether rows are missing before the next one
+
+  def __call__(self, rows):
+    """Takes and returns a nest of arrays `[rows, blocks, ...]`, in order."""
+    finite = np.ones(len(tf.nest.flatten(rows)[0]), bool)
+    for column in tf.nest.flatten(rows):
+      if np.issubdtype(column.dtype, np.floating):
+        usable = np.abs(column) < LARGEST  # neither is NaN nor infinity
+        finite &= usable.all(axis=tuple(range(1, column.ndim)))
+    if finite.all() and not self.gap:
+      return rows
+    starts = []
+    types = getattr(rows, 'step_type', None)
+    for row in range(len(finite)):
+      if not finite[row]:
+        self.gap = True
+      elif self.gap and types is not None and (
+          types[row] == ts.StepType.LAST).any():
+        finite[row] = False
+      elif self.gap:
+        starts.append(row)
+        self.gap = False
+    self.skipped += int((~finite).sum())
+    if isinstance(rows, trajectory.Trajectory):
+      types = np.array(types)
+      types[starts] = ts.StepType.FIRST
+      rows = rows._replace(step_type=types)
+    return tf.nest.map_structure(lambda column: column[finite], rows)
+
+
 def _files(directory):
-  return sorted(directory.glob('*.npz'), key=lambda path: int(path.stem))
+  paths = [path for path in directory.glob('*.npz') if path.stem.isdigit()]
+  return sorted(paths, key=lambda path: int(path.stem))
 
 
-def _columns(path):
-  with np.load(path) as arrays:
-    return [arrays[str(i)] for i in range(len(arrays.files))]
+def _columns(path, data_spec):
+  """The arrays of a file, `[rows, blocks, ...]` each, as a nest's leaves."""
+  specs = tf.nest.flatten(data_spec)
+  try:
+    with np.load(path) as arrays:
+      columns = [arrays[str(i)] for i in range(len(arrays.files))]
+  except _UNREADABLE as error:
+    reason = str(error).strip().partition('\n')[0] or type(error).__name__
+    raise ValueError(
+        f'{path} cannot be read ({reason}). Put it back from a copy; or remove '
+        'it, then the steps in it are lost and all others are kept.'
+    ) from error
+  forms = [(x.dtype, x.shape[2:]) for x in columns]
+  wanted = [(s.dtype.as_numpy_dtype, tuple(s.shape.as_list())) for s in specs]
+  if forms != wanted:
+    different = [
+        f'{np.dtype(got[0])} {list(got[1])}, wanted {np.dtype(want[0])} '
+        f'{list(want[1])}'
+        for got, want in zip(forms, wanted, strict=False) if got != want
+    ] or [f'{len(forms)} columns, wanted {len(wanted)}']
+    raise ValueError(
+        f'The rows in {path} are of another form: got {"; ".join(different)}. '
+        'They come of other observations or actions: take another folder.'
+    )
+  return columns

@@ -49,7 +49,7 @@ def export(root_dir, out, form='saved_model', task=None):
       hold the policy, or the check fails.
   """
   checks.choice('--format', form, FORMATS)
-  out = pathlib.Path(out)
+  out = checks.folder('--out', out)
   if out.exists() and (not out.is_dir() or any(out.iterdir())):
     raise ValueError(
         f'{out} exists and is not an empty folder. Give another one, or remove '

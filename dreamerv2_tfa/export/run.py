@@ -1,15 +1,15 @@
 """From a run's folder to its agent, as the last checkpoint has it."""
 
 import contextlib
-import json
-import pathlib
 from typing import NamedTuple
 
 import gin
-import tensorflow as tf
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import train  # noqa: F401, gin must know it all
 
 _PRECISIONS = {'mixed_float16': '16', 'mixed_bfloat16': 'bf16', 'float32': '32'}
@@ -37,10 +37,10 @@ def load(root_dir, task=None, precision=None):
     `Run`.
 
   Raises:
-    ValueError: If there is no run, or no checkpoint of it, or its task cannot
-      be made here.
+    ValueError: If there is no run, or no checkpoint of it, or a file of it is
+      damaged, or its task cannot be made here or has other specs.
   """
-  root_dir = pathlib.Path(root_dir)
+  root_dir = checks.folder('--root_dir', root_dir)
   config = root_dir / 'operative_config.gin'
   protocol_file = root_dir / 'protocol.json'
   if not (config.is_file() and protocol_file.is_file()):
@@ -49,42 +49,46 @@ def load(root_dir, task=None, precision=None):
         'protocol.json are missing. Give the folder that bin/train wrote: '
         '--root_dir=RUN.'
     )
-  if not tf.train.latest_checkpoint(root_dir / 'checkpoints'):
+  if checkpoints.find(root_dir) is None:
     raise ValueError(
         f'The run in {root_dir} has no checkpoint yet. It writes one every '
         'train.save_every steps, at its end, and at Ctrl-C.'
     )
-  protocol = json.loads(protocol_file.read_text(encoding='utf-8'))
+  facts = protocol.wanted(root_dir)
+  evaluation = _last_evaluation(root_dir)
   gin.clear_config()
-  gin.parse_config_file(str(config))
+  protocol.parse_config(root_dir)
   parts = parts_lib.build(
-      task or protocol['task'], protocol['seed'],
-      precision or _PRECISIONS[protocol['precision']], eager=False, session=0,
+      task or facts['task'], facts['seed'],
+      precision or _PRECISIONS[facts['precision']], eager=False, session=0,
   )
   with contextlib.ExitStack() as stack:  # where something raises
     stack.callback(parts_lib.close, parts)
+    protocol.check_specs(
+        root_dir, parts.agent.time_step_spec.observation,
+        parts.agent.action_spec,
+    )
     checkpoints.Checkpoints(root_dir, agent=parts.agent, steps=parts.steps)
-    run = Run(parts, _facts(root_dir, parts, protocol))
+    run = Run(parts, _facts(parts, facts, evaluation))
     stack.pop_all()
   return run
 
 
-def _facts(root_dir, parts, protocol):
+def _facts(parts, facts, evaluation):
   return {
-      'task': protocol['task'],
-      'presets': protocol['presets'],
-      'precision': protocol['precision'],
+      'task': facts['task'],
+      'presets': facts['presets'],
+      'precision': facts['precision'],
       'updates': int(parts.agent.train_step_counter),
       'frames': int(parts.steps.result()) * parts.task.action_repeat,
-      'evaluation': _last_evaluation(root_dir / 'metrics.jsonl'),
+      'evaluation': evaluation,
   }
 
 
-def _last_evaluation(path):
+def _last_evaluation(root_dir):
   """Frames, return and length of the last evaluation, or None."""
   last = None
-  for line in path.read_text(encoding='utf-8').splitlines():
-    row = json.loads(line)
+  for row in metrics.read(root_dir):
     if 'eval_return' in row:
       last = {'frames': row['step'], 'return': row['eval_return'],
               'length': row['eval_length']}

@@ -25,6 +25,7 @@ import tensorflow as tf
 from dreamerv2_tfa import dream
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.experience import store
+from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import saved
 
 WAYS = ('open_loop', 'filtered', 'mean')
@@ -152,10 +153,13 @@ def report(
     str.
 
   Raises:
-    ValueError: If a folder holds no run, or too few rows.
+    ValueError: If a folder holds no run, too few rows, or rows of other
+      observations or actions.
   """
+  replay_from = replay_from or root_dir
+  protocol.check_alike(root_dir, replay_from)
   agent = saved.load(root_dir)
-  rows = store.read(replay_from or root_dir, agent.collect_data_spec)
+  rows = store.read(replay_from, agent.collect_data_spec)
   errors = measure(agent, store.windows(
       rows, windows, context + horizon + 1, seed=seed, whole=True
   ), context, seed=seed)

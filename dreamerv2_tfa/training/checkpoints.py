@@ -1,11 +1,13 @@
 """What a run leaves behind to go on from and to ship."""
 
 import pathlib
+import re
 import shutil
 
 import tensorflow as tf
 from tf_agents.policies import policy_saver
-from tf_agents.utils import common
+
+from dreamerv2_tfa.training import protocol
 
 from dreamerv2_tfa.training import named
 
@@ -13,7 +15,11 @@ _KEPT = 2  # checkpoints
 
 
 class Checkpoints:
-  """Saves and restores agent, optimizers, counters and random state."""
+  """Saves and restores agent, optimizers, counters and random state.
+
+  TF-Agents' `Checkpointer` would delete and find files by patterns, and find
+  none where the state file is missing: here `find` alone says which is last.
+  """
 
   def __init__(self, root_dir, **parts):
     """Restores the last checkpoint where there is one.
@@ -23,17 +29,18 @@ class Checkpoints:
       **parts: Trackable objects by name.
 
     Raises:
-      ValueError: If the checkpoint was written by another configuration.
+      ValueError: If the checkpoint is damaged, or was written by another
+        configuration.
     """
     self._directory = pathlib.Path(root_dir) / 'checkpoints'
+    self._checkpoint = tf.train.Checkpoint(**parts)
+    self.latest = find(root_dir)  # path of the last checkpoint, or None
+    self.resumed = self.latest is not None
+    if not self.resumed:
+      return
     try:
-      self._checkpointer = common.Checkpointer(
-          str(self._directory), max_to_keep=_KEPT, **parts
-      )
-      self.resumed = self._checkpointer.checkpoint_exists
-      if self.resumed:
-        status = self._checkpointer.initialize_or_restore()
-        status.assert_existing_objects_matched()
+      status = self._checkpoint.restore(self.latest)
+      status.assert_existing_objects_matched()
     except (ValueError, AssertionError) as error:
       reason = str(error).strip().splitlines()[0]
       raise ValueError(
@@ -42,29 +49,150 @@ class Checkpoints:
           'in operative_config.gin beside it.'
       ) from error
 
-  @property
-  def latest(self):
-    """Path of the last checkpoint, or None."""
-    return self._checkpointer.manager.latest_checkpoint
-
   def save(self, step):
     """Writes a checkpoint; `step` counts agent steps."""
-    self._checkpointer.save(step)
+    self._directory.mkdir(parents=True, exist_ok=True)
+    self._checkpoint.save_counter.assign_add(1)
+    path = self._directory / f'ckpt-{step}'
+    self.latest = self._checkpoint.write(str(path))
+    before = sorted(
+        {number for number in _numbers(self._directory) if number <= step}
+    )
+    _write_state(self._directory, before[-_KEPT:])
+    for number in before[:-_KEPT]:
+      for file in self._directory.glob(f'ckpt-{number}.*'):
+        file.unlink()
 
 
 def last(root_dir):
   """Path of a run's last checkpoint.
 
   Raises:
-    ValueError: If there is none.
+    ValueError: If there is none, or it is damaged.
   """
-  latest = tf.train.latest_checkpoint(pathlib.Path(root_dir) / 'checkpoints')
+  latest = find(root_dir)
   if latest is None:
     raise ValueError(
         f'{root_dir} holds no saved run: it has no checkpoints/. Give the '
         '--root_dir of a bin/train that has saved.'
     )
   return latest
+
+
+def find(root_dir):
+  """The last whole checkpoint of a run: the one place where it is looked for.
+
+  It is the one that the state file `checkpoints/checkpoint` names, or a newer
+  whole one beside it; where that file is missing, the newest there is. Names
+  alone count, so a folder may be moved.
+
+  Args:
+    root_dir: Path of the run's folder, which need not exist.
+
+  Returns:
+    str, the path without endings; None where there is no checkpoint.
+
+  Raises:
+    ValueError: If the one that should be the last is damaged.
+  """
+  directory = pathlib.Path(root_dir) / 'checkpoints'
+  named = _named(directory)
+  numbers = sorted(_numbers(directory, 'index'), reverse=True)
+  for number in numbers:
+    if named is not None and number <= named:
+      break
+    path = directory / f'ckpt-{number}'
+    fault = _fault(path)
+    if fault is None:
+      return str(path)
+    if named is None:
+      raise _damaged(path, fault, numbers)
+  if named is None:
+    return None
+  path = directory / f'ckpt-{named}'
+  fault = _fault(path)
+  if fault is not None:
+    raise _damaged(path, fault, numbers)
+  return str(path)
+
+
+def step(path):
+  """Agent steps at a checkpoint: int."""
+  return int(path.rpartition('-')[2])
+
+
+def _numbers(directory, ending='*'):
+  """Agent steps of the checkpoints whose files are there."""
+  names = (path.name for path in directory.glob(f'ckpt-*.{ending}'))
+  matches = (re.match(r'ckpt-(\d+)\.', name) for name in names)
+  return {int(match.group(1)) for match in matches if match}
+
+
+def _named(directory):
+  """The agent steps that the state file says; None where it says nothing."""
+  path = directory / 'checkpoint'
+  if not path.is_file():
+    return None
+  text = path.read_text(encoding='utf-8', errors='replace')
+  found = re.search(r'^model_checkpoint_path: ".*?ckpt-(\d+)"', text, re.M)
+  return int(found.group(1)) if found else None
+
+
+def _write_state(directory, numbers):
+  """Writes the state file as TensorFlow does, all of it at once."""
+  lines = [f'model_checkpoint_path: "ckpt-{numbers[-1]}"'] + [
+      f'all_model_checkpoint_paths: "ckpt-{number}"' for number in numbers
+  ]
+  partial = directory / 'checkpoint.part'
+  partial.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+  partial.replace(directory / 'checkpoint')
+
+
+def _fault(path):
+  """What is wrong with a checkpoint, in words; None where every byte is read.
+
+  Each tensor bears a checksum, so reading them all finds files that were cut.
+  """
+  index = pathlib.Path(f'{path}.index')
+  if not index.is_file():
+    return f'{index} is missing'
+  # What a cut file raises depends on where it is cut, IndexError among it.
+  try:
+    reader = tf.train.load_checkpoint(str(path))
+    names = list(reader.get_variable_to_shape_map())
+  except Exception as error:
+    return f'{index} cannot be read: {_reason(error)}'
+  try:
+    for name in names:
+      reader.get_tensor(name)
+  except Exception as error:
+    return f'{path}.data-00000-of-00001 cannot be read: {_reason(error)}'
+  return None
+
+
+def _reason(error):
+  return str(error).strip().splitlines()[0].rstrip('.')
+
+
+def _damaged(path, fault, numbers):
+  """The error that says how to go on from an older one, or that none is."""
+  older = [
+      path.with_name(f'ckpt-{number}') for number in numbers
+      if number < step(str(path))
+  ]
+  whole = next((other for other in older if _fault(other) is None), None)
+  if whole is None:
+    way_out = (
+        'No whole checkpoint is beside it. Put the file back from a copy, or '
+        'take another --root_dir.'
+    )
+  else:
+    way_out = (
+        f'{whole.name} beside it is whole. Put the file back from a copy; or, '
+        f'to go on from {step(str(whole)):,} steps, delete {path.name}.* and '
+        f'the file checkpoint in {path.parent}.'
+    )
+  return ValueError(f'The last checkpoint is damaged: {fault}. {way_out}')
 
 
 def load_model(agent, root_dir):
@@ -75,9 +203,13 @@ def load_model(agent, root_dir):
     root_dir: Path of the run's folder.
 
   Raises:
-    ValueError: If there is no checkpoint, or its model is of another form.
+    ValueError: If there is no checkpoint, or its model is of another form, or
+      of other observations or actions.
   """
   path = last(root_dir)
+  protocol.check_specs(
+      root_dir, agent.time_step_spec.observation, agent.action_spec
+  )
   # The name is that of the agent's attribute.
   part = tf.train.Checkpoint(_world_model=agent.world_model)
   try:

@@ -1,22 +1,14 @@
-"""A run's folder: who may write there, and what the run was."""
+"""A run's folder: what may be written there, and what is there."""
 
-import importlib.metadata
-import json
 import pathlib
-import platform
 import re
 import tempfile
 
 import gin
-import tensorflow as tf
 
 from dreamerv2_tfa import specs
-
-_PACKAGES = (
-    'tf-agents', 'tensorflow-probability', 'keras', 'gin-config',
-    'numpy', 'ale-py', 'atari-py', 'gym', 'gymnasium', 'dm_control', 'mujoco',
-    'crafter', 'gym-minigrid',
-)
+from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import protocol
 
 
 def check_writable(root_dir):
@@ -42,31 +34,50 @@ def check_writable(root_dir):
     ) from error
 
 
-def check_task(root_dir, task):
-  """Refuses a folder that holds a run of another task.
+def saved_steps(root_dir):
+  """Agent steps at the folder's last checkpoint: int, 0 without one.
+
+  Raises:
+    ValueError: If the checkpoint is damaged.
+  """
+  latest = checkpoints.find(root_dir)
+  return checkpoints.step(latest) if latest else 0
+
+
+def resumed_steps(root_dir):
+  """Agent steps at which a run resumes; None where it begins.
+
+  A run that was killed before its first save has neither rows nor checkpoints:
+  a new one begins in its place, and that is printed.
 
   Args:
     root_dir: Path of the run's folder, which need not exist.
-    task: Name of the task.
 
   Raises:
-    ValueError: If it does.
+    ValueError: If the checkpoint is damaged, or is missing where a run that
+      begins would write over rows or parts of a checkpoint.
   """
-  path = pathlib.Path(root_dir) / 'protocol.json'
-  if not path.exists():
-    return
-  there = json.loads(path.read_text(encoding='utf-8'))['task']
-  if there != task:
+  root_dir = pathlib.Path(root_dir)
+  latest = checkpoints.find(root_dir)
+  if latest is not None:
+    return checkpoints.step(latest)
+  left = [
+      pattern for pattern in ('replay/*.npz', 'checkpoints/ckpt-*')
+      if any(root_dir.glob(pattern))
+  ]
+  if left:
     raise ValueError(
-        f'The folder {root_dir} holds a run of the task {there}; got {task}. '
-        'Take another --root_dir.'
+        f'The folder {root_dir} has no checkpoint, but {" and ".join(left)} of '
+        'a run. To resume it, put back what is missing in checkpoints/; to '
+        'begin at step 0, move these files away or take another --root_dir.'
     )
-
-
-def saved_steps(root_dir):
-  """Agent steps at the folder's last checkpoint: int, 0 without one."""
-  latest = tf.train.latest_checkpoint(pathlib.Path(root_dir) / 'checkpoints')
-  return int(latest.rpartition('-')[2]) if latest else 0
+  metrics = root_dir / 'metrics.jsonl'
+  if metrics.exists() and metrics.stat().st_size:
+    print(
+        f'Note: the run in {root_dir} saved no checkpoint; a new one begins at '
+        'step 0. The lines in metrics.jsonl stay, marked as superseded.'
+    )
+  return None
 
 
 def describe(parts, plan, batch_size, sequence_length):
@@ -85,7 +96,7 @@ def describe(parts, plan, batch_size, sequence_length):
   repeat, rows = parts.task.action_repeat, parts.environment.batch_size
   observation = specs.flat_observation(agent.time_step_spec.observation)
   action = agent.action_spec
-  counts = parameter_counts(agent)
+  counts = protocol.parameter_counts(agent)
   lines = [
       f'Task {parts.task.name}: {repeat} environment frames an agent step'
       + (f', {rows} environments side by side.' if rows > 1 else '.'),
@@ -103,18 +114,6 @@ def describe(parts, plan, batch_size, sequence_length):
       f'{plan.eval_every:,}.',
   ]
   return '\n'.join(lines)
-
-
-def parameter_counts(agent):
-  """Trainable numbers of world model, actor and critic: dict of ints."""
-  count = lambda module: sum(
-      int(tf.size(variable)) for variable in module.trainable_variables
-  )
-  return {
-      'world_model': count(agent.world_model),
-      'actor': count(agent.actor_critic.actor),
-      'critic': count(agent.actor_critic.critic),
-  }
 
 
 def unused_bindings():
@@ -142,7 +141,7 @@ def warn_unused():
 
 
 def record(root_dir, parts, *, presets, seed):
-  """Writes `operative_config.gin` and `protocol.json`.
+  """Writes `operative_config.gin` and `protocol.json`; says what has changed.
 
   Args:
     root_dir: Path of the run's folder; made if it does not exist.
@@ -150,30 +149,7 @@ def record(root_dir, parts, *, presets, seed):
     presets: Names of the gin files.
     seed: int.
   """
-  root_dir = pathlib.Path(root_dir)
-  root_dir.mkdir(parents=True, exist_ok=True)
-  config = gin.operative_config_str()
-  (root_dir / 'operative_config.gin').write_text(config, encoding='utf-8')
-  protocol = {
-      'presets': list(presets),
-      'task': parts.task.name,
-      'action_repeat': parts.task.action_repeat,
-      'seed': seed,
-      'precision': parts.precision,
-      'devices': [d.name for d in tf.config.list_logical_devices()],
-      'parameters': parameter_counts(parts.agent),
-      'python': platform.python_version(),
-      'versions': {
-          'tensorflow': tf.__version__,
-          **{name: _version(name) for name in _PACKAGES},
-      },
-  }
-  text = json.dumps(protocol, indent=2) + '\n'
-  (root_dir / 'protocol.json').write_text(text, encoding='utf-8')
-
-
-def _version(package):
-  try:
-    return importlib.metadata.version(package)
-  except importlib.metadata.PackageNotFoundError:
-    return None
+  facts = protocol.describe(parts, presets, seed)
+  for line in protocol.notes(root_dir, facts):
+    print(line)
+  protocol.write(root_dir, facts)

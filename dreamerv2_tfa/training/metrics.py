@@ -4,9 +4,11 @@ import itertools
 import json
 import math
 import pathlib
+import time
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.util import event_pb2
 from tf_agents.utils import common
 
 
@@ -16,21 +18,30 @@ class Writer:
   def __init__(self, root_dir, step):
     """Opens the files of a run for appending.
 
+    Nothing whole is ever deleted. Where a session that was killed has written
+    beyond `step`, a line `{"step": step, "resumed": step}` marks what it wrote
+    as superseded, see `read`; TensorBoard's mark is a session that starts.
+
     Args:
       root_dir: Path of the run's folder, which exists.
-      step: int, environment frames that the run goes on from; lines of later
-        ones, left by a session that was killed, are dropped.
+      step: int, environment frames that the run resumes at.
+
+    Raises:
+      ValueError: If a line is damaged, other than the last one cut short.
     """
     root_dir = pathlib.Path(root_dir)
     path = root_dir / 'metrics.jsonl'
-    before = path.read_text(encoding='utf-8') if path.exists() else ''
-    kept = path.with_suffix('.part')
-    kept.write_text(_until(before, step), encoding='utf-8')
-    kept.replace(path)
+    live, whole = _parse(path)
+    if path.exists() and path.stat().st_size != whole:
+      with path.open('r+b') as file:
+        file.truncate(whole)
     self._lines = path.open('a', encoding='utf-8')
+    if whole and not path.read_bytes().endswith(b'\n'):
+      self._lines.write('\n')
+    if any(row['step'] > step for row in live):
+      self._write_line({'step': step, 'resumed': step})
     self._events = {
-        name: tf.summary.create_file_writer(str(root_dir / name))
-        for name in ('train', 'eval')
+        name: _events(root_dir / name, step) for name in ('train', 'eval')
     }
 
   def write(self, step, metrics):
@@ -45,14 +56,17 @@ class Writer:
         key: value if math.isfinite(value) else None
         for key, value in metrics.items()
     }
-    self._lines.write(json.dumps({'step': step, **finite}) + '\n')
-    self._lines.flush()
+    self._write_line({'step': step, **finite})
     for key, value in metrics.items():
       name = 'eval' if key.startswith('eval_') else 'train'
       with self._events[name].as_default(step=step):
         tf.summary.scalar(key, value)
     for events in self._events.values():
       events.flush()
+
+  def _write_line(self, row):
+    self._lines.write(json.dumps(row) + '\n')
+    self._lines.flush()
 
   def close(self):
     """Closes the files."""
@@ -61,10 +75,70 @@ class Writer:
       events.close()
 
 
-def _until(lines, step):
-  """The whole lines whose step is at most `step`."""
-  whole = [line for line in lines.splitlines(True) if line.endswith('}\n')]
-  return ''.join(line for line in whole if json.loads(line)['step'] <= step)
+def read(root_dir):
+  """The lines of `metrics.jsonl` that no resumed session has superseded.
+
+  Args:
+    root_dir: Path of the run's folder.
+
+  Returns:
+    List of dicts in the order of writing; empty where there is no file.
+
+  Raises:
+    ValueError: If a line is damaged, other than the last one cut short.
+  """
+  return _parse(pathlib.Path(root_dir) / 'metrics.jsonl')[0]
+
+
+def _parse(path):
+  """Live rows, and how many bytes of the file are whole lines."""
+  live, whole = [], 0
+  data = path.read_bytes() if path.exists() else b''
+  for number, line in enumerate(data.splitlines(keepends=True), 1):
+    try:
+      row = _row(path, number, line)
+    except ValueError:
+      if not line.endswith(b'\n'):
+        break  # a process was killed while it wrote
+      raise
+    whole += len(line)
+    if 'resumed' in row:
+      live = [before for before in live if before['step'] <= row['resumed']]
+    else:
+      live.append(row)
+  return live, whole
+
+
+def _row(path, number, line):
+  try:
+    row = json.loads(line)
+    if isinstance(row['step'], int):
+      return row
+    reason = 'its "step" is no whole number'
+  except (ValueError, TypeError, KeyError) as error:
+    reason = f'{type(error).__name__}: {error}'
+  raise ValueError(
+      f'Line {number} of {path} is no JSON object with a "step" ({reason}). '
+      'Repair or remove this line; the others are kept.'
+  )
+
+
+def _events(directory, step):
+  """A writer of TensorBoard events, beginning after `step`.
+
+  TensorBoard drops what earlier files hold at the step at which a session
+  restarts and later. The first start that it sees is none: hence two.
+  """
+  earlier = any(directory.glob('events.out.tfevents.*'))
+  writer = tf.summary.create_file_writer(str(directory))
+  start = event_pb2.Event(
+      wall_time=time.time(), step=step + 1,
+      session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START),
+  ).SerializeToString()
+  for _ in range(2 if earlier else 0):
+    # The public ways to write take summaries alone.
+    tf.raw_ops.ImportEvent(writer=writer._resource, event=start)
+  return writer
 
 
 class Updates:

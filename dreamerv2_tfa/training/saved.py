@@ -1,15 +1,14 @@
 """Agents that runs have left behind, for use outside of training."""
 
-import json
-import pathlib
-
 import gin
 import tensorflow as tf
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import surroundings
 from dreamerv2_tfa.training import train  # noqa: F401, gin must know its parts
 
@@ -27,25 +26,25 @@ def load(root_dir):
     `DreamerV2Agent`.
 
   Raises:
-    ValueError: If the folder holds no run, or one too young to be loaded.
+    ValueError: If the folder holds no run, or one too young to be loaded, or
+      a file of it is damaged.
   """
-  root_dir = pathlib.Path(root_dir)
+  root_dir = checks.folder('root_dir', root_dir)
   checkpoint = checkpoints.last(root_dir)
   specs = _read_specs(root_dir)
-  path = root_dir / 'protocol.json'
-  protocol = json.loads(path.read_text(encoding='utf-8'))
+  facts = protocol.wanted(root_dir)
   policies = tf.keras.mixed_precision
   before = policies.global_policy()
   gin.clear_config()
   try:
-    policies.set_global_policy(protocol['precision'])
-    gin.parse_config_file(str(root_dir / 'operative_config.gin'))
+    policies.set_global_policy(facts['precision'])
+    protocol.parse_config(root_dir)
     until = int(gin.query_parameter('train.explore_until'))
     agent = agent_lib.DreamerV2Agent(
         ts.time_step_spec(specs.observation), specs.action,
-        seed=protocol['seed'],
+        seed=facts['seed'],
         schedule_step=tf.Variable(0, dtype=tf.int64, trainable=False),
-        exploration_steps=-(-until // protocol['action_repeat']),
+        exploration_steps=-(-until // facts['action_repeat']),
     )
   finally:
     policies.set_global_policy(before)
@@ -63,4 +62,11 @@ def _read_specs(root_dir):
         f'{root_dir} has no policies/ yet, which say what the run observes: '
         'they are written at its first evaluation. Let bin/train get there.'
     )
-  return tensor_spec.from_pbtxt_file(str(path))['collect_data_spec']
+  try:
+    return tensor_spec.from_pbtxt_file(str(path))['collect_data_spec']
+  except Exception as error:  # whatever a text of another form sets off
+    reason = str(error).strip().partition('\n')[0]
+    raise ValueError(
+        f'{path} is damaged ({reason}). Put it back from a copy, or let '
+        'bin/train evaluate again, which writes it anew.'
+    ) from error

@@ -12,6 +12,7 @@ from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import pace
 from dreamerv2_tfa.training import progress
+from dreamerv2_tfa.training import protocol
 
 _PREFILL_SLICE = 1000  # agent steps between looks at Ctrl-C, at most
 
@@ -63,11 +64,14 @@ class Session:
         agent.collect_data_spec, environment.batch_size, replay_capacity
     )
     self._offline = replay_from is not None
+    if self._offline:
+      protocol.check_rows(replay_from, parts)
     self._store = store.Store(
         replay_from if self._offline else root_dir, buffer,
         replay_capacity // environment.batch_size,
     )
     self._stored_rows = self._store.load()
+    self._tell_skipped()
     if self._offline:
       _check_rows(replay_from, self._stored_rows, sequence_length)
       self._collector = collection.Clock(parts.steps)
@@ -89,6 +93,8 @@ class Session:
     self._pace = pace.Pace()
     self._compiled = False
     self._count()
+    if not self._offline:
+      self._check_replay(root_dir, sequence_length)
     self._writer = metrics.Writer(root_dir, self.frames)
     self.progress = progress.Progress(
         plan.steps * parts.task.action_repeat, self.frames
@@ -103,6 +109,26 @@ class Session:
     """Reads what the run has counted so far."""
     self.steps = self._collector.steps
     self.updates = int(self._parts.agent.train_step_counter)
+
+  def _tell_skipped(self):
+    if self._store.skipped:
+      print(
+          f'Note: {self._store.skipped} stored rows were skipped: a number is '
+          'not finite, or too large, in them or before the end of their '
+          'episode.'
+      )
+
+  def _check_replay(self, root_dir, sequence_length):
+    """Refuses a run past its prefill whose rows are gone."""
+    if self.steps and self.steps >= self._plan.prefill and (
+        self._stored_rows <= sequence_length):
+      raise ValueError(
+          f'{root_dir}/replay holds {self._stored_rows} rows of a run that has '
+          f'taken {self.steps:,} steps; a training sequence takes '
+          f'{sequence_length + 1}. Put its files back from a copy; or take '
+          f'another --root_dir, where train.model_from = {str(root_dir)!r} '
+          'takes the world model.'
+      )
 
   def prefill(self, stop):
     """Takes random steps until there are enough, or `stop` is requested."""
@@ -234,6 +260,7 @@ class Session:
     for file in old.episodes:
       rows = episodes.read(file, agent.collect_data_spec)
       self._store.add(tf.nest.map_structure(lambda x: x[:, None], rows))
+    self._tell_skipped()
     if old.episodes:
       self._parts.steps.environment_steps.assign(old.steps)
       agent.train_step_counter.assign(self._plan.updates_due(old.steps))

@@ -12,7 +12,9 @@ from dreamerv2_tfa.migration import run as run_lib
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import interrupt
+from dreamerv2_tfa.training import lock
 from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import schedule
 from dreamerv2_tfa.training import session as session_lib
 from dreamerv2_tfa.training import surroundings
@@ -70,6 +72,7 @@ def train(
     ValueError: If a setting cannot be used; nothing was written then.
     FloatingPointError: If a loss is not finite; the weights are those before.
   """
+  root_dir = checks.folder('--root_dir', root_dir)
   plan = schedule.make(
       steps=steps, prefill=prefill, pretrain=pretrain,
       steps_per_update=steps_per_update, log_every=log_every,
@@ -91,16 +94,22 @@ def train(
       surroundings.kept(), interrupt.terminable(), faults.surfaced(),
       contextlib.ExitStack() as stack,
   ):
+    if not dry_run:
+      stack.enter_context(lock.held(root_dir))
+    resumed = folder.resumed_steps(root_dir)
     if replay_from is not None:
+      replay_from = checks.folder('train.replay_from', replay_from)
       store.check(replay_from)
+    if model_from is not None:
+      model_from = checks.folder('train.model_from', model_from)
     parts = parts_lib.build(
-        task, seed, precision, eager, folder.saved_steps(root_dir), until,
-        rows, processes, freeze_model=model_from is not None,
+        task, seed, precision, eager, resumed or 0, until, rows, processes,
+        freeze_model=model_from is not None,
     )
     stack.callback(parts_lib.close, parts)
     if model_from is not None:
       checkpoints.load_model(parts.agent, model_from)
-    folder.check_task(root_dir, parts.task.name)
+    protocol.check(root_dir, parts, stored=resumed is not None)
     data_spec = parts.agent.collect_data_spec
     replay.check(data_spec, capacity, sequence_length, plan.prefill, rows)
     print(folder.describe(parts, plan, batch_size, sequence_length))

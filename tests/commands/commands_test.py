@@ -122,6 +122,11 @@ def test_a_flag_of_its_own_wins_over_bindings(parse, flag, name, value):
   assert gin.query_parameter(f'train.{name}') == value
 
 
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(parse):
+  parse()
+  assert len({configuration.root_dir() for _ in range(100)}) == 100
+
+
 @pytest.mark.parametrize('flag', ['root_dir', 'logdir'])
 def test_the_folder_is_given_as_root_dir_or_logdir(command, trained, flag):
   assert command(f'--{flag}=somewhere') == (0, '')

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import small
 import tensorflow as tf
+from tf_agents.environments import py_environment
+from tf_agents.environments import tf_py_environment
 from tf_agents.metrics import tf_metrics
 from tf_agents.policies import tf_policy
+from tf_agents.specs import array_spec
 from tf_agents.trajectories import policy_step
 from tf_agents.trajectories import time_step as ts
 
@@ -177,6 +180,89 @@ def test_a_count_restored_from_a_checkpoint_goes_on():
   fresh.collector.collect(4)
   assert fresh.collector.steps == 1004
   assert int(fresh.buffer.num_frames()) == 4
+
+
+class Broken(py_environment.PyEnvironment):
+  """Shows and pays 1, but what is not finite at one of its steps."""
+
+  def __init__(self, key, at, value):
+    super().__init__(handle_auto_reset=True)
+    self._key, self._at, self._value, self._count = key, at, value, 0
+
+  def observation_spec(self):
+    return {'a': array_spec.ArraySpec((2,), np.float32),
+            'b': array_spec.ArraySpec((), np.int32)}
+
+  def action_spec(self):
+    return array_spec.BoundedArraySpec((), np.int32, 0, 2)
+
+  def _reset(self):
+    return ts.restart({'a': np.ones(2, np.float32), 'b': np.int32(0)})
+
+  def _step(self, action):
+    self._count += 1
+    numbers = {'a': np.ones(2, np.float32), 'reward': np.float32(1)}
+    if self._count == self._at:
+      numbers[self._key] = numbers[self._key] * np.float32(self._value)
+    observation = {'a': numbers['a'], 'b': np.int32(self._count)}
+    make = ts.termination if self._count % 5 == 0 else ts.transition
+    # `transition` itself refuses a reward that is NaN.
+    return make(observation, 0.0)._replace(reward=numbers['reward'])
+
+
+def collect_broken(*args):
+  """Collects from a `Broken` until it raises: the error, stored rows."""
+  environment = tf_py_environment.TFPyEnvironment(Broken(*args))
+  policy = CountingPolicy(
+      environment.time_step_spec(), environment.action_spec())
+  buffer = replay.make_buffer(policy.trajectory_spec, 1, 100)
+  collector = collection.Collector(
+      environment, policy, buffer, tf_metrics.EnvironmentSteps())
+  with pytest.raises(FloatingPointError) as raised:
+    collector.prefill(4)
+    collector.collect(20)
+  return str(raised.value), tf.nest.map_structure(
+      lambda x: x[0].numpy(), buffer.gather_all())
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -1e30])
+# A reward is part of the row before what it leads to. Step 7 is in the second
+# episode: a row between episodes comes before.
+@pytest.mark.parametrize('key, name, at, stored', [
+    ('a', "The observation 'a'", 2, 2), ('reward', 'The reward', 2, 1),
+    ('a', "The observation 'a'", 7, 8), ('reward', 'The reward', 7, 7)])
+def test_a_number_that_is_not_finite_ends_collection_and_is_not_stored(
+    key, name, at, stored, value):
+  message, rows = collect_broken(key, at, value)
+  assert message.startswith(f'{name} is not finite, or 1e+15 or more, by agent')
+  assert 'resumes from the last save' in message
+  assert len(rows.step_type) == stored
+  assert all(np.isfinite(x).all() for x in tf.nest.flatten(rows))
+
+
+def test_line_by_line_such_a_number_ends_collection_as_well():
+  tf.config.run_functions_eagerly(True)
+  try:
+    message, rows = collect_broken('a', 2, np.nan)
+  finally:
+    tf.config.run_functions_eagerly(False)
+  assert message.startswith("The observation 'a'")
+  assert len(rows.step_type) == 2
+
+
+def test_errors_of_the_environment_are_passed_on(monkeypatch):
+  def fail(*unused):
+    raise RuntimeError('out of coffee')
+
+  environment = tf_py_environment.TFPyEnvironment(Broken('a', -1, 0))
+  policy = CountingPolicy(
+      environment.time_step_spec(), environment.action_spec())
+  collector = collection.Collector(
+      environment, policy, replay.make_buffer(policy.trajectory_spec, 1, 100),
+      tf_metrics.EnvironmentSteps())
+  monkeypatch.setattr(Broken, '_step', fail)
+  with pytest.raises(tf.errors.OpError, match='out of coffee'):
+    collector.collect(4)
 
 
 def test_a_clock_lets_steps_pass_and_plays_nothing():

@@ -207,6 +207,162 @@ def test_rows_of_another_number_of_environments_are_refused(tmp_path):
     two.store.load()
 
 
+# Damaged files ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize('left', [0, 20, 300, -1])
+def test_a_cut_file_is_refused_by_its_name_and_stays(tmp_path, left):
+  one, two = Process(tmp_path), Process(tmp_path)
+  one.add(range(4))
+  one.store.save()
+  path = tmp_path / 'replay' / '000000000000.npz'
+  path.write_bytes(path.read_bytes()[:left])
+  for read in (two.store.load, lambda: store.read(tmp_path, SPEC)):
+    with pytest.raises(ValueError, match=rf'{path} cannot be read \(') as error:
+      read()
+    assert 'or remove it' in str(error.value)
+    assert '\n' not in str(error.value)
+  assert path.exists()
+
+
+def test_a_file_of_another_kind_is_refused_by_its_name(tmp_path):
+  one, two = Process(tmp_path), Process(tmp_path)
+  (tmp_path / 'replay').mkdir()
+  path = tmp_path / 'replay' / '000000000000.npz'
+  np.savez(path, **{'0': np.zeros([4, 1, 2])})
+  with pytest.raises(ValueError, match=f'{path} are of another form'):
+    one.store.load()
+  np.savez(path, step=np.zeros([4, 1, 2]))
+  with pytest.raises(ValueError, match=f'{path} cannot be read'):
+    two.store.load()
+
+
+@pytest.mark.parametrize('name', [
+    'copy of 000000000000.npz', '000000000004.part', 'notes.txt'])
+def test_files_of_other_names_are_no_rows(tmp_path, name):
+  one, two = Process(tmp_path), Process(tmp_path)
+  one.add(range(4))
+  one.store.save()
+  (tmp_path / 'replay' / name).write_bytes(b'x')
+  assert two.store.load() == 4
+
+
+def test_no_file_is_written_over_where_one_in_the_middle_is_gone(tmp_path):
+  one, two, three = (Process(tmp_path) for _ in range(3))
+  for start in (0, 3, 6):
+    one.add(range(start, start + 3))
+    one.store.save()
+  (tmp_path / 'replay' / '000000000003.npz').unlink()
+  assert two.store.load() == 6
+  two.add(range(9, 12))
+  two.store.save()
+  assert files(tmp_path) == {0: 3, 6: 3, 9: 3}
+  three.store.load()
+  assert three.numbers().tolist() == [[0, 1, 2, 6, 7, 8, 9, 10, 11]]
+
+
+# Numbers that are not finite --------------------------------------------------
+
+ROW = trajectory.Trajectory(
+    step_type=tf.TensorSpec((), tf.int32),
+    observation={'x': tf.TensorSpec((2,), tf.float32)},
+    action=tf.TensorSpec((), tf.int32), policy_info=(),
+    next_step_type=tf.TensorSpec((), tf.int32),
+    reward=tf.TensorSpec((), tf.float32),
+    discount=tf.TensorSpec((), tf.float32))
+
+
+def write_rows(root_dir, types, first=0, bad=(), key='observation', blocks=1):
+  """A file of rows with these step types, numbered in `action`."""
+  number = np.arange(first, first + len(types))[:, None] + np.zeros(
+      [1, blocks], int)
+  columns = dict(
+      step_type=np.asarray(types, np.int32)[:, None] + 0 * number,
+      observation=np.ones([len(types), blocks, 2], np.float32),
+      action=number, next_step_type=number, reward=1.0 * number,
+      discount=np.ones(number.shape))
+  for row in bad:
+    columns[key][row - first, -1] = np.nan
+  (root_dir / 'replay').mkdir(exist_ok=True)
+  np.savez(root_dir / 'replay' / f'{first:012d}.npz', **{
+      str(i): columns[field].astype(spec.dtype.as_numpy_dtype)
+      for i, (field, spec) in enumerate(zip(
+          columns, tf.nest.flatten(ROW), strict=True))})
+
+
+def load_rows(root_dir, blocks=1):
+  """Numbers and step types of the first block that a buffer loads."""
+  buffer = replay.make_buffer(ROW, blocks, 50 * blocks)
+  kept = store.Store(root_dir, buffer, 50)
+  kept.load()
+  rows = buffer.gather_all()
+  read = store.read(root_dir, ROW)
+  np.testing.assert_array_equal(read.action[:, 0], rows.action[0])
+  np.testing.assert_array_equal(read.step_type[:, 0], rows.step_type[0])
+  assert all(np.isfinite(x).all() for x in tf.nest.flatten(read))
+  return list(zip(
+      rows.action[0].numpy().tolist(), rows.step_type[0].numpy().tolist(),
+      strict=True)), kept
+
+
+@pytest.mark.parametrize('key', ['observation', 'reward', 'discount'])
+@pytest.mark.parametrize('blocks', [1, 3])
+def test_a_row_that_is_not_finite_is_skipped_and_the_next_begins_anew(
+    tmp_path, key, blocks):
+  write_rows(tmp_path, [0, 1, 1, 1, 2, 0, 1], bad=[2], key=key, blocks=blocks)
+  rows, kept = load_rows(tmp_path, blocks)
+  assert rows == [(0, 0), (1, 1), (3, 0), (4, 2), (5, 0), (6, 1)]
+  assert kept.skipped == 1
+
+
+def test_a_last_row_after_a_gap_is_skipped_too(tmp_path):
+  write_rows(tmp_path, [0, 1, 1, 2, 0, 1], bad=[2])
+  rows, kept = load_rows(tmp_path)
+  assert rows == [(0, 0), (1, 1), (4, 0), (5, 1)]
+  assert kept.skipped == 2
+
+
+def test_a_gap_reaches_into_the_next_file(tmp_path):
+  write_rows(tmp_path, [0, 1, 1], bad=[2])
+  write_rows(tmp_path, [1, 1], first=3)
+  assert load_rows(tmp_path)[0] == [(0, 0), (1, 1), (3, 0), (4, 1)]
+
+
+def test_rows_after_a_file_that_is_gone_begin_anew(tmp_path):
+  write_rows(tmp_path, [0, 1, 1])
+  write_rows(tmp_path, [1, 1], first=7)
+  assert load_rows(tmp_path)[0] == [(0, 0), (1, 1), (2, 1), (7, 0), (8, 1)]
+
+
+def test_no_file_is_written_over_where_rows_were_skipped(tmp_path):
+  write_rows(tmp_path, [0, 1, 1])
+  write_rows(tmp_path, [1], first=3, bad=[3])
+  rows, kept = load_rows(tmp_path)
+  assert len(rows) == 3
+  kept.add(tf.nest.map_structure(
+      lambda spec: np.ones([2, 1, *spec.shape], spec.dtype.as_numpy_dtype),
+      ROW))
+  kept.save()
+  assert files(tmp_path) == {0: 3, 3: 1, 4: 2}
+
+
+def test_a_folder_of_such_rows_alone_has_none(tmp_path):
+  write_rows(tmp_path, [0, 1], bad=[0, 1])
+  buffer = replay.make_buffer(ROW, 1, 50)
+  assert store.Store(tmp_path, buffer, 50).load() == 0
+
+
+def test_rows_that_are_added_are_finite_before_they_reach_the_disk(tmp_path):
+  buffer = replay.make_buffer(ROW, 1, 50)
+  kept = store.Store(tmp_path, buffer, 50)
+  rows = tf.nest.map_structure(
+      lambda spec: np.ones([3, 1, *spec.shape], spec.dtype.as_numpy_dtype), ROW)
+  rows.reward[1] = 1e30   # its square is infinite
+  kept.add(rows)
+  kept.save()
+  assert files(tmp_path) == {0: 2}
+
+
 def stored(tmp_path, numbers=range(12), blocks=2):
   process = Process(tmp_path, blocks, capacity=100)
   for number in numbers:

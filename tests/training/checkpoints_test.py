@@ -109,6 +109,125 @@ def test_the_two_last_checkpoints_are_kept(tmp_path):
   assert names == ['ckpt-20.index', 'ckpt-30.index']
 
 
+# The last checkpoint ----------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path):
+  """A folder with the checkpoints 10 and 200; and its `checkpoints/`."""
+  root = tmp_path / 'run'
+  saver = checkpoints.Checkpoints(root, x=tf.Variable(tf.range(1000)))
+  for step in (10, 200):
+    saver.save(step)
+  return root, root / 'checkpoints'
+
+
+def _cut(path, bytes_left=100):
+  path.write_bytes(path.read_bytes()[:bytes_left])
+
+
+def test_tensorflow_finds_the_checkpoint_that_is_found_here(two):
+  root, directory = two
+  assert checkpoints.find(root) == tf.train.latest_checkpoint(directory)
+  assert checkpoints.last(root) == str(directory / 'ckpt-200')
+
+
+def test_no_checkpoint_is_found_in_a_folder_without_one(tmp_path):
+  assert checkpoints.find(tmp_path / 'new') is None
+  with pytest.raises(ValueError, match='holds no saved run'):
+    checkpoints.last(tmp_path)
+
+
+@pytest.mark.parametrize('text', [None, '', 'nothing that is known'])
+def test_without_its_state_file_the_newest_checkpoint_is_found(two, text):
+  root, directory = two
+  (directory / 'checkpoint').unlink()
+  if text is not None:
+    (directory / 'checkpoint').write_text(text)
+  assert checkpoints.find(root) == str(directory / 'ckpt-200')
+
+
+@pytest.mark.parametrize('path', ['/elsewhere/checkpoints/ckpt-10', 'ckpt-10'])
+def test_a_state_file_names_a_checkpoint_of_its_own_folder(two, path):
+  root, directory = two
+  (directory / 'checkpoint').write_text(f'model_checkpoint_path: "{path}"\n')
+  for file in directory.glob('ckpt-200.*'):
+    file.unlink()
+  assert checkpoints.find(root) == str(directory / 'ckpt-10')
+
+
+def test_a_whole_checkpoint_that_is_newer_than_the_state_file_is_found(two):
+  root, directory = two
+  (directory / 'checkpoint').write_text('model_checkpoint_path: "ckpt-10"\n')
+  assert checkpoints.find(root) == str(directory / 'ckpt-200')
+
+
+@pytest.mark.parametrize('ending', ['index', 'data-00000-of-00001'])
+def test_a_save_that_a_kill_cut_off_is_not_the_last(two, ending):
+  root, directory = two
+  (directory / 'checkpoint').write_text('model_checkpoint_path: "ckpt-10"\n')
+  _cut(directory / f'ckpt-200.{ending}')
+  assert checkpoints.find(root) == str(directory / 'ckpt-10')
+
+
+@pytest.mark.parametrize('state', [True, False])
+@pytest.mark.parametrize('ending', ['index', 'data-00000-of-00001'])
+@pytest.mark.parametrize('left', [0, 100, -1])
+def test_a_cut_checkpoint_is_refused_by_its_file_and_the_older_named(
+    two, ending, left, state):
+  root, directory = two
+  if not state:
+    (directory / 'checkpoint').unlink()
+  _cut(directory / f'ckpt-200.{ending}', left)
+  with pytest.raises(ValueError) as refusal:
+    checkpoints.find(root)
+  message = str(refusal.value)
+  assert f'{directory}/ckpt-200.{ending} cannot be read: ' in message
+  assert 'ckpt-10 beside it is whole' in message and '\n' not in message
+
+
+def test_a_checkpoint_with_other_bytes_is_refused(two):
+  root, directory = two
+  file = directory / 'ckpt-200.data-00000-of-00001'
+  text = file.read_bytes()
+  file.write_bytes(text[:500] + bytes(8) + text[508:])
+  with pytest.raises(ValueError, match='ckpt-200.data.* cannot be read: '):
+    checkpoints.find(root)
+
+
+@pytest.mark.parametrize('ending', ['index', 'data-00000-of-00001'])
+def test_the_way_out_of_a_missing_file_leads_to_the_older_checkpoint(
+    two, ending):
+  root, directory = two
+  (directory / f'ckpt-200.{ending}').unlink()
+  with pytest.raises(ValueError, match=rf'ckpt-200.{ending}.*ckpt-10 beside'):
+    checkpoints.find(root)
+  for path in [*directory.glob('ckpt-200.*'), directory / 'checkpoint']:
+    path.unlink()
+  assert checkpoints.find(root) == str(directory / 'ckpt-10')
+
+
+def test_a_damaged_checkpoint_alone_is_refused_too(two):
+  root, directory = two
+  for number in (10, 200):
+    _cut(directory / f'ckpt-{number}.index')
+  with pytest.raises(ValueError, match='No whole checkpoint is beside it'):
+    checkpoints.find(root)
+
+
+def test_saving_removes_no_file_of_another_checkpoint(tmp_path):
+  saver = checkpoints.Checkpoints(tmp_path, x=tf.Variable(1.0))
+  saver.save(3)
+  other = tmp_path / 'checkpoints' / 'ckpt-30.mine'
+  other.touch()
+  for step in (4, 5):
+    saver.save(step)
+  names = {path.name for path in (tmp_path / 'checkpoints').glob('ckpt-*')}
+  assert names == {
+      'ckpt-30.mine', *(f'ckpt-{step}.{ending}' for step in (4, 5)
+                        for ending in ('index', 'data-00000-of-00001'))}
+
+
 @pytest.mark.parametrize('binding', [
     'RSSM.deter = 6', 'RSSM.stoch = 2', 'RSSM.ensemble = 2', 'MLP.layers = 2',
     "RSSM.norm = 'layer'",

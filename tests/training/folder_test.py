@@ -1,10 +1,14 @@
 """Tests of the run's folder: what may be written, what is there."""
 
 import os
+import pathlib
 import tempfile
 
 import pytest
+import tensorflow as tf
 
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import folder
 
 
@@ -33,6 +37,35 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
   (tmp_path / 'file').write_text('x')
   with pytest.raises(ValueError, match='Give another with --root_dir=DIR'):
     folder.check_writable(tmp_path / 'file')
+
+
+@pytest.mark.parametrize('path', [
+    'gs://bucket/run', 's3://bucket/run', 'file:///tmp/run', 'hdfs://a/b', '',
+    pathlib.Path('gs://bucket/run'),
+])
+def test_what_is_no_folder_of_this_machine_is_refused(path):
+  with pytest.raises(ValueError, match='--root_dir must be the path of a fold'):
+    checks.folder('--root_dir', path)
+
+
+@pytest.mark.parametrize('character', '[]*?\\')
+def test_what_tensorflow_takes_for_a_pattern_is_refused(character):
+  with pytest.raises(ValueError, match='takes for a pattern') as refusal:
+    checks.folder('--root_dir', f'runs/one{character}two')
+  assert f'one{character}two'.replace('\\', '\\\\') in str(refusal.value)
+
+
+def test_a_tilde_is_the_home_directory(monkeypatch):
+  monkeypatch.setenv('HOME', '/home/someone')
+  assert str(checks.folder('x', '~/run')) == '/home/someone/run'
+  assert str(checks.folder('x', 'run/~')) == 'run/~'
+
+
+@pytest.mark.parametrize('path', [
+    'run', '../a run', '/tmp/größe 日本', "it's", 'a:b', '-run', 'a#b%20{c}$d',
+])
+def test_other_paths_are_left_as_they_are(path):
+  assert str(checks.folder('x', path)) == path
 
 
 def test_a_folder_that_takes_no_file_is_refused_with_the_reason(
@@ -78,12 +111,38 @@ def test_a_folder_without_a_checkpoint_has_0_steps(tmp_path):
 
 
 def test_the_steps_of_a_folder_are_those_of_its_last_checkpoint(tmp_path):
-  directory = tmp_path / 'checkpoints'
-  directory.mkdir()
-  (directory / 'checkpoint').write_text(
-      'model_checkpoint_path: "ckpt-1200"\n'
-      'all_model_checkpoint_paths: "ckpt-800"\n'
-      'all_model_checkpoint_paths: "ckpt-1200"\n')
+  saver = checkpoints.Checkpoints(tmp_path, x=tf.Variable(1.0))
   for steps in (800, 1200):
-    (directory / f'ckpt-{steps}.index').write_bytes(b'')
+    saver.save(steps)
   assert folder.saved_steps(tmp_path) == 1200
+  assert folder.resumed_steps(tmp_path) == 1200
+
+
+# Where a run begins -----------------------------------------------------------
+
+
+def test_a_new_or_an_empty_folder_is_begun_in_silence(tmp_path, capsys):
+  assert folder.resumed_steps(tmp_path / 'new') is None
+  (tmp_path / 'metrics.jsonl').touch()
+  assert folder.resumed_steps(tmp_path) is None
+  assert not capsys.readouterr().out
+
+
+def test_a_run_killed_before_its_first_save_begins_again_and_says_so(
+    tmp_path, capsys):
+  (tmp_path / 'metrics.jsonl').write_text('{"step": 40}\n')
+  assert folder.resumed_steps(tmp_path) is None
+  line, = capsys.readouterr().out.splitlines()
+  assert str(tmp_path) in line and 'saved no checkpoint' in line
+
+
+@pytest.mark.parametrize('left', [
+    'replay/000000000000.npz', 'checkpoints/ckpt-40.data-00000-of-00001',
+])
+def test_rows_or_parts_of_a_checkpoint_are_not_written_over(tmp_path, left):
+  (tmp_path / left).parent.mkdir()
+  (tmp_path / left).touch()
+  with pytest.raises(ValueError, match='has no checkpoint, but') as refusal:
+    folder.resumed_steps(tmp_path)
+  message = str(refusal.value)
+  assert left.split('/')[0] in message and 'move these files away' in message

@@ -92,21 +92,85 @@ def test_a_line_can_be_read_before_the_writer_is_closed(tmp_path):
   writer.close()
 
 
-def test_lines_after_the_step_that_a_run_goes_on_from_are_dropped(tmp_path):
-  first = metrics.Writer(tmp_path, 0)
-  for step in (40, 80, 80, 120):
-    first.write(step, {'fps': 1.0})
-  first.close()
-  metrics.Writer(tmp_path, 80).close()
-  assert [json.loads(line)['step'] for line in _lines(tmp_path)] == [40, 80, 80]
+def _written(root, *sessions):
+  """Lets writers write, one after another: pairs of start and steps."""
+  for start, steps in sessions:
+    writer = metrics.Writer(root, start)
+    for step in steps:
+      writer.write(step, {'fps': float(start), 'eval_return': 1.0})
+    writer.close()
+
+
+def test_lines_after_the_step_that_a_run_resumes_at_stay_and_are_marked(
+    tmp_path):
+  _written(tmp_path, (0, (40, 80, 80, 120)), (80, (100, 120)))
+  lines = [json.loads(line) for line in _lines(tmp_path)]
+  assert [line['step'] for line in lines] == [40, 80, 80, 120, 80, 100, 120]
+  assert lines[4] == {'step': 80, 'resumed': 80}
+
+
+def test_superseded_lines_are_not_read(tmp_path):
+  _written(tmp_path, (0, (40, 80, 120)), (80, (100, 160)), (0, (60,)))
+  assert [row['step'] for row in metrics.read(tmp_path)] == [60]
+  _written(tmp_path, (60, (90,)))
+  assert [(row['step'], row['fps']) for row in metrics.read(tmp_path)] == [
+      (60, 0.0), (90, 60.0)]
+  assert len(_lines(tmp_path)) == 3 + 1 + 2 + 1 + 1 + 1
+
+
+def test_a_resumed_run_with_nothing_to_supersede_leaves_no_mark(tmp_path):
+  _written(tmp_path, (0, (40, 80)), (80, (120,)), (120, (160,)))
+  assert len(_lines(tmp_path)) == 4 == len(metrics.read(tmp_path))
+
+
+def test_there_are_no_metrics_without_a_file(tmp_path):
+  assert metrics.read(tmp_path) == []
+
+
+@pytest.mark.parametrize('name', ['train', 'eval'])
+def test_tensorboard_shows_each_step_of_a_killed_run_once(tmp_path, name):
+  from tensorboard.backend.event_processing import plugin_event_accumulator
+
+  _written(tmp_path, (0, (40, 80, 120)))
+  for path in tmp_path.glob('*/events*'):   # TensorBoard reads by name
+    path.rename(path.with_name('events.out.tfevents.1.first'))
+  _written(tmp_path, (80, (100, 120)))
+  events = plugin_event_accumulator.EventAccumulator(str(tmp_path / name))
+  events.Reload()
+  tag, = events.Tags()[plugin_event_accumulator.TENSORS]
+  assert [event.step for event in events.Tensors(tag)] == [40, 80, 100, 120]
 
 
 def test_a_line_that_a_killed_process_left_half_written_is_dropped(tmp_path):
   (tmp_path / 'metrics.jsonl').write_text('{"step": 40, "fps": 1.0}\n{"step"')
+  assert len(metrics.read(tmp_path)) == 1
   writer = metrics.Writer(tmp_path, 80)
   writer.write(120, {'fps': 1.0})
   writer.close()
   assert [json.loads(line)['step'] for line in _lines(tmp_path)] == [40, 120]
+
+
+def test_a_whole_last_line_is_kept_without_its_end(tmp_path):
+  (tmp_path / 'metrics.jsonl').write_text('{"step": 40, "fps": 1.0}')
+  metrics.Writer(tmp_path, 80).close()
+  assert (tmp_path / 'metrics.jsonl').read_text() == (
+      '{"step": 40, "fps": 1.0}\n')
+
+
+@pytest.mark.parametrize('line', [
+    '{"step": 80, "fps"', 'no JSON', '[1, 2]', '{"fps": 1.0}', '""',
+    '{"step": "80"}', '',
+])
+@pytest.mark.parametrize('read', [
+    metrics.read, lambda root: metrics.Writer(root, 0)])
+def test_a_damaged_line_is_refused_by_its_number_and_stays(
+    tmp_path, line, read):
+  text = f'{{"step": 40}}\n{line}\n{{"step": 120}}\n'
+  path = tmp_path / 'metrics.jsonl'
+  path.write_text(text)
+  with pytest.raises(ValueError, match=f'Line 2 of {path}.*Repair or remove'):
+    read(tmp_path)
+  assert path.read_text() == text
 
 
 def test_a_report_is_the_mean_of_each_metric():
