@@ -8,6 +8,7 @@ from absl.testing import flagsaver
 import gin
 import pytest
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import export as export_command
 from dreamerv2_tfa.commands import serve as serve_command
@@ -103,7 +104,7 @@ def test_a_changed_file_is_told_before_anything_is_built(
 def test_an_export_that_fails_its_check_is_not_there(
     run, tmp_path, monkeypatch, command):
   def fail(*_):
-    raise ValueError('It does not act as the agent does.')
+    raise checks.UserError('It does not act as the agent does.')
 
   monkeypatch.setattr(export, 'compare', fail)
   code, _, errors = command(
