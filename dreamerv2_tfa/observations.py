@@ -51,7 +51,7 @@ class Part(NamedTuple):
   def spec(self):
     """`ArraySpec` of what the agent reads."""
     if self.kind == PICTURE:
-      shape = (self.size, self.size, self._form().grid[2])
+      shape = (self.size, self.size, self.form.grid[2])
       return array_spec.BoundedArraySpec(
           shape, np.uint8, 0, 255, name=self.key)
     shape = (int(np.prod(self.shape)),) if self.shape else ()
@@ -215,7 +215,7 @@ class Part(NamedTuple):
   @property
   def shrinks(self):
     """Whether a side of the picture becomes smaller, by averaged areas."""
-    return self.kind == PICTURE and self._form().shrinks
+    return self.kind == PICTURE and self.form.shrinks
 
   def read(self, array):
     """What the agent reads of the environment's array, in NumPy.
@@ -228,7 +228,7 @@ class Part(NamedTuple):
     """
     array = np.asarray(array)
     if self.kind == PICTURE:
-      return pictures.read(self._form(), array)
+      return pictures.read(self.form, array)
     prefix = array.shape[:array.ndim - len(self.shape)]
     flat = array.reshape(prefix + self._flat_shape())
     if self.kind == ONE_HOT:
@@ -252,7 +252,7 @@ class Part(NamedTuple):
           f'The picture {self.key!r} shrinks from {self.shape}, which '
           'TensorFlow does not do bit for bit as OpenCV. Shrink it before.')
     if self.kind == PICTURE:
-      return pictures.read_tensor(self._form(), tensor)
+      return pictures.read_tensor(self.form, tensor)
     flat = tf.reshape(tensor, tf.concat(
         [tf.shape(tensor)[:1], np.array(self._flat_shape(), np.int32)], 0))
     if self.kind == ONE_HOT:
@@ -265,7 +265,9 @@ class Part(NamedTuple):
       return tf.clip_by_value(above * scale, 0.0, 1.0)
     return tf.cast(flat, self.spec.dtype)
 
-  def _form(self):
+  @property
+  def form(self):
+    """`pictures.Form` of a picture."""
     return pictures.Form(
         self.layout, self.shape, float(np.min(self.low)),
         float(np.max(self.high)), self.size)

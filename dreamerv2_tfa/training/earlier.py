@@ -11,39 +11,50 @@ from dreamerv2_tfa import observations
 from dreamerv2_tfa.environments import batch
 
 
-def differences(parts, there):
+_PIXEL_RANGES = ((0, 1), (0, 255), (-1, 1))  # of pictures in floats
+
+
+def differences(environment, there, *, actions=True):
   """What differs, in words.
 
   Args:
-    parts: `Parts` of this run.
+    environment: `TFEnvironment` of one environment of this run's task.
     there: Dict, the `protocol.json` of the run whose rows were stored.
+    actions: bool; False where its actions are not read, but its weights alone.
 
   Returns:
     List of str; empty where it was written since.
   """
-  if 'action' in there:
-    return []
-  adapted = batch.adapted(parts.evaluation_environment)
-  if adapted is None:
-    return []  # such a task is stored as it was
-  spec = adapted.action_spec()
+  adapted = batch.adapted(environment)
+  if 'action' in there or adapted is None:
+    return []  # an environment that is not adapted is stored as it was
   found = []
-  discrete = np.issubdtype(spec.dtype, np.integer)
-  low, high = (0, np.max(spec.maximum)) if discrete else (-1.0, 1.0)
-  if (np.any(spec.minimum != low) or np.any(spec.maximum != high)
-      or discrete and spec.shape not in ((), (1,))):
-    stored = 'counted from 0' if discrete else 'in [-1, 1]'
+  if actions and not _is_as_before(adapted.action_spec()):
     found.append(
-        f'actions from {np.min(spec.minimum)} to {np.max(spec.maximum)}, and '
-        f'{stored} there, by an earlier version')
+        f'actions {adapted.action_spec()}, and in [-1, 1] or counted from 0 '
+        'there, by an earlier version')
   return found + [
       f'observation {part.key!r} {part.describe()}, and otherwise there, by an '
       'earlier version'
-      for part in adapted.parts if _is_read_anew(part)]
+      for part in adapted.parts if not _is_read_as_before(part)]
 
 
-def _is_read_anew(part):
-  """Whether earlier versions stored other numbers of a part."""
-  flags = (part.low, part.high) == (0, 1) and part.dtype != 'uint8'
-  bytes_before = part.dtype == 'uint8' and part.kind == observations.NUMBERS
-  return part.kind == observations.SCALED and not flags or bytes_before
+def _is_as_before(spec):
+  """Whether earlier versions stored such actions as they are."""
+  if np.issubdtype(spec.dtype, np.integer):
+    return spec.shape in ((), (1,)) and np.all(spec.minimum == 0)
+  return np.all(spec.minimum == -1) and np.all(spec.maximum == 1)
+
+
+def _is_read_as_before(part):
+  """Whether earlier versions stored the same numbers of a part."""
+  bounds = (part.low, part.high)
+  if part.kind == observations.PICTURE:
+    rank, byte = len(part.shape), part.dtype == 'uint8'
+    floats = part.dtype.startswith('float') and rank == 3
+    mixed = part.shrinks and min(part.form.grid[:2]) < part.size
+    return not mixed and rank < 4 and (
+        byte or floats and bounds in _PIXEL_RANGES)
+  if part.kind == observations.SCALED:
+    return bounds == (0, 1) and part.dtype != 'uint8'
+  return part.kind != observations.NUMBERS or part.dtype != 'uint8'

@@ -1,0 +1,55 @@
+"""Tests of what rows of earlier versions mean now."""
+
+import gymnasium
+from gymnasium import spaces
+import numpy as np
+import pytest
+
+from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.training import earlier
+
+
+def found(observation, action, there=None, **kwargs):
+  class Env(gymnasium.Env):
+    observation_space, action_space = observation, action
+
+    def reset(self, *, seed=None, options=None):
+      return observation.sample(), {}
+
+  made = tasks.from_factory('env', lambda seed: Env()).make(0)
+  return earlier.differences(made, there or {}, **kwargs)
+
+
+_BOX, _CHOICE = spaces.Box(-1, 1, (2,)), spaces.Discrete(3)
+
+
+@pytest.mark.parametrize('observation, action', [
+    (_BOX, _CHOICE), (_BOX, spaces.Box(-1, 1, (3,))),
+    (spaces.Discrete(4), _CHOICE), (spaces.MultiBinary(3), _CHOICE),
+    (spaces.Box(0, 255, (70, 80, 3), np.uint8), _CHOICE),
+    (spaces.Box(0, 1, (70, 80, 3), np.float32), _CHOICE),
+    (spaces.Box(0, 255, (128,), np.uint8), _CHOICE)])
+def test_what_is_stored_as_it_was_is_no_difference(observation, action):
+  assert found(observation, action) == []
+
+
+@pytest.mark.parametrize('action', [
+    spaces.Box(-2, 2, (1,)), spaces.Discrete(3, start=5),
+    spaces.MultiDiscrete([2, 3]), spaces.Box(0, np.inf, (1,))])
+def test_actions_that_were_stored_in_other_units_are_named(action):
+  line, = found(_BOX, action)
+  assert line.startswith('actions ') and 'earlier version' in line
+  assert found(_BOX, action, actions=False) == []
+  assert found(_BOX, action, {'action': {}}) == []
+
+
+@pytest.mark.parametrize('observation', [
+    spaces.Box(0, 9, (3,), np.int64), spaces.Box(0, 1, (4,), np.uint8),
+    spaces.Box(0, 255, (7, 7, 3), np.uint8),
+    spaces.Box(0, 255, (70, 80, 3), np.int64),
+    spaces.Box(0, 10, (70, 80), np.float32),
+    spaces.Box(0, 255, (3, 70, 80, 3), np.uint8),
+    spaces.Box(0, 255, (128, 32, 3), np.uint8)])
+def test_observations_that_were_read_otherwise_are_named(observation):
+  line, = found(observation, _CHOICE, actions=False)
+  assert line.startswith('observation ') and 'earlier version' in line
