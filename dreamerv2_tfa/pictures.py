@@ -4,8 +4,9 @@ The same in NumPy and in TensorFlow, bit for bit; but where a side shrinks, by
 averaged areas, OpenCV does it, and TensorFlow cannot do it in the same way.
 """
 
+import dataclasses
+import functools
 import types
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +21,8 @@ _ORDER = {  # of the axes, so that channels come last
 }
 
 
-class Form(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Form:
   """How a picture is shown, and how large it is read."""
 
   layout: str  # key of `_ORDER`
@@ -29,7 +31,7 @@ class Form(NamedTuple):
   high: float  # of a white one
   size: int  # pixels a side that are read
 
-  @property
+  @functools.cached_property
   def grid(self):
     """Height, width and channels before the picture is resized."""
     shape = self.shape
@@ -38,10 +40,17 @@ class Form(NamedTuple):
         'stack': (*shape[1:3], shape[0] * shape[-1]),
     }[self.layout]
 
-  @property
+  @functools.cached_property
   def shrinks(self):
     """Whether a side becomes shorter."""
     return max(self.grid[:2]) > self.size
+
+
+  @functools.cached_property
+  def is_as_read(self):
+    """Whether the picture is read as it is shown, where it is uint8."""
+    return self.layout == 'last' and (self.low, self.high) == (0, 255) and (
+        self.grid[:2] == (self.size, self.size))
 
 
 def read(form, array):
@@ -54,6 +63,8 @@ def read(form, array):
   Returns:
     uint8 `[size, size, channels]`, or `[B, ...]`.
   """
+  if form.is_as_read and array.dtype == np.uint8:
+    return np.array(array)
   image = _pixels(form, np.asarray(array), _NUMPY)
   if form.shrinks:
     image = _shrunk(form, image)

@@ -51,7 +51,11 @@ class Adapted(wrappers.PyEnvironmentBaseWrapper):
         numbers=numbers)
     self.warnings = parts_lib.large(self.parts, numbers)
     self._action_spec = _action_spec(env.action_spec())
-    self._raw_action = env.action_spec()
+    raw, spec = env.action_spec(), self._action_spec
+    self._limits = (
+        spec.minimum, spec.maximum, raw.dtype,
+        np.asarray(getattr(raw, 'minimum', spec.minimum), raw.dtype),
+        np.asarray(getattr(raw, 'maximum', spec.maximum), raw.dtype))
     self._seen = 0  # time steps
 
   def observation_spec(self):
@@ -68,14 +72,15 @@ class Adapted(wrappers.PyEnvironmentBaseWrapper):
 
   def _step(self, action):
     """Plays `action`; one that leaves the bounds counts as the nearest."""
-    raw = self._raw_action
-    bounded = np.clip(
-        action, self._action_spec.minimum, self._action_spec.maximum)
+    return self._read(self._env.step(self._played(action)))
+
+  def _played(self, action):
+    """The action in the environment's dtype and bounds."""
+    low, high, dtype, raw_low, raw_high = self._limits
+    bounded = np.minimum(np.maximum(action, low), high)
     # Rounding to another dtype may leave the bounds once more.
-    played = np.clip(
-        np.asarray(bounded, raw.dtype), raw.minimum, raw.maximum
-    ) if hasattr(raw, 'minimum') else bounded
-    return self._read(self._env.step(np.asarray(played, raw.dtype)))
+    return np.minimum(np.maximum(
+        np.asarray(bounded, dtype), raw_low), raw_high)
 
   def _read(self, time_step):
     whole = (
