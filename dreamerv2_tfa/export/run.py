@@ -6,6 +6,7 @@ import gin
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import protocol
@@ -60,7 +61,7 @@ def load(root_dir, task=None):
       task or facts['task'], facts['seed'],
       _PRECISIONS[facts['precision']], eager=False, session=0,
   )
-  protocol.check_specs(
+  comparison.check_specs(
       root_dir, parts.agent.time_step_spec.observation, parts.agent.action_spec
   )
   checkpoints.Checkpoints(root_dir, agent=parts.agent, steps=parts.steps)
