@@ -80,7 +80,7 @@ class Collector:
       raise FloatingPointError(
           f'{part} is not finite, or {store.LARGEST:g} or more, by agent step '
           f'{self.steps + 1} of the run. That row is not stored, nor is '
-          'anything later. Mend the environment, or its wrapper; the same '
+          'anything later. Fix the environment, or its wrapper; the same '
           'command then resumes from the last save.'
       ) from error
 

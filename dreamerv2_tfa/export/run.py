@@ -7,6 +7,7 @@ import gin
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import protocol
@@ -64,7 +65,7 @@ def load(root_dir, task=None, precision=None):
   )
   with contextlib.ExitStack() as stack:  # where something raises
     stack.callback(parts_lib.close, parts)
-    protocol.check_specs(
+    comparison.check_specs(
         root_dir, parts.agent.time_step_spec.observation,
         parts.agent.action_spec,
     )

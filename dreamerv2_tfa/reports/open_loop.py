@@ -25,7 +25,7 @@ import tensorflow as tf
 from dreamerv2_tfa import dream
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.experience import store
-from dreamerv2_tfa.training import protocol
+from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import saved
 
 WAYS = ('open_loop', 'filtered', 'mean')
@@ -157,7 +157,7 @@ def report(
       observations or actions.
   """
   replay_from = replay_from or root_dir
-  protocol.check_alike(root_dir, replay_from)
+  comparison.check_alike(root_dir, replay_from)
   agent = saved.load(root_dir)
   rows = store.read(replay_from, agent.collect_data_spec)
   errors = measure(agent, store.windows(

@@ -1,4 +1,4 @@
-"""What a run leaves behind to go on from and to ship."""
+"""Checkpoints for resuming, and SavedModels for deployment."""
 
 import pathlib
 import re
@@ -7,7 +7,7 @@ import shutil
 import tensorflow as tf
 from tf_agents.policies import policy_saver
 
-from dreamerv2_tfa.training import protocol
+from dreamerv2_tfa.training import comparison
 
 from dreamerv2_tfa.training import named
 
@@ -175,7 +175,7 @@ def _reason(error):
 
 
 def _damaged(path, fault, numbers):
-  """The error that says how to go on from an older one, or that none is."""
+  """The error that says how to resume from an older one, or that none is."""
   older = [
       path.with_name(f'ckpt-{number}') for number in numbers
       if number < step(str(path))
@@ -189,7 +189,7 @@ def _damaged(path, fault, numbers):
   else:
     way_out = (
         f'{whole.name} beside it is whole. Put the file back from a copy; or, '
-        f'to go on from {step(str(whole)):,} steps, delete {path.name}.* and '
+        f'to resume from {step(str(whole)):,} steps, delete {path.name}.* and '
         f'the file checkpoint in {path.parent}.'
     )
   return ValueError(f'The last checkpoint is damaged: {fault}. {way_out}')
@@ -207,7 +207,7 @@ def load_model(agent, root_dir):
       of other observations or actions.
   """
   path = last(root_dir)
-  protocol.check_specs(
+  comparison.check_specs(
       root_dir, agent.time_step_spec.observation, agent.action_spec
   )
   # The name is that of the agent's attribute.

@@ -8,6 +8,7 @@ import gin
 
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import protocol
 
 
@@ -62,7 +63,7 @@ def resumed_steps(root_dir):
   if latest is not None:
     return checkpoints.step(latest)
   left = [
-      pattern for pattern in ('replay/*.npz', 'checkpoints/ckpt-*')
+      pattern for pattern in ('replay/*.npz', 'checkpoints/ckpt-*.*')
       if any(root_dir.glob(pattern))
   ]
   if left:
@@ -150,6 +151,6 @@ def record(root_dir, parts, *, presets, seed):
     seed: int.
   """
   facts = protocol.describe(parts, presets, seed)
-  for line in protocol.notes(root_dir, facts):
+  for line in comparison.notes(root_dir, facts):
     print(line)
   protocol.write(root_dir, facts)

@@ -1,10 +1,9 @@
-"""What a run was, in `protocol.json`: what a later session must share."""
+"""What a run was: `protocol.json` and `operative_config.gin`."""
 
 import importlib.metadata
 import json
 import pathlib
 import platform
-import re
 
 import gin
 import numpy as np
@@ -12,17 +11,13 @@ import tensorflow as tf
 
 from dreamerv2_tfa import specs
 
-_NAME = 'protocol.json'
-_CONFIG = 'operative_config.gin'
+NAME = 'protocol.json'
+CONFIG = 'operative_config.gin'
+_REQUIRED = {'task', 'action_repeat', 'precision', 'seed', 'presets'}
 _PACKAGES = (
     'tf-agents', 'tensorflow-probability', 'keras', 'gin-config',
     'numpy', 'ale-py', 'atari-py', 'gym', 'gymnasium', 'dm_control', 'mujoco',
     'crafter', 'gym-minigrid',
-)
-# Bindings whose change is told otherwise, or asked for by every longer run.
-_TOLD = (
-    'train.steps', 'train.task', 'train.seed', 'train.precision',
-    'train.environments',
 )
 
 
@@ -42,7 +37,9 @@ def describe(parts, presets, seed):
       'task': parts.task.name,
       'action_repeat': parts.task.action_repeat,
       'environments': parts.environment.batch_size,
-      **_specs(parts.agent.time_step_spec.observation, parts.agent.action_spec),
+      **describe_specs(
+          parts.agent.time_step_spec.observation, parts.agent.action_spec
+      ),
       'seed': seed,
       'precision': parts.precision,
       'devices': [d.name for d in tf.config.list_logical_devices()],
@@ -77,8 +74,8 @@ def write(root_dir, facts):
   root_dir = pathlib.Path(root_dir)
   root_dir.mkdir(parents=True, exist_ok=True)
   for name, text in (
-      (_CONFIG, gin.operative_config_str()),
-      (_NAME, json.dumps(facts, indent=2) + '\n'),
+      (CONFIG, gin.operative_config_str()),
+      (NAME, json.dumps(facts, indent=2) + '\n'),
   ):
     partial = root_dir / f'{name}.part'
     partial.write_text(text, encoding='utf-8')
@@ -91,19 +88,19 @@ def read(root_dir):
   Raises:
     ValueError: If the file holds something else.
   """
-  path = pathlib.Path(root_dir) / _NAME
+  path = pathlib.Path(root_dir) / NAME
   if not path.exists():
     return None
   try:
     facts = json.loads(path.read_text(encoding='utf-8'))
-    missing = {'task', 'action_repeat', 'precision', 'seed'} - set(facts)
+    missing = _REQUIRED - set(facts)
     reason = f'it lacks {", ".join(sorted(missing))}' if missing else None
   except (ValueError, TypeError, OSError) as error:
     reason = str(error)
   if reason:
     raise ValueError(
         f'{path} is damaged ({reason}). Put it back from a copy; or delete it '
-        'and run bin/train with the settings of the run, which writes it anew.'
+        'and run bin/train with the settings of the run, which writes it again.'
     )
   return facts
 
@@ -116,10 +113,10 @@ def wanted(root_dir):
   """
   facts = read(root_dir)
   if facts is None:
-    path = pathlib.Path(root_dir) / _NAME
+    path = pathlib.Path(root_dir) / NAME
     raise ValueError(
         f'{path} is missing. Put it back from a copy; or run '
-        'bin/train with the settings of the run, which writes it anew.'
+        'bin/train with the settings of the run, which writes it again.'
     )
   return facts
 
@@ -130,10 +127,10 @@ def parse_config(root_dir):
   Raises:
     ValueError: If it is missing, or gin cannot read it.
   """
-  path = pathlib.Path(root_dir) / _CONFIG
+  path = pathlib.Path(root_dir) / CONFIG
   way_out = (
       'Put it back from a copy; or run bin/train with the settings of the run, '
-      'which writes it anew.'
+      'which writes it again.'
   )
   if not path.is_file():
     raise ValueError(f'{path} is missing. {way_out}')
@@ -145,166 +142,8 @@ def parse_config(root_dir):
     ) from error
 
 
-def check(root_dir, parts, *, stored=True):
-  """Refuses a folder whose stored steps mean something else.
-
-  What a `protocol.json` of an older version does not say is not compared.
-
-  Args:
-    root_dir: Path of the run's folder, which need not exist.
-    parts: `Parts` of this run.
-    stored: bool; False where nothing was saved: the task alone is compared.
-
-  Raises:
-    ValueError: If task, action repeat, number of environments, an observation
-      or the action is another, or `protocol.json` is damaged.
-  """
-  there = read(root_dir)
-  if there is None:
-    if stored:
-      print(
-          f'Note: there is no {_NAME} in {root_dir}: whether the run was of '
-          'this task cannot be told.'
-      )
-    return
-  if there['task'] != parts.task.name:
-    raise ValueError(
-        f'The folder {root_dir} holds a run of the task {there["task"]}; got '
-        f'{parts.task.name}. Take another --root_dir.'
-    )
-  if not stored:
-    return
-  here = describe(parts, (), 0)
-  differences = [
-      f'{name} {here[key]}, and {there[key]} there'
-      for key, name in (('action_repeat', 'action repeat'),
-                        ('environments', 'train.environments'))
-      if there.get(key, here[key]) != here[key]
-  ]
-  _refuse(root_dir, differences + _different_specs(here, there))
-
-
-def check_rows(root_dir, parts):
-  """Refuses to learn from the rows of a run that mean something else.
-
-  Args:
-    root_dir: Path of the other run's folder.
-    parts: `Parts` of this run.
-
-  Raises:
-    ValueError: If action repeat, an observation or the action is another.
-  """
-  there = read(root_dir)
-  here = describe(parts, (), 0)
-  if there is not None and there['action_repeat'] != here['action_repeat']:
-    _refuse(root_dir, [
-        f'action repeat {here["action_repeat"]}, and '
-        f'{there["action_repeat"]} there'
-    ])
-  check_specs(
-      root_dir, parts.agent.time_step_spec.observation, parts.agent.action_spec
-  )
-
-
-def check_specs(root_dir, observation, action):
-  """Refuses a run of other observations or actions.
-
-  Args:
-    root_dir: Path of its folder.
-    observation: Nest of specs.
-    action: `BoundedTensorSpec`.
-
-  Raises:
-    ValueError: If a name, shape, dtype or bound is another.
-  """
-  there = read(root_dir)
-  if there is not None:
-    _refuse(root_dir, _different_specs(_specs(observation, action), there))
-
-
-def check_alike(root_dir, other):
-  """Refuses two runs of different observations or actions.
-
-  Args:
-    root_dir: Path of one's folder.
-    other: Path of the other's, whose rows shall be read.
-
-  Raises:
-    ValueError: If a name, shape, dtype or bound differs.
-  """
-  here, there = read(root_dir), read(other)
-  if here is not None and there is not None:
-    _refuse(other, _different_specs(here, there))
-
-
-def _different_specs(here, there):
-  """What differs, in words; nothing where either says nothing."""
-  differences = []
-  mine, its = here.get('observation'), there.get('observation')
-  if mine is not None and its is not None:
-    if list(mine) != list(its):
-      differences.append(
-          f'observations {", ".join(mine)}, and {", ".join(its)} there'
-      )
-    differences += [
-        f'observation {name} {_text(mine[name])}, and {_text(its[name])} there'
-        for name in mine if name in its and mine[name] != its[name]
-    ]
-  mine, its = here.get('action'), there.get('action')
-  if mine is not None and its is not None and mine != its:
-    differences.append(f'action {_text(mine)}, and {_text(its)} there')
-  return differences
-
-
-def _refuse(root_dir, differences):
-  if differences:
-    raise ValueError(
-        f'What the run in {root_dir} has stored means something else: got '
-        f'{"; ".join(differences)}. Set it as it is there, or take another '
-        'folder.'
-    )
-
-
-def notes(root_dir, facts):
-  """What a resumed run has changed, where it may: a line each.
-
-  Args:
-    root_dir: Path of the run's folder, before `write`.
-    facts: Dict of `describe`.
-
-  Returns:
-    List of str; empty where no run is there.
-  """
-  there = read(root_dir)
-  if there is None:
-    return []
-  lines = [
-      f'Note: resumed with {key} {facts[key]}; the run had {there[key]}.'
-      for key in ('seed', 'precision', 'presets')
-      if there.get(key, facts[key]) != facts[key]
-  ]
-  path = pathlib.Path(root_dir) / _CONFIG
-  before = path.read_bytes() if path.exists() else b''
-  old = _bindings(before.decode('utf-8', 'replace'))
-  new = _bindings(gin.operative_config_str())
-  return lines + [
-      f'Note: resumed with {name} = {value}; the run had {old[name]}.'
-      for name, value in new.items()
-      if name not in _TOLD and old.get(name, value) != value
-  ]
-
-
-def _bindings(text):
-  """Names and values in a gin text, a value over several lines in one."""
-  found = re.findall(r'^([\w./]+) = (.*(?:\n[ \t]+.*)*)', text, re.M)
-  # Where gin breaks lines depends on the length of the values.
-  return {
-      name: re.sub(r'\s+', ' ', value.replace('\\\n', ' ')).strip()
-      for name, value in found
-  }
-
-
-def _specs(observation, action):
+def describe_specs(observation, action):
+  """What is written of the specs: dict of `observation` and `action`."""
   return {
       'observation': {
           name: _spec(spec)
@@ -330,15 +169,6 @@ def _numbers(array):
   text = lambda x: x if np.isfinite(x) else str(x)
   one = lambda x: list(map(one, x)) if isinstance(x, list) else text(x)
   return one(np.asarray(array).tolist())
-
-
-def _text(facts):
-  """A spec in words, its bounds cut where they are many."""
-  words = f'{facts["dtype"]} {facts["shape"]}'
-  if 'minimum' in facts:
-    low, high = (str(facts[key]) for key in ('minimum', 'maximum'))
-    words += f' from {low:.40} to {high:.40}'
-  return words
 
 
 def _first_line(error):

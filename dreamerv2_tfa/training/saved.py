@@ -68,5 +68,5 @@ def _read_specs(root_dir):
     reason = str(error).strip().partition('\n')[0]
     raise ValueError(
         f'{path} is damaged ({reason}). Put it back from a copy, or let '
-        'bin/train evaluate again, which writes it anew.'
+        'bin/train evaluate again, which writes it again.'
     ) from error

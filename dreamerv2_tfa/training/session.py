@@ -8,11 +8,11 @@ from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.migration import episodes
 from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import pace
 from dreamerv2_tfa.training import progress
-from dreamerv2_tfa.training import protocol
 
 _PREFILL_SLICE = 1000  # agent steps between looks at Ctrl-C, at most
 
@@ -65,7 +65,7 @@ class Session:
     )
     self._offline = replay_from is not None
     if self._offline:
-      protocol.check_rows(replay_from, parts)
+      comparison.check_rows(replay_from, parts)
     self._store = store.Store(
         replay_from if self._offline else root_dir, buffer,
         replay_capacity // environment.batch_size,

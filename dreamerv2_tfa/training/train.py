@@ -10,11 +10,11 @@ from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.migration import run as run_lib
 from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import lock
 from dreamerv2_tfa.training import parts as parts_lib
-from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import schedule
 from dreamerv2_tfa.training import session as session_lib
 from dreamerv2_tfa.training import surroundings
@@ -109,7 +109,7 @@ def train(
     stack.callback(parts_lib.close, parts)
     if model_from is not None:
       checkpoints.load_model(parts.agent, model_from)
-    protocol.check(root_dir, parts, stored=resumed is not None)
+    comparison.check(root_dir, parts, stored=resumed is not None)
     data_spec = parts.agent.collect_data_spec
     replay.check(data_spec, capacity, sequence_length, plan.prefill, rows)
     print(folder.describe(parts, plan, batch_size, sequence_length))

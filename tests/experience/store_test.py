@@ -307,7 +307,7 @@ def load_rows(root_dir, blocks=1):
 
 @pytest.mark.parametrize('key', ['observation', 'reward', 'discount'])
 @pytest.mark.parametrize('blocks', [1, 3])
-def test_a_row_that_is_not_finite_is_skipped_and_the_next_begins_anew(
+def test_a_row_that_is_not_finite_is_skipped_and_the_next_begins_an_episode(
     tmp_path, key, blocks):
   write_rows(tmp_path, [0, 1, 1, 1, 2, 0, 1], bad=[2], key=key, blocks=blocks)
   rows, kept = load_rows(tmp_path, blocks)
@@ -328,7 +328,7 @@ def test_a_gap_reaches_into_the_next_file(tmp_path):
   assert load_rows(tmp_path)[0] == [(0, 0), (1, 1), (3, 0), (4, 1)]
 
 
-def test_rows_after_a_file_that_is_gone_begin_anew(tmp_path):
+def test_rows_after_a_file_that_is_gone_begin_an_episode(tmp_path):
   write_rows(tmp_path, [0, 1, 1])
   write_rows(tmp_path, [1, 1], first=7)
   assert load_rows(tmp_path)[0] == [(0, 0), (1, 1), (2, 1), (7, 0), (8, 1)]

@@ -410,7 +410,7 @@ def test_a_run_in_a_folder_whose_parent_is_a_pattern_is_refused_at_once(
 # One number that is not finite ------------------------------------------------
 
 
-def test_a_run_that_met_a_nan_goes_on_once_it_is_mended(
+def test_a_run_that_met_a_nan_resumes_once_it_is_fixed(
     tmp_path, monkeypatch):
   # After the checkpoint at 32 steps; rows are poisoned as the driver stores
   # them, whatever the environment's own checks are.

@@ -146,3 +146,9 @@ def test_rows_or_parts_of_a_checkpoint_are_not_written_over(tmp_path, left):
     folder.resumed_steps(tmp_path)
   message = str(refusal.value)
   assert left.split('/')[0] in message and 'move these files away' in message
+
+
+def test_what_a_killed_save_left_behind_is_no_checkpoint(tmp_path):
+  (tmp_path / 'checkpoints' / 'ckpt-40_temp').mkdir(parents=True)
+  (tmp_path / 'checkpoints' / 'ckpt-40_temp' / 'part').touch()
+  assert folder.resumed_steps(tmp_path) is None
