@@ -151,6 +151,52 @@ def test_a_dry_run_of_the_command_writes_nothing(command, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+_GIN = {'gin_file', 'gin_bindings'}
+_READ = {
+    'train': _GIN | {
+        'root_dir', 'logdir', 'task', 'precision', 'seed', 'dry_run'},
+    'import_published': _GIN | {
+        'root_dir', 'logdir', 'task', 'precision', 'seed', 'from'},
+    'check_env': _GIN | {'task', 'seed', 'steps'},
+    'export': {'root_dir', 'logdir', 'task', 'out', 'format', 'verify'},
+    'serve': {
+        'policy', 'host', 'port', 'name', 'max_sessions', 'idle_seconds',
+        'max_bytes'},
+}
+
+
+@pytest.mark.parametrize('program', _READ)
+def test_a_program_has_the_flags_that_it_reads_and_no_others(program):
+  script = (
+      f'from dreamerv2_tfa.commands import {program} as program\n'
+      'from absl import flags\n'
+      'modules = flags.FLAGS.flags_by_module_dict()\n'
+      'print(*(flag.name for name, found in modules.items()'
+      " if name.startswith('dreamerv2_tfa.') for flag in found))\n"
+      'print(*(flag.name for flag in'
+      ' flags.FLAGS.get_key_flags_for_module(program)))')
+  process = subprocess.run(
+      [sys.executable, '-c', script], cwd=_ROOT, capture_output=True, text=True,
+      check=True)
+  defined, listed = map(set, map(str.split, process.stdout.splitlines()))
+  assert defined == _READ[program]
+  assert listed == _READ[program]  # by --help
+
+
+def test_a_flag_of_another_program_is_refused():
+  process = subprocess.run(
+      [sys.executable, '-m', 'dreamerv2_tfa.commands.serve',
+       '--gin_file=nonsense.gin', '--precision=banana'], cwd=_ROOT,
+      capture_output=True, text=True, check=False)
+  assert process.returncode == 1 and "flag 'gin_file'" in process.stderr
+
+
+def test_a_word_that_no_flag_begins_is_refused(capsys):
+  with pytest.raises(SystemExit):
+    configuration.guarded(train_command.run)(['train', 'task=catch'])
+  assert "Nothing here reads 'task=catch'" in capsys.readouterr().err
+
+
 # Mistakes ---------------------------------------------------------------------
 
 _MISTAKES = {
@@ -267,6 +313,40 @@ def test_a_fault_of_ours_keeps_its_traceback(command, monkeypatch):
   monkeypatch.setattr(train, 'train', fail)
   with pytest.raises(KeyError):
     command('--root_dir=run')
+
+
+@pytest.mark.parametrize('kind', [ValueError, TypeError])
+def test_an_error_out_of_other_code_keeps_its_traceback(
+    command, monkeypatch, kind):
+  def fail(*_, **__):
+    raise kind('in a module of theirs')
+
+  monkeypatch.setattr(train, 'train', fail)
+  with pytest.raises(kind):
+    command('--root_dir=run')
+
+
+def test_a_module_of_theirs_with_a_fault_keeps_its_traceback(
+    command, tmp_path, monkeypatch):
+  (tmp_path / 'their_module.py').write_text('import os\nint("many")\n')
+  monkeypatch.syspath_prepend(str(tmp_path))
+  code, error = command(
+      '--task=their_module:make', '--root_dir=run', f'--gin_file={_DEBUG[11:]}')
+  *trace, last = error.splitlines()
+  assert code == 1
+  assert last.startswith("Error: The module 'their_module' of the task cannot")
+  assert any('their_module.py", line 2' in line for line in trace)
+
+
+@pytest.mark.parametrize('task, message', [
+    ('no_such_module:make', "no task 'no_such_module:make': No module named"),
+    ('json:make', "no task 'json:make': module 'json' has no attribute 'make'"),
+    (':make', "no task ':make'"), ('os.here:make', "no task 'os.here:make'"),
+])
+def test_a_module_that_is_not_there_is_one_line(command, task, message):
+  code, error = command(f'--task={task}', '--root_dir=run')
+  line, = error.splitlines()
+  assert code == 1 and message in line
 
 
 def test_verbosity_shows_the_traceback_of_a_mistake(command):

@@ -16,6 +16,7 @@ from tf_agents.metrics import tf_metrics
 from tf_agents.policies import random_tf_policy
 from tf_agents.trajectories import time_step as ts
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import parallel
 from dreamerv2_tfa.environments import worker
@@ -117,6 +118,64 @@ def test_a_mistake_in_making_an_environment_is_a_value_error():
 def test_a_fault_in_making_an_environment_is_shown_with_its_traceback():
   with pytest.raises(RuntimeError, match='0 of 1 cannot be made: K.*\n(.*\n)*.*K'):
     parallel.ProcessBatch(toys.broken, [4])
+
+
+def test_what_a_check_of_ours_refuses_ends_the_run_at_once(errors):
+  made = parallel.ProcessBatch(toys.Refusing, [1, 2])
+  try:
+    made.reset()
+    with pytest.raises(checks.UserError, match='^not in its space$'):
+      made.step(np.array([0, 2]))
+  finally:
+    made.close()
+  assert errors == []
+
+
+def test_a_batch_in_a_process_of_its_own_is_refused():
+  with pytest.raises(checks.UserError, match='train.processes = False'):
+    parallel.ProcessBatch(toys.Double, [1])
+
+
+def _closed(folder):
+  return sorted(path.name for path in folder.iterdir())
+
+
+def test_every_environment_is_closed_once_before_its_process_ends(tmp_path):
+  made = parallel.ProcessBatch(
+      functools.partial(toys.Closing, tmp_path), [1, 2])
+  made.reset()
+  made.close()
+  made.close()
+  assert _closed(tmp_path) == ['1', '2']
+
+
+def test_one_that_failed_is_closed_before_the_one_in_its_place(
+    tmp_path, errors):
+  made = parallel.ProcessBatch(
+      functools.partial(toys.Closing, tmp_path), [1, 2])
+  made.reset()
+  made.step(np.array([2, 0]))
+  assert _closed(tmp_path) == ['1']
+  made.close()
+  assert len(_closed(tmp_path)) == 3 and len(errors) == 1
+
+
+def test_one_that_cannot_be_closed_is_reported(tmp_path, errors):
+  made = parallel.ProcessBatch(
+      functools.partial(toys.Closing, tmp_path / 'no folder'), [1])
+  made.close()
+  report, = errors
+  assert 'Environment 0 of 1 was not closed' in report
+  assert 'FileNotFoundError' in report and 'toys.py' in report
+
+
+def test_closing_answers_after_a_step_that_nobody_waited_for(tmp_path):
+  made = parallel.ProcessBatch(functools.partial(toys.Closing, tmp_path), [1])
+  made.reset()
+  parallel._send(made._workers[0], 'step', (np.int32(0),))  # as at Ctrl-C
+  parallel._send(made._workers[0], 'step', (np.int32(2),))  # which fails
+  made.close()
+  assert _closed(tmp_path) == ['1']
 
 
 def _workers():

@@ -1,12 +1,18 @@
 """Tests of tasks by name."""
 
+import sys
+
 import gin
+import gymnasium
 import numpy as np
 import pytest
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import atari
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import catch
 from dreamerv2_tfa.environments import emulators
+from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import tasks
 
 
@@ -109,3 +115,71 @@ def test_an_unknown_game_is_answered_with_all_games():
 def test_an_unknown_suite_is_answered_with_those_there_are(name):
   with pytest.raises(ValueError, match=f'no task {str(name)!r}'):
     tasks.load(name)
+
+
+# Names of Gym's ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize('name, task', [
+    ('pong', 'atari_pong'), ('Pong', 'atari_pong'),
+    ('PongNoFrameskip-v4', 'atari_pong'), ('ALE/Pong-v5', 'atari_pong'),
+    ('Pong-ram-v0', 'atari_pong'), ('MsPacmanDeterministic-v4', 'atari_ms_pacman'),
+    ('ALE/SpaceInvaders-v5', 'atari_space_invaders'),
+    ('gym_PongNoFrameskip-v4', 'atari_pong'),
+    ('atari_PongNoFrameskip-v4', 'atari_pong'),
+    ('CartPole-v1', 'gymnasium_CartPole-v1')])
+def test_a_name_of_gyms_says_what_the_task_is_called_here(name, task):
+  with pytest.raises(checks.UserError, match=f'Did you mean {task}'):
+    tasks.load(name)
+
+
+_PACKAGE = """
+import gymnasium
+gymnasium.register('Mine-v0', 'gymnasium.envs.classic_control:CartPoleEnv')
+gymnasium.register('Other', 'gymnasium.envs.classic_control:CartPoleEnv')
+"""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+  """A package that registers Mine-v0, importable from the working directory."""
+  (tmp_path / 'theirs.py').write_text(_PACKAGE)
+  (tmp_path / 'broken.py').write_text('1 / 0\n')
+  (tmp_path / 'gymnasium_own.py').write_text('make = lambda: 5\n')
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.syspath_prepend(str(tmp_path))
+  yield
+  for name in ('Mine-v0', 'Other'):
+    gymnasium.registry.pop(name, None)
+  for name in ('theirs', 'broken', 'gymnasium_own'):
+    sys.modules.pop(name, None)
+
+
+@pytest.mark.usefixtures('package')
+@pytest.mark.parametrize('name', [
+    'gymnasium_theirs:Mine-v0', 'gymnasium_theirs:Other'])
+def test_an_id_may_name_its_package(name):
+  task = tasks.load(name)
+  assert task.name == name
+  made = task.make(0)
+  assert made.reset().observation['observation'].shape == (1, 4)
+  batch.close(made)
+
+
+@pytest.mark.usefixtures('package')
+@pytest.mark.parametrize('name, error, message', [
+    ('gymnasium_nothere:Mine-v0', checks.UserError, "No module named 'nothere'"),
+    ('gymnasium_theirs:Mien-v0', checks.UserError,
+     "registers no environment 'Mien-v0'. Did you mean Mine-v0"),
+    ('gymnasium_broken:Mine-v0', faults.EnvironmentFailed,
+     "package 'broken' .*: ZeroDivisionError"),
+    ('broken:make', faults.EnvironmentFailed,
+     "module 'broken' .*: ZeroDivisionError(.*\n)*.*broken.py")])
+def test_a_package_that_cannot_be_used_is_named(name, error, message):
+  with pytest.raises(error, match=message):
+    tasks.load(name)
+
+
+@pytest.mark.usefixtures('package')
+def test_a_module_of_ones_own_may_begin_like_a_library():
+  assert tasks.load('gymnasium_own:make').name == 'gymnasium_own:make'

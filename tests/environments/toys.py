@@ -58,3 +58,29 @@ def refused(seed):
 def broken(seed):
   """An environment with a fault of its own."""
   return {}[seed]
+
+
+class Refusing(Counter):
+  """Has a check of ours refuse action 2."""
+
+  def _step(self, action):
+    if action == 2:
+      raise checks.UserError('not in its space')
+    return super()._step(action)
+
+
+class Double(Counter):
+  """Calls itself a batch."""
+
+  batched, batch_size = True, 2
+
+
+class Closing(Counter):
+  """Leaves a file named after its seed when it is closed, which must be new."""
+
+  def __init__(self, folder, seed):
+    super().__init__(seed)
+    self._file = folder / str(seed)
+
+  def close(self):
+    self._file.touch(exist_ok=False)

@@ -12,6 +12,7 @@ from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa.environments import catch
 from dreamerv2_tfa.training import evaluation
+from dreamerv2_tfa.training import interrupt
 
 # Rewards of the episodes, played in turn: returns 5, -10, 0.5, 100 (whose
 # reward would be 1 after a tanh); lengths 2, 1, 3, 1.
@@ -69,11 +70,12 @@ class _Constant(tf_policy.TFPolicy):
     raise NotImplementedError
 
 
-def _make(episodes, action=0):
-  script = _Script()
+def _make(episodes, action=0, script=None, most_steps=100):
+  script = script or _Script()
   environment = tf_py_environment.TFPyEnvironment(script)
   policy = _Constant(environment, action)
-  return evaluation.Evaluation(environment, policy, episodes), script, policy
+  played = evaluation.Evaluation(environment, policy, episodes, most_steps)
+  return played, script, policy
 
 
 @pytest.mark.parametrize('episodes, returned, length', [
@@ -142,3 +144,67 @@ def test_episodes_are_a_graph_where_all_else_runs_line_by_line():
     tf.config.run_functions_eagerly(False)
   assert numbers == {'eval_return': -1.5, 'eval_length': 2.0}
   assert policy.traced < 6  # steps of three episodes
+
+
+# Ends that do not come --------------------------------------------------------
+
+
+class _Endless(_Script):
+  """Pays 0.5 a step for ever, but in the episodes that end at a step."""
+
+  def __init__(self, ends=None):
+    super().__init__()
+    self.ends, self.t, self.stop = ends or {}, 0, None
+
+  def _reset(self):
+    self.t = 0
+    return super()._reset()
+
+  def _step(self, action):
+    self.t += 1
+    if self.stop is not None and self.t == self.stop[0]:
+      self.stop[1].requested = True
+    over = self.t == self.ends.get(self.started)
+    make = ts.termination if over else ts.transition
+    return make(np.zeros(3, np.float32), np.float32(0.5))
+
+
+def test_an_episode_without_an_end_is_cut_and_counted_so():
+  played, script, _ = _make(2, script=_Endless(), most_steps=37)
+  numbers = played.run()
+  assert numbers == {'eval_return': 18.5, 'eval_length': 37, 'eval_cut': 2}
+  assert script.started == 2 and script.t == 37
+  assert 'train.eval_steps' in played.said(numbers)
+
+
+def test_an_episode_that_ends_at_the_bound_is_not_cut():
+  played, _, _ = _make(2, script=_Endless({1: 37, 2: 36}), most_steps=37)
+  numbers = played.run()
+  assert numbers == {'eval_return': 18.25, 'eval_length': 36.5}
+  assert played.said(numbers) == ''
+
+
+def test_cut_and_whole_episodes_are_averaged():
+  played, _, _ = _make(3, script=_Endless({2: 7}), most_steps=10)
+  assert played.run() == {
+      'eval_return': 4.5, 'eval_length': 9, 'eval_cut': 2}
+
+
+def test_the_next_evaluation_begins_at_its_own_start():
+  played, script, _ = _make(1, script=_Endless({3: 4}), most_steps=10)
+  assert [played.run()['eval_length'] for _ in range(3)] == [10, 10, 4]
+
+
+def test_a_signal_ends_an_evaluation_within_a_slice():
+  script = _Endless()
+  played, _, _ = _make(1, script=script, most_steps=10**9)
+  with interrupt.Interrupt() as stop:
+    script.stop = (200, stop)
+    assert played.run(stop) is None
+  assert 200 <= script.t <= 1000 * 4  # slices grow to a thousand steps
+
+
+def test_an_evaluation_is_the_same_however_it_is_sliced(monkeypatch):
+  whole = _make(4)[0].run()
+  monkeypatch.setattr('dreamerv2_tfa.training.pace._SECONDS', 0.0)
+  assert _make(4)[0].run() == whole  # a step at a time

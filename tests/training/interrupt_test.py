@@ -68,3 +68,19 @@ def test_another_thread_may_train_without_handlers(_handlers):
   thread.join()
   assert seen == [False]
   assert {n: signal.getsignal(n) for n in _handlers} == _handlers
+
+
+def test_sigterm_ends_a_program_as_an_error_would(_handlers):
+  signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  with pytest.raises(SystemExit) as ended, interrupt.terminable():
+    signal.raise_signal(signal.SIGTERM)
+  assert ended.value.code == 143
+  assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_handler_of_someone_elses_for_sigterm_stays(_handlers):
+  seen = []
+  signal.signal(signal.SIGTERM, lambda *_: seen.append(1))
+  with interrupt.terminable():
+    signal.raise_signal(signal.SIGTERM)
+  assert seen == [1]

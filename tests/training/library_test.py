@@ -79,6 +79,27 @@ def test_a_second_object_is_evaluated_where_it_is_given(trained):
   assert _task(trained).make_evaluation(1).pyenv.envs[0].gym is other
 
 
+def test_one_object_for_both_is_refused(trained):
+  env = Fall()
+  with pytest.raises(ValueError, match='for training and for evaluation'):
+    dreamerv2_tfa.train(env, root_dir='x', evaluation=env)
+
+
+def test_the_object_stays_open_and_its_copy_is_closed(trained):
+  env = Fall()
+  env.closes = 0
+  dreamerv2_tfa.train(env, root_dir='x')
+  task = _task(trained)
+  first, second = task.make(0), task.make_evaluation(1)
+  copied = second.pyenv.envs[0].gym
+  copied.close = lambda: setattr(copied, 'closes', copied.closes + 1)
+  env.close = lambda: setattr(env, 'closes', env.closes + 1)
+  for _ in range(2):
+    batch.close(first)
+    batch.close(second)
+  assert (env.closes, copied.closes) == (0, 1)
+
+
 @pytest.mark.parametrize('factory', [Fall, lambda seed: Fall()])
 def test_a_function_or_a_class_makes_one_for_each(trained, factory):
   if factory is Fall:

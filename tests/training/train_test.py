@@ -26,6 +26,7 @@ from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import metrics
+from dreamerv2_tfa.training import pace
 from dreamerv2_tfa.training import session as session_lib
 from dreamerv2_tfa.training import train
 
@@ -214,6 +215,7 @@ def stopped_early(tmp_path_factory):
   return _run(
       tmp_path_factory.mktemp('early') / 'run', *_TINY,
       patches=[(session_lib, '_PREFILL_SLICE', 25),
+               (pace, '_FEW', 25),  # at the first slice
                _interrupted('prefill', calls=1)],
   )
 
@@ -453,6 +455,7 @@ def test_prefill_goes_on_where_it_was_stopped(stopped_early, tmp_path_factory):
   again = _run(
       _copy(stopped_early, tmp_path_factory), *_TINY,
       patches=[(session_lib, '_PREFILL_SLICE', 20),
+               (pace, '_FEW', 20),  # at the first slice
                _interrupted('prefill', calls=1)],
   )
   assert (again.at_start['steps'], again.at_start['rows']) == (25, 25)
