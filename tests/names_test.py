@@ -16,6 +16,7 @@ import dreamerv2_tfa
 from dreamerv2_tfa import acting
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.export import export
+from dreamerv2_tfa.export import manifest
 from dreamerv2_tfa.export import names
 from dreamerv2_tfa.export import replay
 from dreamerv2_tfa.reports import open_loop
@@ -276,7 +277,8 @@ def test_other_formats_hold_every_name(form, tmp_path):
   keys = [key for key in WILD if key]
   agent = _agent(keys)
   export.write(agent, form, tmp_path, {'task': 'toy', 'updates': 3})
-  facts, start, step = replay.load(tmp_path)
+  facts = manifest.read(tmp_path)
+  start, step = replay.load(tmp_path, facts, 'action', facts['inputs'])
   shown = {
       name: np.zeros([1] + field['shape'], field['dtype'])
       for name, field in facts['inputs'].items()
