@@ -46,7 +46,7 @@ _ROOMS = {
     ),
     'migration': ('specs',),
     'training': (
-        'checks', 'specs', 'networks', 'environments', 'experience', 'agent',
+        'checks', 'specs', 'observations', 'networks', 'environments', 'experience', 'agent',
         'migration',
     ),
     'export': (

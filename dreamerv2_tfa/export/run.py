@@ -65,10 +65,7 @@ def load(root_dir, task=None, precision=None):
   )
   with contextlib.ExitStack() as stack:  # where something raises
     stack.callback(parts_lib.close, parts)
-    comparison.check_specs(
-        root_dir, parts.agent.time_step_spec.observation,
-        parts.agent.action_spec,
-    )
+    comparison.check_weights(root_dir, parts)
     checkpoints.Checkpoints(root_dir, agent=parts.agent, steps=parts.steps)
     run = Run(parts, _facts(parts, facts, evaluation))
     stack.pop_all()

@@ -5,6 +5,7 @@ import re
 
 import gin
 
+from dreamerv2_tfa.training import earlier
 from dreamerv2_tfa.training import protocol
 
 # Bindings whose change is told otherwise, or asked for by every longer run.
@@ -50,7 +51,10 @@ def check(root_dir, parts, *, stored=True):
                         ('environments', 'train.environments'))
       if there.get(key, here[key]) != here[key]
   ]
-  _refuse(root_dir, differences + _different_specs(here, there))
+  _refuse(root_dir, [
+      *differences, *_different_specs(here, there),
+      *earlier.differences(parts.evaluation_environment, there),
+  ])
 
 
 def check_rows(root_dir, parts):
@@ -64,15 +68,36 @@ def check_rows(root_dir, parts):
     ValueError: If action repeat, an observation or the action is another.
   """
   there = protocol.read(root_dir)
+  if there is None:
+    return
   here = protocol.describe(parts, (), 0)
-  if there is not None and there['action_repeat'] != here['action_repeat']:
-    _refuse(root_dir, [
+  differences = _different_specs(here, there)
+  if there['action_repeat'] != here['action_repeat']:
+    differences.append(
         f'action repeat {here["action_repeat"]}, and '
         f'{there["action_repeat"]} there'
-    ])
-  check_specs(
-      root_dir, parts.agent.time_step_spec.observation, parts.agent.action_spec
-  )
+    )
+  _refuse(root_dir, differences + earlier.differences(
+      parts.evaluation_environment, there
+  ))
+
+
+def check_weights(root_dir, parts):
+  """Refuses to act with the weights of a run that read something else.
+
+  Args:
+    root_dir: Path of the other run's folder.
+    parts: `Parts` of this run.
+
+  Raises:
+    ValueError: If an observation or the action is another.
+  """
+  there = protocol.read(root_dir)
+  if there is not None:
+    here = protocol.describe(parts, (), 0)
+    _refuse(root_dir, _different_specs(here, there) + earlier.differences(
+        parts.evaluation_environment, there, actions=False
+    ))
 
 
 def check_specs(root_dir, observation, action):
@@ -120,6 +145,11 @@ def _different_specs(here, there):
         f'observation {name} {_text(mine[name])}, and {_text(its[name])} there'
         for name in mine if name in its and mine[name] != its[name]
     ]
+  mine, its = here.get('shown', {}), there.get('shown', {})
+  differences += [
+      f'observation {name} {mine[name]}, and {its[name]} there'
+      for name in mine if name in its and mine[name] != its[name]
+  ]
   mine, its = here.get('action'), there.get('action')
   if mine is not None and its is not None and mine != its:
     differences.append(f'action {_text(mine)}, and {_text(its)} there')

@@ -30,9 +30,11 @@ def differences(environment, there, *, actions=True):
     return []  # an environment that is not adapted is stored as it was
   found = []
   if actions and not _is_as_before(adapted.action_spec()):
+    spec = adapted.action_spec()
     found.append(
-        f'actions {adapted.action_spec()}, and in [-1, 1] or counted from 0 '
-        'there, by an earlier version')
+        f'actions {spec.dtype} {list(spec.shape)} from {np.min(spec.minimum)} '
+        f'to {np.max(spec.maximum)}, and in [-1, 1] or counted from 0 there, '
+        'by an earlier version, which can finish it')
   return found + [
       f'observation {part.key!r} {part.describe()}, and otherwise there, by an '
       'earlier version'

@@ -7,6 +7,7 @@ import tempfile
 import gin
 
 from dreamerv2_tfa import specs
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import protocol
@@ -103,6 +104,8 @@ def describe(parts, plan, batch_size, sequence_length):
       + (f', {rows} environments side by side.' if rows > 1 else '.'),
       *(f'Observation {name}: {spec.dtype.name} {spec.shape.as_list()}.'
         for name, spec in observation.items()),
+      *(f'Note: {line}' for line in getattr(
+          batch.adapted(parts.evaluation_environment), 'warnings', ())),
       f'Action: {action.dtype.name} {action.shape.as_list()} from '
       f'{action.minimum.min()} to {action.maximum.max()}.',
       f'Parameters: world model {counts["world_model"]:,}, actor '

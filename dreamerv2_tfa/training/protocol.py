@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dreamerv2_tfa import specs
+from dreamerv2_tfa.environments import batch
 
 NAME = 'protocol.json'
 CONFIG = 'operative_config.gin'
@@ -30,7 +31,8 @@ def describe(parts, presets, seed):
     seed: int.
 
   Returns:
-    Dict; `observation` maps each name to shape, dtype and bounds.
+    Dict; `observation` maps each name to shape, dtype and bounds, `shown` to
+    what the environment shows, where that is adapted.
   """
   return {
       'presets': list(presets),
@@ -40,6 +42,7 @@ def describe(parts, presets, seed):
       **describe_specs(
           parts.agent.time_step_spec.observation, parts.agent.action_spec
       ),
+      'shown': _shown(parts.evaluation_environment),
       'seed': seed,
       'precision': parts.precision,
       'devices': [d.name for d in tf.config.list_logical_devices()],
@@ -49,6 +52,13 @@ def describe(parts, presets, seed):
           'tensorflow': tf.__version__,
           **{name: _version(name) for name in _PACKAGES},
       },
+  }
+
+
+def _shown(environment):
+  adapted = batch.adapted(environment)
+  return {} if adapted is None else {
+      part.key: part.describe() for part in adapted.parts
   }
 
 

@@ -1,12 +1,17 @@
 """Tests of what rows of earlier versions mean now."""
 
+import types
+
 import gymnasium
 from gymnasium import spaces
 import numpy as np
 import pytest
+import small
 
 from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import earlier
+from dreamerv2_tfa.training import protocol
 
 
 def found(observation, action, there=None, **kwargs):
@@ -53,3 +58,28 @@ def test_actions_that_were_stored_in_other_units_are_named(action):
 def test_observations_that_were_read_otherwise_are_named(observation):
   line, = found(observation, _CHOICE, actions=False)
   assert line.startswith('observation ') and 'earlier version' in line
+
+
+def test_a_space_that_has_changed_behind_the_same_specs_is_refused(tmp_path):
+  def parts(high):
+    class Env(gymnasium.Env):
+      observation_space = spaces.Box(0, high, (3,), np.int64)
+      action_space = _CHOICE
+
+      def reset(self, *, seed=None, options=None):
+        return np.zeros(3, np.int64), {}
+
+    made = tasks.from_factory('env', lambda seed: Env()).make(0)
+    agent = small.make_agent(
+        observation=made.observation_spec(), action=made.action_spec())
+    return types.SimpleNamespace(
+        task=types.SimpleNamespace(name='env', action_repeat=1), agent=agent,
+        environment=made, evaluation_environment=made, precision='float32')
+
+  before = parts(9)
+  protocol.write(tmp_path, protocol.describe(before, (), 0))
+  for check in (comparison.check, comparison.check_rows,
+                comparison.check_weights):
+    check(tmp_path, before)
+    with pytest.raises(ValueError, match='from 0 to 8, .*from 0 to 9, .*there'):
+      check(tmp_path, parts(8))
