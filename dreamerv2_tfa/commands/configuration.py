@@ -18,7 +18,8 @@ from dreamerv2_tfa.training import presets
 _DEFINE = {
     'root_dir': lambda: (
         flags.DEFINE_string(
-            'root_dir', None, 'Folder of the run; the same one again resumes it.'
+            'root_dir', None,
+            'Folder of the run; the same one again resumes it.'
         ),
         flags.DEFINE_alias('logdir', 'root_dir'),
     ),

@@ -144,6 +144,7 @@ def train(
           session.report()
         if due.evaluate:
           session.evaluate(stop)
+        if due.evaluate and not stop.requested:
           session.export()
         if due.save:
           session.save()
