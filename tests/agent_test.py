@@ -501,8 +501,8 @@ def box(low, high, dtype=tf.float32):
     (build(adam_epsilon=-1.0), 'epsilon.*-1.0'),
 ], ids=[
     'two actions', 'dict of actions', 'no bounds', 'infinite bounds',
-    'empty box', 'too many combinations', 'image size', 'matrix', 'jit', 'discount',
-    'learning rate', 'clip norm', 'weight decay', 'epsilon',
+    'empty box', 'too many combinations', 'image size', 'matrix', 'jit',
+    'discount', 'learning rate', 'clip norm', 'weight decay', 'epsilon',
 ])
 def test_what_cannot_work_is_refused_at_construction(make, message):
   with pytest.raises(ValueError, match=message):
