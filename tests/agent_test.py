@@ -489,7 +489,7 @@ def box(low, high, dtype=tf.float32):
     (build(tf.TensorSpec([2], tf.float32)), 'needs bounds'),
     (build(box(-np.inf, np.inf)), 'finite bounds'),
     (build(box(1.0, 1.0)), 'minimum < maximum'),
-    (build(box(0, 3, tf.int32)), 'one integer'),
+    (build(box(0, 99, tf.int32)), '10,000 combinations; wanted at most 4,096'),
     (build(observation=image(84, 84, 1)), r'camera.*\(84, 84, 1\)'),
     (build(observation={'grid': tf.TensorSpec([7, 7], tf.float32)}),
      r'nothing to read.*grid.*\(7, 7\)'),
@@ -501,8 +501,8 @@ def box(low, high, dtype=tf.float32):
     (build(adam_epsilon=-1.0), 'epsilon.*-1.0'),
 ], ids=[
     'two actions', 'dict of actions', 'no bounds', 'infinite bounds',
-    'empty box', 'two integers', 'image size', 'matrix', 'jit', 'discount',
-    'learning rate', 'clip norm', 'weight decay', 'epsilon',
+    'empty box', 'too many combinations', 'image size', 'matrix', 'jit',
+    'discount', 'learning rate', 'clip norm', 'weight decay', 'epsilon',
 ])
 def test_what_cannot_work_is_refused_at_construction(make, message):
   with pytest.raises(ValueError, match=message):

@@ -108,12 +108,11 @@ def file_order(agent):
 
 def _in_parts(weights, parts):
   def key(name):
-    part, layer = name.split('/', 1)
+    _, layer = name.split('/', 1)
     layer, weight = layer.rsplit('/', 1)
     # The cell comes before the other layers of the RSSM. The rest is sorted by
     # name, in which the key of an observation may have any character.
-    inner = part != 'decoder' and layer.startswith('gru')
-    return not inner, layer, _WEIGHTS.index(weight)
+    return not layer.startswith('gru'), layer, _WEIGHTS.index(weight)
 
   return [
       (name, weights[name]) for part in parts
