@@ -46,8 +46,8 @@ _ROOMS = {
     ),
     'migration': ('specs',),
     'training': (
-        'checks', 'specs', 'observations', 'networks', 'environments', 'experience', 'agent',
-        'migration',
+        'checks', 'specs', 'observations', 'networks', 'environments',
+        'experience', 'agent', 'migration',
     ),
     'export': (
         'checks', 'noise', 'specs', 'environments', 'world_model', 'behaviour',
