@@ -43,9 +43,9 @@ class SavedPolicy:
     if self.facts['signature'] == 'agent':
       warnings.warn(
           f'{path} was exported by an earlier version: it takes what the agent '
-          f'reads ({_fields(self.facts["observation"])}) and gives the agent\'s '
-          f'action ({_fields({"action": self.facts["action"]})}), which may '
-          'differ from the environment\'s. Export again to have those.',
+          f'reads ({_fields(self.facts["observation"])}) and gives its action '
+          f'({_fields({"action": self.facts["action"]})}), which may differ '
+          'from what the environment shows and takes. Export again to have that.',
           stacklevel=2)
     parts = self.facts['parts']
     self.parts = None if parts is None else [

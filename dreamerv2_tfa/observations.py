@@ -4,13 +4,12 @@ A `Part` says what the environment shows and what the agent reads instead. It
 does the same in NumPy and in TensorFlow, bit for bit, and is plain data, so an
 export carries it.
 
-| the environment shows | the agent reads |
-|---|---|
-| picture: rank 3, rank 2 or a stack of rank 4, sides of 16 pixels or more, and bounds as pixels have them (see `_is_picture`) | uint8 `[size, size, channels]` |
-| a choice of n, or several | float32, one-hot, joined |
-| integers with bounds narrower than their dtype's | float32 in [0, 1], by their bounds |
-| a vector of bytes with bounds 0 and 255 | uint8, as it is |
-| all other numbers | float32, as they are |
+    the environment shows                          the agent reads
+    picture (`environments.parts` decides)         uint8 [size, size, channels]
+    a choice of n, or several                      float32, one-hot, joined
+    integers with narrower bounds than the dtype   float32 in [0, 1], by those
+    a vector of bytes from 0 to 255                uint8, as it is
+    all other numbers                              float32, as they are
 """
 
 import dataclasses

@@ -17,9 +17,8 @@ import time
 
 import numpy as np
 import published
-import tensorflow as tf
-
 import tasks
+import tensorflow as tf
 
 
 def _environment(name, seed):

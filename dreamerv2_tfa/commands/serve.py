@@ -27,7 +27,9 @@ def run(unused_argv):
   from dreamerv2_tfa.serving import server  # after the flags: slow to import
 
   if not _POLICY.value:
-    raise checks.UserError('Which policy? bin/serve --policy=DIR, of bin/export.')
+    raise checks.UserError(
+        'Which policy? bin/serve --policy=DIR, of bin/export.'
+    )
   made = server.make(
       _POLICY.value, host=_HOST.value, port=_PORT.value, name=_NAME.value,
       max_sessions=_MAX_SESSIONS.value, idle_seconds=_IDLE_SECONDS.value,

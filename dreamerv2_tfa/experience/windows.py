@@ -1,4 +1,4 @@
-"""Windows of replay that are drawn by episode, as the published package does."""
+"""Windows of replay drawn by episode, as the published package does."""
 
 import numpy as np
 import tensorflow as tf

@@ -60,7 +60,7 @@ class Functions:
     }
 
   def shown_spec(self):
-    """Dict of `tf.TensorSpec` of what `action` takes, without the batch axis."""
+    """Dict of `tf.TensorSpec` of what `action` takes, without batch axis."""
     if self.parts is None:
       return self.observation_spec
     return {

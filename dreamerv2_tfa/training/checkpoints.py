@@ -8,7 +8,6 @@ import tensorflow as tf
 from tf_agents.policies import policy_saver
 
 from dreamerv2_tfa.training import comparison
-
 from dreamerv2_tfa.training import named
 
 _KEPT = 2  # checkpoints

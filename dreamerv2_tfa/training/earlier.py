@@ -10,7 +10,6 @@ import numpy as np
 from dreamerv2_tfa import observations
 from dreamerv2_tfa.environments import batch
 
-
 _PIXEL_RANGES = ((0, 1), (0, 255), (-1, 1))  # of pictures in floats
 
 

@@ -140,7 +140,9 @@ class _Tally:
 def _summary(played):
   numbers = {
       'eval_return': float(np.mean([x.returned for x in played])),
-      'eval_length': float(np.mean([x.length for x in played], dtype=np.float32)),
+      'eval_length': float(
+          np.mean([x.length for x in played], dtype=np.float32)
+      ),
   }
   cut = sum(episode.cut for episode in played)
   return {**numbers, 'eval_cut': float(cut)} if cut else numbers

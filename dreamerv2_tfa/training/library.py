@@ -56,7 +56,7 @@ def _binding(name, value):
     if name not in _SETTINGS:
       raise checks.UserError(
           f'train has no setting {name!r}; got {name}={value!r}. It has: '
-          f'{", ".join(_SETTINGS)}. Others are written with their class, such as '
+          f'{", ".join(_SETTINGS)}. Others are written with their class, as '
           "**{'RSSM.deter': 200}.")
     name = f'train.{name}'
   if isinstance(value, os.PathLike):

@@ -1,4 +1,4 @@
-"""Properties of the adapter over random spaces: nothing is bent, all is exact."""
+"""Properties of the adapter over random spaces: nothing is bent."""
 
 import json
 
@@ -23,7 +23,8 @@ _draws = strategies.integers
 
 
 @strategies.composite
-def boxes(draw, shapes=((), (1,), (3,), (2, 4), (20, 17), (3, 18, 24), (2, 3, 2)),
+def boxes(draw, shapes=(
+    (), (1,), (3,), (2, 4), (20, 17), (3, 18, 24), (2, 3, 2)),
           dtypes=('float32', 'float64', 'bool', *_INTEGERS)):
   """Boxes of any dtype, with bounds of any kind."""
   dtype, shape = draw(strategies.sampled_from(dtypes)), draw(

@@ -59,5 +59,5 @@ def test_a_reward_that_is_missing_is_refused(reward):
 
 
 def test_a_choice_out_of_range_is_refused():
-  with pytest.raises(ValueError, match="'choice' is not in its space: got .* 4"):
+  with pytest.raises(ValueError, match="'choice' is not in its space: .* 4"):
     tasks.as_environment(Script(choice=4)).reset()

@@ -74,9 +74,9 @@ _LENGTHS, _T = (7, 5, 9), 4
 
 
 def test_an_episode_then_a_window_of_it_uniformly():
-  chances = {k: 1 / 3 / 3 for k in (1, 2, 3)}
-  chances |= {k: 1 / 3 / 2 for k in (7, 8)}
-  chances |= {k: 1 / 3 / 6 for k in range(12, 18)}
+  chances = dict.fromkeys((1, 2, 3), 1 / 3 / 3)
+  chances |= dict.fromkeys((7, 8), 1 / 3 / 2)
+  chances |= dict.fromkeys(range(12, 18), 1 / 3 / 6)
   samples = replay.Samples(
       buffer_of(types_of(*_LENGTHS)), 60, _T, 'episodes'
   )
@@ -117,7 +117,7 @@ def test_the_chances_are_those_of_a_naive_twin():
 def test_rows_are_uniform_and_windows_go_over_ends():
   samples = replay.Samples(buffer_of(types_of(*_LENGTHS)), 60, _T)
   found = starts(samples, 50)
-  chances = {k: 1 / 17 for k in range(1, 18)}
+  chances = dict.fromkeys(range(1, 18), 1 / 17)
   assert chi_square(found, chances, 3000) < 39.3  # 16 degrees of freedom
 
 

@@ -1,4 +1,4 @@
-"""Tests of exports that take what the environment shows, and give its actions."""
+"""Tests of exports in the units of the environment."""
 
 import json
 

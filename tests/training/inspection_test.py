@@ -79,8 +79,8 @@ def test_a_sound_environment_has_facts_and_no_fault(monkeypatch):
   report = _inspect(monkeypatch)
   text = '\n'.join(report.facts)
   assert report.faults == []
-  assert ('Observation place: shown as float32 [2] from 0 to 9, numbers as they '
-          'are; as float32 [2] from 0 to 9; read by the MLP.') in text
+  assert ('Observation place: shown as float32 [2] from 0 to 9, numbers as '
+          'they are; as float32 [2] from 0 to 9; read by the MLP.') in text
   assert 'Action: int32 [] from 0 to 1.' in text
   # Two floats, action, two step types, reward, discount and the row's number.
   assert f'Memory: {2 * 4 + 5 * 4 + 8} bytes' in text
