@@ -48,19 +48,21 @@ class Seeded(Room):
 
 
 @pytest.mark.parametrize('factory, wanted', [
-    (lambda seed: seed, 7), (lambda config: config, 7), (lambda: 'none', 'none'),
+    (lambda seed: seed, 7), (lambda config: config, 7),
+    (lambda: 'none', 'none'),
     (lambda size=5, seed=None: (size, seed), (5, 7)),
     (lambda *, seed: seed, 7), (lambda size=5: size, 5),
     (lambda random_seed=0: random_seed, 7), (lambda *rest: rest, (7,)),
     (lambda **settings: settings, {}),
     (functools.partial(lambda size, seed: (size, seed), 5), (5, 7)),
-], ids=str)
+])
 def test_a_factory_gets_the_seed_where_it_takes_one(factory, wanted):
   assert factories.call(factory, 7) == wanted
 
 
 @pytest.mark.parametrize('factory, names', [
-    (lambda size, seed: None, 'size'), (lambda size, depth: None, 'size, depth'),
+    (lambda size, seed: None, 'size'),
+    (lambda size, depth: None, 'size, depth'),
     (lambda *, size: None, 'size')])
 def test_a_factory_that_needs_more_is_refused_with_what_it_needs(
     factory, names):

@@ -73,7 +73,7 @@ class Random(old_gym.Env):
     lambda: BareWrapper(KeywordsWrapper(Full())),
     lambda: old_gym.wrappers.TimeLimit(OlderSeed(), 5),
     lambda: gymnasium.wrappers.TimeLimit(Keywords(), 5),
-], ids=str)
+])
 def test_the_seed_arrives(make):
   first = lambda seed: seeding.reset(make(), seed)[0]
   assert first(3) == first(3) != first(4)
