@@ -3,7 +3,7 @@
   bin/bench update --gin_file=gin/atari.gin --precision=32 --json=update.json
 
 Subcommands: update, policy, collect, replay, train, peers. Each takes the flags
-of `bin/train`; benchmarks/README.md says what each of them reports.
+of `bin/train` but --root_dir; benchmarks/README.md says what each reports.
 """
 
 import functools
@@ -13,8 +13,11 @@ import pathlib
 from absl import app
 from absl import flags
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import configuration
 
+configuration.define('gin_file', 'gin_bindings', 'task', 'precision', 'seed')
+flags.adopt_module_key_flags(configuration)  # for --help
 _JSON = flags.DEFINE_string('json', None, 'File that the result is written to.')
 _REPEAT = flags.DEFINE_integer(
     'repeat', 5, 'Measurements of each kind, after one to warm up.',
@@ -47,7 +50,7 @@ def run(argv):
 
   known = _stages()
   if len(argv) != 2 or argv[1] not in known:
-    raise ValueError(
+    raise checks.UserError(
         f'Which stage? Got {argv[1:]}; wanted one of {", ".join(known)}.')
   setting = setting_lib.make()
   result = {
@@ -73,4 +76,4 @@ def _readable(value):
 
 
 if __name__ == '__main__':
-  app.run(configuration.guarded(run))
+  app.run(configuration.guarded(run, arguments=1))

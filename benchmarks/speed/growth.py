@@ -16,6 +16,8 @@ from absl import flags
 
 from dreamerv2_tfa.commands import configuration
 
+configuration.define('gin_file', 'gin_bindings', 'task', 'precision', 'seed')
+flags.adopt_module_key_flags(configuration)  # for --help
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 _UPDATES = flags.DEFINE_integer('updates', 20000, 'Updates.', lower_bound=20)

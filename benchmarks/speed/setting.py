@@ -8,6 +8,7 @@ import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
+from dreamerv2_tfa import specs
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import train  # noqa: F401, registers all of gin
@@ -41,7 +42,7 @@ def make():
 
 def _actions(spec):
   if spec.dtype.is_integer:
-    return {'discrete': int(spec.maximum.max() - spec.minimum.min()) + 1}
+    return {'discrete': specs.Actions(spec).size}
   return {'box': spec.shape.as_list()}
 
 

@@ -156,7 +156,7 @@ _READ = {
     'train': _GIN | {
         'root_dir', 'logdir', 'task', 'precision', 'seed', 'dry_run'},
     'import_published': _GIN | {
-        'root_dir', 'logdir', 'task', 'precision', 'seed', 'from'},
+        'root_dir', 'logdir', 'task', 'precision', 'seed', 'from', 'keys'},
     'check_env': _GIN | {'task', 'seed', 'steps'},
     'export': {'root_dir', 'logdir', 'task', 'out', 'format', 'verify'},
     'serve': {
