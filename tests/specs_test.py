@@ -104,8 +104,10 @@ def test_a_box_with_two_axes_comes_back_as_it_went_in(dtype):
 
 
 def test_a_decoded_action_never_leaves_its_bounds_by_rounding():
-  low = np.random.default_rng(0).uniform(-3, 1, 500).astype(np.float32)
-  high = low + np.float32(0.7)
+  rng = np.random.default_rng(0)
+  low, high = (
+      rng.uniform(*ends, 500).astype(np.float32) for ends in ((-3, 1), (1, 9)))
+  assert (low + (high - low) > high).any()
   actions = box(low, high, (500,))
   for end in (-1.0, 1.0):
     outside = actions.decode(tf.fill([1, 500], end)).numpy()

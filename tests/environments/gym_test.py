@@ -286,15 +286,41 @@ def test_a_reward_that_is_not_one_finite_number_is_refused(reward):
     env.step(0)
 
 
-def test_ranges_are_checked_for_a_thousand_steps_and_then_at_times():
+def _leaves_its_space(good, then, steps):
+  """The step at which an environment that is out of its space is refused."""
+  step = lambda shown, done: (shown, 0.0, done, False, {})
   env = adapt.Adapted(gym.GymEnvironment(Scripted(
-      [(0.5, 0.0, False, False, {})] * 1200 + [(5.0, 0.0, False, False, {})])))
+      [step(0.5, False)] * good + [step(*then)] * steps, first=0.5)))
   env.reset()
-  for _ in range(1200):
-    env.step(0)
-  with pytest.raises(ValueError, match='not in its space: got .*5 to 5'):
-    for _ in range(1201 * 100):  # the fault comes around at another hundredth
+  for number in range(1, good + steps + 1):
+    try:
       env.step(0)
+    except ValueError as error:
+      assert 'not in its space: got' in str(error)
+      return number
+  return None
+
+
+def test_a_range_is_checked_at_each_of_the_first_thousand_steps():
+  assert _leaves_its_space(41, (5.0, False), 3) == 42
+  assert _leaves_its_space(998, (5.0, False), 1) == 999
+
+
+def test_a_range_is_checked_at_one_in_a_hundred_later_steps():
+  assert _leaves_its_space(1001, (5.0, False), 98) is None
+  assert _leaves_its_space(1001, (5.0, False), 120) == 1100
+
+
+def test_a_range_is_checked_at_every_reset():
+  script = Scripted([(0.5, 0.0, False, False, {})] * 1150 + [
+      (0.5, 0.0, True, False, {})], first=0.5)
+  env = adapt.Adapted(gym.GymEnvironment(script))
+  env.reset()
+  for _ in range(1151):
+    env.step(0)
+  script._first = 5.0
+  with pytest.raises(ValueError, match='not in its space: got .*5 to 5'):
+    env.step(0)
 
 
 def test_bytes_that_are_no_picture_stay_bytes():

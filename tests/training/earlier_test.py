@@ -60,22 +60,38 @@ def test_observations_that_were_read_otherwise_are_named(observation):
   assert line.startswith('observation ') and 'earlier version' in line
 
 
+def parts_of(observation, action=_CHOICE):
+  """What a run in such an environment is made of."""
+  class Env(gymnasium.Env):
+    observation_space, action_space = observation, action
+
+    def reset(self, *, seed=None, options=None):
+      return observation.sample(), {}
+
+  made = tasks.from_factory('env', lambda seed: Env()).make(0)
+  agent = small.make_agent(
+      observation=made.observation_spec(), action=made.action_spec())
+  return types.SimpleNamespace(
+      task=types.SimpleNamespace(name='env', action_repeat=1), agent=agent,
+      environment=made, evaluation_environment=made, precision='float32')
+
+
+def test_rows_of_an_earlier_version_are_refused_and_its_weights_are_not(
+    tmp_path):
+  facts = protocol.describe(parts_of(_BOX), (), 0)
+  for key in ('observation', 'action', 'shown', 'environments'):
+    del facts[key]
+  protocol.write(tmp_path, facts)
+  now = parts_of(_BOX, spaces.Box(-2, 2, (1,)))
+  for check in (comparison.check, comparison.check_rows):
+    with pytest.raises(ValueError, match='means something else: got actions'):
+      check(tmp_path, now)
+  comparison.check_weights(tmp_path, now)
+  comparison.check(tmp_path, parts_of(_BOX))
+
+
 def test_a_space_that_has_changed_behind_the_same_specs_is_refused(tmp_path):
-  def parts(high):
-    class Env(gymnasium.Env):
-      observation_space = spaces.Box(0, high, (3,), np.int64)
-      action_space = _CHOICE
-
-      def reset(self, *, seed=None, options=None):
-        return np.zeros(3, np.int64), {}
-
-    made = tasks.from_factory('env', lambda seed: Env()).make(0)
-    agent = small.make_agent(
-        observation=made.observation_spec(), action=made.action_spec())
-    return types.SimpleNamespace(
-        task=types.SimpleNamespace(name='env', action_repeat=1), agent=agent,
-        environment=made, evaluation_environment=made, precision='float32')
-
+  parts = lambda high: parts_of(spaces.Box(0, high, (3,), np.int64))
   before = parts(9)
   protocol.write(tmp_path, protocol.describe(before, (), 0))
   for check in (comparison.check, comparison.check_rows,
