@@ -45,7 +45,7 @@ class SavedPolicy:
           f'{path} was exported by an earlier version: it takes what the agent '
           f'reads ({_fields(self.facts["observation"])}) and gives its action '
           f'({_fields({"action": self.facts["action"]})}), which may differ '
-          'from what the environment shows and takes. Export again to have that.',
+          'from what the environment shows and takes. Export again for that.',
           stacklevel=2)
     parts = self.facts['parts']
     self.parts = None if parts is None else [
@@ -223,13 +223,20 @@ def _read_parts(policy, observation):
   """`read` of what the environment shows."""
   values = {part.key: _find(part, observation) for part in policy.parts}
   axes = int(all(
-      np.ndim(values[part.key]) == len(part.shape) + 1
-      for part in policy.parts
+      _rank(values[part.key]) == len(part.shape) + 1 for part in policy.parts
   ))
   return {
       policy.observations[part.key]: part.prepare(values[part.key], axes)
       for part in policy.parts
   }, bool(axes)
+
+
+def _rank(value):
+  """Number of axes; -1 where it is no array, which `Part.check` refuses."""
+  try:
+    return np.ndim(value)
+  except ValueError:
+    return -1
 
 
 def check_parts(policy, arrays):
@@ -250,7 +257,8 @@ def check_parts(policy, arrays):
 def _find(part, observation):
   """The value of a part, by its path in the observation or by its key."""
   if isinstance(observation, dict):
-    if part.key in observation and len(part.path) != 1:
+    there = part.path and part.path[0] in observation
+    if part.key in observation and not there:
       return observation[part.key]
   elif len(part.path) == 1 and isinstance(part.path[0], str):
     return observation  # the one key's value alone

@@ -72,11 +72,9 @@ class Part:
 
   def facts(self):
     """This part as plain data that JSON can hold: dict."""
-    bounded = self.low is not None and np.isfinite([
-        np.min(self.low), np.max(self.high)]).all()
-    unbounded = {} if bounded else {'low': None, 'high': None}
     return {**dataclasses.asdict(self), 'path': list(self.path),
-            'shape': list(self.shape), **unbounded}
+            'shape': list(self.shape), 'low': _to_json(self.low),
+            'high': _to_json(self.high)}
 
   def given(self, exact=True):
     """What an export takes of this part: `(shape, dtype)` of a row.
@@ -105,7 +103,7 @@ class Part:
     Raises:
       ValueError: If it is not in the space; see `check`.
     """
-    array = self.check(value, axes, whole=self.kind != NUMBERS)
+    array = self.check(value, axes)
     if not self.shrinks:
       return array.astype(self.dtype)
     return np.stack([self.read(row) for row in array]) if axes else (
@@ -168,9 +166,13 @@ class Part:
           f'{got} from {array.min():g} to {array.max():g}', 'Return whole '
           'numbers (a picture of floats times 255), or declare a space of '
           'floats.')
-    if array.dtype.kind == 'f' and not np.isfinite(array).all():
+    if array.dtype.kind == 'f' and not _is_finite(array):
       raise refuse(
-          f'{got} with NaN or infinity', 'Find where the environment makes it.')
+          f'{got} with NaN or infinity, in float32 too',
+          'Find where the environment makes it.')
+    if self.dtype == 'bool' and not np.isin(array, (0, 1)).all():
+      raise refuse(f'{got} from {array.min():g} to {array.max():g}',
+                   'Return True and False.')
     if whole or self.kind == ONE_HOT:
       self._check_range(array, got, refuse)
     return array
@@ -180,7 +182,7 @@ class Part:
     return (
         type(value) is np.ndarray and value.dtype.name == self.dtype
         and value.shape == self.shape
-        and (value.dtype.kind != 'f' or bool(np.isfinite(value).all())))
+        and (value.dtype.kind != 'f' or _is_finite(value)))
 
   def _check_range(self, array, got, refuse):
     if self.low is None or not array.size:
@@ -313,7 +315,27 @@ class Part:
 def from_facts(facts):
   """The `Part` that `Part.facts` has written."""
   return Part(**{
-      **facts, 'path': tuple(facts['path']), 'shape': tuple(facts['shape'])})
+      **facts, 'path': tuple(facts['path']), 'shape': tuple(facts['shape']),
+      'low': _from_json(facts['low']), 'high': _from_json(facts['high'])})
+
+
+def _to_json(bound):
+  """A bound without infinities, which JSON has not: they become text."""
+  if isinstance(bound, list):
+    return [_to_json(each) for each in bound]
+  return bound if bound is None or np.isfinite(bound) else str(bound)
+
+
+def _from_json(bound):
+  if isinstance(bound, list):
+    return [_from_json(each) for each in bound]
+  return float(bound) if isinstance(bound, str) else bound
+
+
+def _is_finite(array):
+  """Whether all numbers are finite in float32, which the agent reads."""
+  with np.errstate(over='ignore'):
+    return bool(np.isfinite(array.astype(np.float32, copy=False)).all())
 
 
 def _shape_mend(got, wanted):

@@ -43,7 +43,8 @@ def call(factory, seed):
   named = [p for p in plain if 'seed' in p.name.lower()][:1]
   needed = [p for p in plain if p.default is p.empty and p not in named]
   if needed and (named or len(needed) > 1 or (
-      needed[0].kind == needed[0].KEYWORD_ONLY)):
+      needed[0].kind == needed[0].KEYWORD_ONLY
+      or needed[0].name == 'render_mode')):  # an option of every Gym class
     names = ', '.join(p.name for p in needed)
     raise checks.UserError(
         f'The factory {factory!r} needs {names}; wanted a function of a seed, '

@@ -95,14 +95,28 @@ def _read_step(result):
   """Observation, reward, terminated and truncated of either form of a step."""
   form = len(result) if isinstance(result, tuple | list) else 0
   if form == 5:
-    return result[:4]
+    observation, reward, terminated, truncated, _ = result
+    return (observation, reward, _flag('terminated', terminated),
+            _flag('truncated', truncated))
   if form != 4:
     raise checks.UserError(
         f'step() returned {result!r}; wanted observation, reward, terminated, '
         'truncated, info, or the older observation, reward, done, info.')
   observation, reward, done, info = result
+  done = _flag('done', done)
   truncated = done and bool((info or {}).get('TimeLimit.truncated', False))
   return observation, reward, done and not truncated, truncated
+
+
+def _flag(name, value):
+  """A bool, or 0 or 1, as a bool; 'False' and NaN would be true."""
+  array = np.asarray(value)
+  if array.dtype.kind not in 'bui' or array.size != 1 or (
+      array.item() not in (0, 1)):
+    raise checks.UserError(
+        f'step() returned {name} = {value!r} ({type(value).__name__}); wanted '
+        'one bool. Return True or False.')
+  return bool(array.item())
 
 
 def _shown(observation, when):

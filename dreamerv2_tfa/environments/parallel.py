@@ -153,7 +153,7 @@ class ProcessBatch(py_environment.PyEnvironment):
           self._report(row, failure)
           answer = otherwise(row)
         except Exception as error:
-          raise faults.note(error)
+          raise faults.note(error)  # noqa: B904, the error itself
       answers.append(answer)
     return answers
 

@@ -60,7 +60,7 @@ class Watched(wrappers.PyEnvironmentBaseWrapper):
           self._restart(failure)
           name, arguments = 'reset', ()
     except Exception as error:
-      raise faults.note(error)
+      raise faults.note(error)  # noqa: B904, the error itself
 
   def _restart(self, failure):
     """Another environment in place of the one that has failed."""

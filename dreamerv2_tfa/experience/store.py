@@ -1,6 +1,7 @@
 """Replay on disk: what the memory holds survives the process."""
 
 import itertools
+import json
 import pathlib
 import zipfile
 import zlib
@@ -14,6 +15,8 @@ from tf_agents.trajectories import trajectory
 # One NaN or larger number would spoil the loss of every batch with it, as long
 # as it is stored: such a row is neither stored nor loaded.
 LARGEST = 1e15
+
+_SPAN = 'replay.json'  # beside replay/: first row that is kept, next row
 
 # What reading a file that was cut or is something else raises.
 _UNREADABLE = (
@@ -31,6 +34,8 @@ class Store:
   Attributes:
     skipped: int, rows that were not added because a number in them is not
       finite, or not below `LARGEST`.
+    missing: int, rows that were saved and are on disk no more, each once for
+      all environments.
   """
 
   def __init__(self, root_dir, buffer, capacity):
@@ -47,6 +52,7 @@ class Store:
     self._saved = 0  # rows of the buffer that are on disk
     self._offset = 0  # number on disk of the buffer's first row
     self._clean = _Clean()
+    self.missing = 0
 
   @property
   def skipped(self):
@@ -60,9 +66,16 @@ class Store:
       self._write(first + self._offset, self._read(first, end))
       self._saved = end
     forgotten = end + self._offset - self._capacity
-    for old, newer in itertools.pairwise(self._files()):
-      if int(newer.stem) <= forgotten:
-        old.unlink()
+    files = self._files()
+    dropped = [
+        old for old, newer in itertools.pairwise(files)
+        if int(newer.stem) <= forgotten
+    ]
+    if files:
+      first = int(files[len(dropped)].stem)
+      _write_span(self._directory, first, end + self._offset)
+    for old in dropped:
+      old.unlink()
 
   def load(self):
     """Adds what is on disk to the buffer: the number of rows, an int.
@@ -72,8 +85,11 @@ class Store:
         this buffer's, or of another number of blocks.
     """
     blocks = self._buffer.capacity // self._capacity
-    end = 0
+    self.missing = 0
+    first_saved, end_saved = _read_span(self._directory)
+    end = first_saved
     for path in self._files():
+      _check_begin(path, end, first_saved)
       columns = _columns(path, self._buffer.data_spec)
       stored = columns[0].shape[1]
       if stored != blocks:
@@ -81,9 +97,13 @@ class Store:
             f'{path} was collected by {stored} environments; got {blocks}. '
             f'Set train.environments = {stored}, or take another --root_dir.'
         )
-      self._clean.gap |= bool(end) and int(path.stem) != end
+      gap = max(int(path.stem) - end, 0)
+      self._clean.gap |= bool(gap)
+      self.missing += gap
       self.add(tf.nest.pack_sequence_as(self._buffer.data_spec, columns))
       end = int(path.stem) + len(columns[0])
+    self.missing += max(end_saved - end, 0)
+    end = max(end, end_saved)
     self._saved = self._rows()
     self._offset = end - self._saved
     return self._saved
@@ -247,6 +267,43 @@ class _Clean:
       types[starts] = ts.StepType.FIRST
       rows = rows._replace(step_type=types)
     return tf.nest.map_structure(lambda column: column[finite], rows)
+
+
+def _write_span(directory, first, end):
+  """Writes the numbers of the oldest row that is kept and of the next one."""
+  path = directory.with_name(_SPAN)
+  partial = path.with_name(f'{_SPAN}.part')
+  partial.write_text(
+      json.dumps({'first': first, 'next': end}) + '\n', encoding='utf-8'
+  )
+  partial.replace(path)
+
+
+def _read_span(directory):
+  """What `_write_span` wrote; two zeros where nothing did, as before it was."""
+  path = directory.with_name(_SPAN)
+  if not path.is_file():
+    files = _files(directory)
+    first = int(files[0].stem) if files else 0
+    return first, first
+  try:
+    facts = json.loads(path.read_text(encoding='utf-8'))
+    return int(facts['first']), int(facts['next'])
+  except (ValueError, TypeError, KeyError) as error:
+    raise ValueError(
+        f'{path} is damaged ({error}). Put it back from a copy; or remove it, '
+        'then no rows are missed.'
+    ) from error
+
+
+def _check_begin(path, end, first_saved):
+  """Refuses a file that begins before the one before it ends."""
+  if first_saved < int(path.stem) < end:
+    raise ValueError(
+        f'{path} begins before the file before it ends, at row {end}: one of '
+        'them is a copy or was renamed. Remove it, or put both back from a '
+        'copy.'
+    )
 
 
 def _files(directory):

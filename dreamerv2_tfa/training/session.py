@@ -111,6 +111,12 @@ class Session:
     self.updates = int(self._parts.agent.train_step_counter)
 
   def _tell_skipped(self):
+    if self._store.missing:
+      print(
+          f'Note: {self._store.missing} of the rows that were saved are in '
+          'replay/ no more. The run goes on without them; to have them, stop '
+          'it and put the files back from a copy.'
+      )
     if self._store.skipped:
       print(
           f'Note: {self._store.skipped} stored rows were skipped: a number is '

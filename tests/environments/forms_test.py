@@ -68,3 +68,20 @@ def test_a_reset_without_an_observation_is_refused(start):
 def test_a_step_of_no_known_form_is_refused_with_both(step):
   with pytest.raises(checks.UserError, match='wanted observation, reward, term'):
     _played(step)
+
+
+@pytest.mark.parametrize('flag', [
+    'False', None, float('nan'), 2, np.array([False, True]), []])
+@pytest.mark.parametrize('place', [2, 3])
+def test_an_end_that_is_no_bool_is_refused(flag, place):
+  result = [_SHOWN, 1.0, False, False, {}]
+  result[place] = flag
+  with pytest.raises(checks.UserError, match='terminated|truncated'):
+    gym._read_step(tuple(result))
+  with pytest.raises(checks.UserError, match='returned done = '):
+    gym._read_step((_SHOWN, 1.0, flag, {}))
+
+
+@pytest.mark.parametrize('flag', [True, np.True_, 1, np.int64(1), np.ones(1)>0])
+def test_an_end_that_is_a_bool_of_any_kind_is_taken(flag):
+  assert gym._read_step((_SHOWN, 1.0, flag, False, {}))[2] is True

@@ -253,12 +253,58 @@ def test_no_file_is_written_over_where_one_in_the_middle_is_gone(tmp_path):
     one.add(range(start, start + 3))
     one.store.save()
   (tmp_path / 'replay' / '000000000003.npz').unlink()
-  assert two.store.load() == 6
+  assert two.store.load() == 6 and two.store.missing == 3
   two.add(range(9, 12))
   two.store.save()
   assert files(tmp_path) == {0: 3, 6: 3, 9: 3}
   three.store.load()
   assert three.numbers().tolist() == [[0, 1, 2, 6, 7, 8, 9, 10, 11]]
+
+
+@pytest.mark.parametrize('gone', [0, 3, 6])
+def test_rows_that_are_gone_are_counted_wherever_they_were(tmp_path, gone):
+  one, two = Process(tmp_path), Process(tmp_path)
+  for start in (0, 3, 6):
+    one.add(range(start, start + 3))
+    one.store.save()
+  (tmp_path / 'replay' / f'{gone:012d}.npz').unlink()
+  assert two.store.load() == 6 and two.store.missing == 3
+  two.add(range(9, 12))
+  two.store.save()
+  assert max(files(tmp_path)) == 9
+
+
+def test_no_row_is_missed_where_memory_forgot_it(tmp_path):
+  one, two = Process(tmp_path), Process(tmp_path)
+  for start in range(0, 40, 4):
+    one.add(range(start, start + 4))
+    one.store.save()
+  assert min(files(tmp_path)) > 0
+  two.store.load()
+  assert two.store.missing == 0
+
+
+def test_no_row_is_missed_where_a_kill_came_before_they_were_counted(tmp_path):
+  one, two = Process(tmp_path), Process(tmp_path)
+  one.add(range(3))
+  one.store.save()
+  span = (tmp_path / 'replay.json').read_text()
+  one.add(range(3, 6))
+  one.store.save()
+  (tmp_path / 'replay.json').write_text(span)
+  assert two.store.load() == 6 and two.store.missing == 0
+
+
+def test_a_copy_under_another_name_is_refused(tmp_path):
+  one, two = Process(tmp_path), Process(tmp_path)
+  for start in (0, 3):
+    one.add(range(start, start + 3))
+    one.store.save()
+  folder = tmp_path / 'replay'
+  (folder / '000000000001.npz').write_bytes(
+      (folder / '000000000000.npz').read_bytes())
+  with pytest.raises(ValueError, match='000001.npz begins before the file bef'):
+    two.store.load()
 
 
 # Numbers that are not finite --------------------------------------------------

@@ -214,6 +214,9 @@ def test_an_export_of_version_1_loads_and_says_what_it_takes(tmp_path):
     (('arm', 'angle'), np.zeros((3, 2)), 'axes are in another order'),
     (('board',), np.full((3, 2), 4), "'board' is not in its space"),
     (('board',), np.full((3, 2), 0.5), 'Return whole numbers'),
+    (('flag',), np.array([2, -7]), 'Return True and False'),
+    (('arm', 'angle'), np.full((2, 3), 5.5), "'arm/angle' is not in its space"),
+    (('arm', 'angle'), np.full((2, 3), -1e300), 'infinity, in float32 too'),
 ])
 def test_what_is_not_in_the_space_is_refused(saved, path, wrong, message):
   policy = dreamerv2_tfa.load_policy(saved[0])
