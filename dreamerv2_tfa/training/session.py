@@ -114,7 +114,7 @@ class Session:
     if self._store.missing:
       print(
           f'Note: {self._store.missing} of the rows that were saved are in '
-          'replay/ no more. The run goes on without them; to have them, stop '
+          'replay/ no more. The run resumes without them; to have them, stop '
           'it and put the files back from a copy.'
       )
     if self._store.skipped:
