@@ -100,7 +100,7 @@ def _names_package(name):
 
 
 def load_factory(name):
-  """Returns a task of the user's own, one frame an agent step.
+  """Returns a task of the user's own.
 
   Args:
     name: Python string `module:factory`. The module is found from the working
