@@ -14,6 +14,7 @@ import re
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tf_agents.specs import tensor_spec
 import tree
 
 tfb = tfp.bijectors
@@ -218,3 +219,22 @@ def tensor_names(keys):
     if len({name.lower() for name in names.values()}) == len(names):
       break
   return names
+
+
+def renamed(spec, name):
+  """A `TensorSpec` under another name, with the bounds that it has."""
+  bounds = {}
+  if isinstance(spec, tensor_spec.BoundedTensorSpec):
+    bounds = {'minimum': spec.minimum, 'maximum': spec.maximum}
+  return type(spec)(spec.shape, spec.dtype, name=name, **bounds)
+
+
+def plain(bound):
+  """A bound as plain data: one number where all are equal, else a nested list.
+
+  Args:
+    bound: What NumPy takes for an array.
+  """
+  array = np.asarray(bound)
+  alike = array.size and (array == array.flat[0]).all()
+  return array.flat[0].item() if alike else array.tolist()

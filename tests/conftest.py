@@ -9,6 +9,7 @@ import sys
 import dreamerv2_tfa  # noqa: F401 - before TensorFlow, as `rendering` wants
 
 # isort: split
+from absl import logging
 import gin
 import pytest
 import tensorflow as tf
@@ -24,3 +25,12 @@ def clean():
   gin.clear_config()
   tf.config.run_functions_eagerly(False)
   tf.keras.mixed_precision.set_global_policy('float32')
+
+
+@pytest.fixture
+def errors(monkeypatch):
+  """What is reported to the log, instead of there."""
+  lines = []
+  monkeypatch.setattr(
+      logging, 'error', lambda text, *values: lines.append(text % values))
+  return lines

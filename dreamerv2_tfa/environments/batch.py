@@ -13,9 +13,9 @@ import tensorflow as tf
 from tf_agents.environments import batched_py_environment
 from tf_agents.environments import tf_environment
 from tf_agents.environments import tf_py_environment
-from tf_agents.specs import tensor_spec
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import factories
 from dreamerv2_tfa.environments import faults
@@ -127,11 +127,8 @@ def _scoped(environment):
   def scoped(spec):
     if not spec.name or re.fullmatch('[A-Za-z0-9.][A-Za-z0-9_./-]*', spec.name):
       return spec
-    name = re.sub(r'[^A-Za-z0-9]', '_', f'observation {spec.name}')
-    bounds = {}
-    if isinstance(spec, tensor_spec.BoundedTensorSpec):
-      bounds = {'minimum': spec.minimum, 'maximum': spec.maximum}
-    return type(spec)(spec.shape, spec.dtype, name=name, **bounds)
+    return specs.renamed(
+        spec, re.sub(r'[^A-Za-z0-9]', '_', f'observation {spec.name}'))
 
   environment._time_step_spec = tf.nest.map_structure(
       scoped, environment.time_step_spec())

@@ -6,6 +6,7 @@ import numpy as np
 import tree
 
 from dreamerv2_tfa import observations
+from dreamerv2_tfa import specs as specs_lib
 
 _BARE = ('image', 'observation')  # names of what is not in a dict
 _SMALLEST_PICTURE = 16  # pixels a side
@@ -100,8 +101,7 @@ def _bounds(spec):
               for x in np.asarray(bounds, np.float64)]
     if np.isinf(bounds).all():
       return None, None
-  plain = lambda x: x.flat[0].item() if (x == x.flat[0]).all() else x.tolist()
-  return tuple(plain(x) if x.size else None for x in bounds)
+  return tuple(specs_lib.plain(x) if x.size else None for x in bounds)
 
 
 def _kind(spec, low, high):

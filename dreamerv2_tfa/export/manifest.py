@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from dreamerv2_tfa import specs as specs_lib
 from dreamerv2_tfa.export import names
 
 FILE = 'policy.json'
@@ -71,15 +72,9 @@ def _field(spec):
   low = getattr(spec, 'minimum', getattr(spec, 'low', None))
   high = getattr(spec, 'maximum', getattr(spec, 'high', None))
   if low is not None and np.isfinite([np.max(high), np.min(low)]).all():
-    field['minimum'], field['maximum'] = _plain(low), _plain(high)
+    field['minimum'] = specs_lib.plain(low)
+    field['maximum'] = specs_lib.plain(high)
   return field
-
-
-def _plain(bound):
-  """One number where all are the same, else a nested list."""
-  bound = np.asarray(bound)
-  alike = bound.size and (bound == bound.flat[0]).all()
-  return bound.flat[0].item() if alike else bound.tolist()
 
 
 def hashes(folder):

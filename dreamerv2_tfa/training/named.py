@@ -4,7 +4,6 @@ import re
 
 import tensorflow as tf
 from tf_agents.policies import tf_policy
-from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import policy_step
 import tree
 
@@ -32,7 +31,7 @@ class NamedPolicy(tf_policy.TFPolicy):
     time_step_spec = _by_path('0', time_step._replace(
         observation=()
     ))._replace(observation=tf.nest.map_structure(
-        lambda spec: _renamed(spec, f'0/observation/{next(names)}'),
+        lambda spec: specs.renamed(spec, f'0/observation/{next(names)}'),
         time_step.observation,
     ))
     super().__init__(
@@ -65,16 +64,9 @@ def needed(policy):
   )
 
 
-def _renamed(spec, name):
-  bounds = {}
-  if isinstance(spec, tensor_spec.BoundedTensorSpec):
-    bounds = {'minimum': spec.minimum, 'maximum': spec.maximum}
-  return type(spec)(spec.shape, spec.dtype, name=name, **bounds)
-
-
 def _by_path(start, nest):
   """Specs under the path of their keys."""
   return tree.map_structure_with_path(
-      lambda path, spec: _renamed(spec, '/'.join(map(str, (start, *path)))),
+      lambda path, spec: specs.renamed(spec, '/'.join(map(str, (start, *path)))),
       nest,
   )

@@ -168,17 +168,15 @@ def _spec(spec):
   facts = {'shape': spec.shape.as_list(), 'dtype': spec.dtype.name}
   for bound in ('minimum', 'maximum'):
     if hasattr(spec, bound):
-      facts[bound] = _numbers(np.asarray(getattr(spec, bound)))
+      facts[bound] = _numbers(getattr(spec, bound))
   return facts
 
 
-def _numbers(array):
-  if array.size and (array == array.flat[0]).all():
-    array = array.flat[0]
+def _numbers(bound):
   # JSON has no infinity.
   text = lambda x: x if np.isfinite(x) else str(x)
   one = lambda x: list(map(one, x)) if isinstance(x, list) else text(x)
-  return one(np.asarray(array).tolist())
+  return one(specs.plain(bound))
 
 
 def _first_line(error):

@@ -13,6 +13,7 @@ from dreamerv2_tfa.training import surroundings
 from dreamerv2_tfa.training import train  # noqa: F401, gin must know its parts
 
 
+@surroundings.kept()
 @surroundings.gin_kept()
 def load(root_dir):
   """The agent of a run, as it was saved last; no environment is made.
@@ -33,22 +34,14 @@ def load(root_dir):
   checkpoint = checkpoints.last(root_dir)
   specs = _read_specs(root_dir)
   facts = protocol.wanted(root_dir)
-  policies = tf.keras.mixed_precision
-  before = policies.global_policy()
-  gin.clear_config()
-  try:
-    policies.set_global_policy(facts['precision'])
-    protocol.parse_config(root_dir)
-    until = int(gin.query_parameter('train.explore_until'))
-    agent = agent_lib.DreamerV2Agent(
-        ts.time_step_spec(specs.observation), specs.action,
-        seed=facts['seed'],
-        schedule_step=tf.Variable(0, dtype=tf.int64, trainable=False),
-        exploration_steps=-(-until // facts['action_repeat']),
-    )
-  finally:
-    policies.set_global_policy(before)
-    gin.clear_config()
+  tf.keras.mixed_precision.set_global_policy(facts['precision'])
+  protocol.parse_config(root_dir)
+  until = int(gin.query_parameter('train.explore_until'))
+  agent = agent_lib.DreamerV2Agent(
+      ts.time_step_spec(specs.observation), specs.action, seed=facts['seed'],
+      schedule_step=tf.Variable(0, dtype=tf.int64, trainable=False),
+      exploration_steps=-(-until // facts['action_repeat']),
+  )
   status = tf.train.Checkpoint(agent=agent).restore(checkpoint)
   status.assert_existing_objects_matched().expect_partial()
   return agent

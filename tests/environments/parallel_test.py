@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 
-from absl import logging
 import numpy as np
 import psutil
 import pytest
@@ -43,15 +42,6 @@ def shared():
   made = parallel.ProcessBatch(toys.Counter, [7, 8])
   yield made
   made.close()
-
-
-@pytest.fixture
-def errors(monkeypatch):
-  """What is reported to the log, instead of there."""
-  lines = []
-  monkeypatch.setattr(
-      logging, 'error', lambda text, *values: lines.append(text % values))
-  return lines
 
 
 def test_rows_are_stepped_side_by_side_each_with_its_seed(shared):

@@ -1,6 +1,5 @@
 """Tests of one environment in this process: restarts, ends, its own errors."""
 
-from absl import logging
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -55,14 +54,6 @@ def made():
 
   environment = watched.Watched(construct(7), construct, 7)
   return environment, all_of_them
-
-
-@pytest.fixture
-def errors(monkeypatch):
-  lines = []
-  monkeypatch.setattr(
-      logging, 'error', lambda text, *values: lines.append(text % values))
-  return lines
 
 
 def test_it_plays_as_what_is_inside(made, errors):
