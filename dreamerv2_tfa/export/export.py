@@ -66,17 +66,11 @@ def export(root_dir, out, form='saved_model', task=None):
         run.parts.agent, form, aside, run.facts,
         _observation_parts(run.parts.evaluation_environment),
     )
-    record = play.record(
-        run.parts.evaluation_environment, _policy(run.parts.agent, form),
-        seed=_SEED,
-    )
     found = compare(
-        run.parts.agent, run.parts.evaluation_environment, aside, record
+        run.parts.agent, run.parts.evaluation_environment, aside
     )
     if run.facts['precision'] != run.parts.precision:
-      found['rounding'] = _rounding(
-          run_lib.load(root_dir, task), form, record
-      )
+      found['rounding'] = _rounding(run, root_dir, task, form)
     aside.chmod(0o755)
     if out.exists():
       out.rmdir()
@@ -92,22 +86,22 @@ def _precision(form):
   return None if form == 'saved_model' else '32'
 
 
-def _rounding(run, form, record):
-  """How far a run, in its own precision, acts from its export in float32.
-
-  Args:
-    run: `Run`, which is closed.
-    form: One of `FORMATS`.
-    record: Dict, what the export did; see `play.record`.
+def _rounding(run, root_dir, task, form):
+  """How far the run, in its own precision, acts from its export in float32.
 
   Returns:
     Dict: `precision` of the run, `differ`, how many actions are not the same,
     and `largest`, the greatest difference.
   """
+  record = play.record(
+      run.parts.evaluation_environment, _policy(run.parts.agent, form),
+      seed=_SEED,
+  )
+  own = run_lib.load(root_dir, task)
   try:
-    actions = play.follow(_policy(run.parts.agent, form), record)
+    actions = play.follow(_policy(own.parts.agent, form), record)
   finally:
-    parts_lib.close(run.parts)
+    parts_lib.close(own.parts)
   gaps = np.abs(np.float64(actions) - np.float64(record['action']))
   axes = tuple(range(1, gaps.ndim))
   return {
@@ -197,14 +191,13 @@ def verify(root_dir, out, task=None):
     parts_lib.close(run.parts)
 
 
-def compare(agent, environment, folder, record=None):
+def compare(agent, environment, folder):
   """Lets an agent play, and its export the same in a fresh process.
 
   Args:
     agent: `DreamerV2Agent`.
     environment: `TFEnvironment` of one environment.
     folder: Path of the export.
-    record: Dict of `play.record`, where the agent has played already.
 
   Returns:
     Dict, see `verify`.
@@ -214,8 +207,7 @@ def compare(agent, environment, folder, record=None):
   """
   facts = manifest.read(folder)
   form = facts['format']
-  if record is None:
-    record = play.record(environment, _policy(agent, form), seed=_SEED)
+  record = play.record(environment, _policy(agent, form), seed=_SEED)
   with tempfile.TemporaryDirectory() as temporary:
     path = pathlib.Path(temporary) / 'record.npz'
     np.savez(path, **record)
