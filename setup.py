@@ -15,6 +15,7 @@ BOTH = [
     'gym==0.23.0',  # the newest that tf-agents allows
     'matplotlib==3.11.2',
     'opencv-python-headless==4.11.0.86',
+    'pandas==2.3.3',  # 3 breaks rliable, of the extra [reports]
     'psutil==7.2.2',
     'rich==15.0.0',
     'setuptools==75.8.2',  # tensorboard needs pkg_resources, gone from 82 on
@@ -63,7 +64,7 @@ EXTRAS = {
     'minigrid': ['gym-minigrid==1.1.0'],  # the last that plain Gym runs
     # Of Python 3.11's stack: a newer onnx wants a newer typing_extensions.
     'onnx': ['onnx==1.17.0', 'onnxruntime==1.32.0', 'tf2onnx==1.17.0'],
-    'reports': ['pandas==2.3.3', 'rliable==1.2.0'],  # pandas 3 breaks rliable
+    'reports': ['rliable==1.2.0'],
     'reverb': ['dm-reverb==0.14.0'],  # its own extra pulls a second TensorFlow
 }
 
