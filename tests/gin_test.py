@@ -21,7 +21,10 @@ from dreamerv2_tfa.world_model import rssm
 from dreamerv2_tfa.world_model import world_model
 
 _GIN = pathlib.Path(__file__).resolve().parents[1] / 'gin'
-_OVERLAYS = ('debug', 'model_loss', 'plan2explore', 'random')
+_OVERLAYS = (
+    'debug', 'model_loss', 'plan2explore', 'random', 'size_l', 'size_m',
+    'size_s',
+)
 _PRESETS = sorted(
     path.stem for path in _GIN.glob('*.gin') if path.stem not in _OVERLAYS
 )
@@ -146,9 +149,7 @@ def test_a_preset_builds_and_reads_every_line(names, monkeypatch, tmp_path):
   if 'dmc_vision' in names and os.environ['MUJOCO_GL'] == rendering.OFF:
     pytest.skip(rendering.MEND)
   # A capacity for image and vectors in colour, whatever this machine has.
-  monkeypatch.setattr(
-      'dreamerv2_tfa.experience.replay._machine_bytes', lambda: 10**12
-  )
+  monkeypatch.setattr('dreamerv2_tfa.experience.memory.free', lambda: 10**12)
   _parse(*names, bindings=_SMALL)
   train.train(tmp_path / 'run', dry_run=True)
   assert folder.unused_bindings() == []

@@ -38,17 +38,19 @@ class Store:
       all environments.
   """
 
-  def __init__(self, root_dir, buffer, capacity):
+  def __init__(self, root_dir, buffer, capacity, kept=None):
     """Prepares the store; reads and writes nothing.
 
     Args:
       root_dir: Path of the run's folder.
       buffer: `TFUniformReplayBuffer`, empty.
       capacity: int, rows that each block of the buffer holds.
+      kept: int, rows of each block that stay on disk. None: as many.
     """
     self._directory = pathlib.Path(root_dir) / 'replay'
     self._buffer = buffer
     self._capacity = capacity
+    self._kept = capacity if kept is None else kept
     self._saved = 0  # rows of the buffer that are on disk
     self._offset = 0  # number on disk of the buffer's first row
     self._clean = _Clean()
@@ -62,10 +64,13 @@ class Store:
     """Writes the rows that are not on disk yet, drops forgotten files."""
     end = self._rows()
     first = max(self._saved, end - self._capacity)
+    whole = first == self._saved
     if first < end:
       self._write(first + self._offset, self._read(first, end))
       self._saved = end
-    forgotten = end + self._offset - self._capacity
+    # Where rows were overwritten before a save, what came before them goes too.
+    kept = self._kept if whole else self._capacity
+    forgotten = end + self._offset - kept
     files = self._files()
     dropped = [
         old for old, newer in itertools.pairwise(files)
@@ -158,6 +163,12 @@ def check(root_dir):
         f'{root_dir} has no stored rows: replay/ holds no *.npz. Give the '
         '--root_dir of a run that has saved.'
     )
+
+
+def rows(root_dir):
+  """Rows of each block that a run has on disk, by their numbers: int."""
+  first, end = _read_span(pathlib.Path(root_dir) / 'replay')
+  return end - first
 
 
 def read(root_dir, data_spec, *, at_least=20_000):

@@ -152,7 +152,7 @@ def warn_unused(root_dir):
     print(f'Note: nothing here reads the bindings {", ".join(unused)}.')
 
 
-def record(root_dir, parts, *, presets, seed):
+def record(root_dir, parts, *, presets, seed, replay_capacity):
   """Writes `operative_config.gin` and `protocol.json`; says what has changed.
 
   Args:
@@ -160,8 +160,10 @@ def record(root_dir, parts, *, presets, seed):
     parts: `Parts` of the run.
     presets: Names of the gin files.
     seed: int.
+    replay_capacity: int, rows in memory; gin has what was asked for.
   """
   facts = protocol.describe(parts, presets, seed)
+  facts['replay_capacity'] = replay_capacity
   for line in comparison.notes(root_dir, facts):
     print(line)
   protocol.write(root_dir, facts)

@@ -41,6 +41,8 @@ def parse(root_dir, files, bindings, task=None, make_task=None):
     ValueError: If a setting cannot be read, or its run's are damaged.
     SyntaxError: If a line cannot be read, from gin.
   """
+  if root_dir is not None:
+    root_dir = checks.folder('--root_dir', root_dir)
   given = list(map(_name, files))
   lines = [*bindings, *([f'train.task = {task!r}'] if task else ())]
   there = None if root_dir is None else _recorded(root_dir, given)
@@ -74,7 +76,6 @@ def _recorded(root_dir, given):
 
   With files given, settings that are missing are not needed.
   """
-  root_dir = checks.folder('--root_dir', root_dir)
   there = protocol.read(root_dir)
   if there is None or given and not (root_dir / protocol.CONFIG).is_file():
     return None
@@ -90,11 +91,11 @@ def _chosen(lines, task, make_task):
   with contextlib.ExitStack() as stack:
     environment = made.make(0)
     stack.callback(batch.close, environment)
-    name, why = presets.of_specs(environment.observation_spec())
+    name, why = presets.of_specs(environment.observation_spec(), made.name)
   gin.clear_config()
   print(
-      f'Preset {name}: {made.name} {why}. Another: --gin_file=NAME, such as '
-      f'--gin_file={presets.PUBLISHED} for the published sizes.'
+      f'Preset {name}: {why}. For the published sizes take the preset '
+      f'{presets.PUBLISHED}.'
   )
   return name
 

@@ -9,6 +9,7 @@ from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.migration import run as run_lib
+from dreamerv2_tfa.training import capacity as capacity_lib
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import disk
@@ -51,7 +52,8 @@ def train(
     processes: bool; each of several in a process of its own.
     batch_size: int B, sequences an update.
     sequence_length: int T, model rows a sequence.
-    replay_capacity: Rows of replay memory.
+    replay_capacity: Rows of replay memory, of which a run takes as many as
+      fit; see `capacity.take`.
     sampling: 'rows', 'episodes' or 'episodes_ends', see `replay.Samples`.
     log_every: Agent steps between reports.
     eval_every: Agent steps between evaluations, each with an export.
@@ -113,10 +115,15 @@ def train(
       comparison.check_world_model(model_from, parts)
       checkpoints.load_model(parts.agent, model_from)
     comparison.check(root_dir, parts, stored=resumed is not None)
-    data_spec = parts.agent.collect_data_spec
-    replay.check(data_spec, capacity, sequence_length, plan.prefill, rows)
-    print(folder.describe(parts, plan, batch_size, sequence_length))
-    print(replay.describe(data_spec, capacity), flush=True)
+    capacity, line = capacity_lib.take(
+        parts.agent, capacity, replay_from or root_dir, batch_size=batch_size,
+        sequence_length=sequence_length, prefill=plan.prefill,
+        environments=rows, resumed=resumed is not None,
+    )
+    print(line)
+    print(
+        folder.describe(parts, plan, batch_size, sequence_length), flush=True
+    )
     if dry_run:
       folder.warn_unused(root_dir)
       return
@@ -125,7 +132,8 @@ def train(
     )
     session = session_lib.Session(
         root_dir, parts, plan, batch_size=batch_size,
-        sequence_length=sequence_length, replay_capacity=capacity,
+        sequence_length=sequence_length, replay_capacity=capacity.rows,
+        kept_on_disk=capacity.asked,
         eval_episodes=eval_episodes, eval_steps=eval_steps,
         replay_from=replay_from, sampling=sampling,
     )
@@ -133,7 +141,10 @@ def train(
     with contextlib.closing(session), interrupt.Interrupt() as stop:
       if old is not None:
         session.adopt(old)
-      folder.record(root_dir, parts, presets=presets, seed=seed)
+      folder.record(
+          root_dir, parts, presets=presets, seed=seed,
+          replay_capacity=capacity.rows,
+      )
       if old is not None:
         return
       session.announce()
