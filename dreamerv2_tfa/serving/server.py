@@ -5,8 +5,8 @@ import gc
 import numpy as np
 import waitress
 
-from dreamerv2_tfa import acting
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.export import loaded
 from dreamerv2_tfa.serving import application
 from dreamerv2_tfa.serving import batching
 
@@ -39,7 +39,7 @@ def make(
   max_sessions = checks.integer('--max_sessions', max_sessions)
   idle_seconds = checks.positive('--idle_seconds', idle_seconds)
   max_bytes = checks.integer('--max_bytes', max_bytes)
-  policy = acting.SavedPolicy(path)
+  policy = loaded.SavedPolicy(path)
   _warm_up(policy)
   app = application.Application(
       policy, name=name, max_sessions=max_sessions, idle_seconds=idle_seconds,
