@@ -88,6 +88,7 @@ def _task(environment, evaluation):
 
 
 def _copied(environment):
+  tasks.check_single(environment)  # a copy would close a vector's processes
   try:
     return copy.deepcopy(environment)
   except Exception as error:  # whatever the environment's parts raise
@@ -99,6 +100,8 @@ def _copied(environment):
 
 def _name(environment):
   """What the run calls the task."""
+  if inspect.isclass(environment):
+    return environment.__name__
   inside = getattr(environment, 'unwrapped', environment)
   spec = getattr(inside, 'spec', None)
   return str(
