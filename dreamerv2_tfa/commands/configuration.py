@@ -2,7 +2,6 @@
 
 import datetime
 import os
-import pathlib
 import re
 import secrets
 import sys
@@ -13,7 +12,6 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import interrupt
-from dreamerv2_tfa.training import presets
 
 _DEFINE = {
     'root_dir': lambda: (
@@ -60,8 +58,11 @@ def value(name):
   return flags.FLAGS[name].value if name in flags.FLAGS else None
 
 
-def parse():
+def parse(folder=None):
   """Reads the gin files and bindings of the command line.
+
+  Args:
+    folder: Path of the run's folder, whose settings come first; None: no run.
 
   Returns:
     List of str, the names of the presets.
@@ -69,13 +70,15 @@ def parse():
   Raises:
     ValueError: If a file is missing, or a line names what does not exist.
   """
-  files = value('gin_file') or [f'{presets.of_task(value("task"))}.gin']
-  named = {name: value(name) for name in ('task', 'precision', 'seed')}
-  gin_files.parse(files, list(value('gin_bindings')) + [
-      f'train.{name} = {given!r}'
-      for name, given in named.items() if given is not None
-  ])
-  return [pathlib.Path(name).stem for name in files]
+  from dreamerv2_tfa.training import settings  # imports TensorFlow
+
+  named = {name: value(name) for name in ('precision', 'seed')}
+  return settings.parse(
+      folder, value('gin_file'), [*value('gin_bindings'), *(
+          f'train.{name} = {given!r}'
+          for name, given in named.items() if given is not None
+      )], value('task'),
+  )
 
 
 def root_dir():

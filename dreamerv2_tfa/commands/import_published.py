@@ -28,9 +28,10 @@ def run(unused_argv):
     raise checks.UserError(
         'Which run? Give the log folder of the published package: --from=DIR.'
     )
-  presets = configuration.parse()
+  root_dir = configuration.root_dir()
+  presets = configuration.parse(root_dir)
   train.train(
-      configuration.root_dir(), presets=presets,
+      root_dir, presets=presets,
       adopt=_FROM.value, adopt_keys=_KEYS.value,
   )
 

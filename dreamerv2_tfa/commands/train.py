@@ -18,9 +18,10 @@ def run(unused_argv):
   """Parses gin and calls `train`."""
   from dreamerv2_tfa.training import train  # after the flags: slow to import
 
-  presets = configuration.parse()
+  root_dir = configuration.root_dir()
+  presets = configuration.parse(root_dir)
   train.train(
-      configuration.root_dir(), presets=presets,
+      root_dir, presets=presets,
       dry_run=_DRY_RUN.value,
   )
 

@@ -1,6 +1,8 @@
 """The server: an application, a port, and threads that wait in it."""
 
+import contextlib
 import gc
+import socket
 
 import numpy as np
 import waitress
@@ -32,23 +34,43 @@ def make(
     The server, with `run()`, `close()` and `effective_port`.
 
   Raises:
-    ValueError: If the path is no export or a number out of its range.
-    OSError: If the port cannot be had.
+    ValueError: If the path is no export, a number out of its range, or the
+      address is in use or none of this machine.
   """
   port = checks.integer('--port', port, 0, 65535)
   max_sessions = checks.integer('--max_sessions', max_sessions)
   idle_seconds = checks.positive('--idle_seconds', idle_seconds)
   max_bytes = checks.integer('--max_bytes', max_bytes)
-  policy = loaded.SavedPolicy(path)
-  _warm_up(policy)
-  app = application.Application(
-      policy, name=name, max_sessions=max_sessions, idle_seconds=idle_seconds,
-      max_bytes=max_bytes,
-  )
-  return waitress.create_server(
-      app, host=host, port=port, threads=_THREADS, ident=None,
-      max_request_body_size=max_bytes, connection_limit=8 * _THREADS,
-  )
+  with contextlib.ExitStack() as stack:  # where something raises
+    bound = stack.enter_context(_bound(host, port))
+    policy = loaded.SavedPolicy(path)
+    _warm_up(policy)
+    app = application.Application(
+        policy, name=name, max_sessions=max_sessions,
+        idle_seconds=idle_seconds, max_bytes=max_bytes,
+    )
+    made = waitress.create_server(
+        app, sockets=[bound], threads=_THREADS, ident=None,
+        max_request_body_size=max_bytes, connection_limit=8 * _THREADS,
+    )
+    stack.pop_all()
+  return made
+
+
+def _bound(host, port):
+  """A socket at an address: had before the policy is loaded, or refused."""
+  try:
+    family, *_, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    # TCP sockets that are closing do not hold a port.
+    return socket.create_server(address[:2], family=family)
+  except OSError as error:
+    raise ValueError(
+        f'Cannot listen at --host={host} --port={port}: '
+        f'{error.strerror or error}. Take another port, such as '
+        '--port=0 for any that is free, or stop what listens there.'
+    ) from error
 
 
 def _warm_up(policy):

@@ -7,7 +7,6 @@ import shutil
 import tensorflow as tf
 from tf_agents.policies import policy_saver
 
-from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import named
 
 _KEPT = 2  # checkpoints
@@ -202,13 +201,9 @@ def load_model(agent, root_dir):
     root_dir: Path of the run's folder.
 
   Raises:
-    ValueError: If there is no checkpoint, or its model is of another form, or
-      of other observations or actions.
+    ValueError: If there is no checkpoint, or its model is of another form.
   """
   path = last(root_dir)
-  comparison.check_specs(
-      root_dir, agent.time_step_spec.observation, agent.action_spec
-  )
   # The name is that of the agent's attribute.
   part = tf.train.Checkpoint(_world_model=agent.world_model)
   try:

@@ -1,5 +1,6 @@
 """Whether what a run has stored means to another one what it meant to it."""
 
+import ast
 import pathlib
 import re
 
@@ -8,11 +9,8 @@ import gin
 from dreamerv2_tfa.training import earlier
 from dreamerv2_tfa.training import protocol
 
-# Bindings whose change is told otherwise, or asked for by every longer run.
-_TOLD = (
-    'train.steps', 'train.task', 'train.seed', 'train.precision',
-    'train.environments',
-)
+# Bindings whose change is told, or refused, otherwise.
+_TOLD = ('train.task', 'train.seed', 'train.precision', 'train.environments')
 
 
 def check(root_dir, parts, *, stored=True):
@@ -57,6 +55,33 @@ def check(root_dir, parts, *, stored=True):
   ])
 
 
+def check_model(root_dir, held, *, stored=True):
+  """Refuses to change at a resume whose world model a run holds.
+
+  Args:
+    root_dir: Path of the run's folder.
+    held: What `train.model_from` is now: a path, or None.
+    stored: bool; False where nothing was saved, and all may change.
+
+  Raises:
+    ValueError: If it is not what it was.
+  """
+  if not stored:
+    return
+  recorded = recorded_bindings(root_dir)
+  before = ast.literal_eval(recorded.get('train.model_from', 'None'))
+  whole = lambda path: path and pathlib.Path(path).expanduser().absolute()
+  if whole(before) == whole(held):
+    return
+  does = lambda path: 'learns its own' if path is None else (
+      f'holds that of {path}')
+  raise ValueError(
+      f'train.model_from = {held if held is None else str(held)!r}, but the '
+      f'run in {root_dir} {does(before)} world model, which its checkpoint '
+      'has. Leave train.model_from out to resume; or take another --root_dir.'
+  )
+
+
 def check_rows(root_dir, parts):
   """Refuses to learn from the rows of a run that mean something else.
 
@@ -65,13 +90,13 @@ def check_rows(root_dir, parts):
     parts: `Parts` of this run.
 
   Raises:
-    ValueError: If action repeat, an observation or the action is another.
+    ValueError: If task, action repeat, an observation or the action is another.
   """
   there = protocol.read(root_dir)
   if there is None:
     return
   here = protocol.describe(parts, (), 0)
-  differences = _different_specs(here, there)
+  differences = _different_task(here, there) + _different_specs(here, there)
   if there['action_repeat'] != here['action_repeat']:
     differences.append(
         f'action repeat {here["action_repeat"]}, and '
@@ -100,36 +125,57 @@ def check_weights(root_dir, parts):
     ))
 
 
-def check_specs(root_dir, observation, action):
-  """Refuses a run of other observations or actions.
+def check_world_model(root_dir, parts):
+  """Refuses the world model of a run of another task.
+
+  Its reward and continue heads know that task alone.
 
   Args:
-    root_dir: Path of its folder.
-    observation: Nest of specs.
-    action: `BoundedTensorSpec`.
+    root_dir: Path of the other run's folder.
+    parts: `Parts` of this run.
 
   Raises:
-    ValueError: If a name, shape, dtype or bound is another.
+    ValueError: If the task, an observation or the action is another.
   """
   there = protocol.read(root_dir)
   if there is not None:
-    here = protocol.describe_specs(observation, action)
-    _refuse(root_dir, _different_specs(here, there))
+    here = protocol.describe(parts, (), 0)
+    _refuse(
+        root_dir, _different_task(here, there) + _different_specs(here, there)
+    )
 
 
 def check_alike(root_dir, other):
-  """Refuses two runs of different observations or actions.
+  """Refuses two runs of different tasks, observations or actions.
 
   Args:
     root_dir: Path of one's folder.
     other: Path of the other's, whose rows shall be read.
 
   Raises:
-    ValueError: If a name, shape, dtype or bound differs.
+    ValueError: If the task, a name, shape, dtype or bound differs.
   """
   here, there = protocol.read(root_dir), protocol.read(other)
   if here is not None and there is not None:
-    _refuse(other, _different_specs(here, there))
+    _refuse(
+        other, _different_task(here, there) + _different_specs(here, there)
+    )
+
+
+def is_same_task(name, other):
+  """Whether two names are of one environment.
+
+  An object is called by its id or class, `gym_Id` and `module:Class` say where
+  that is from.
+  """
+  bare = lambda task: re.sub('^gym(nasium)?_', '', task).rpartition(':')[2]
+  return bare(name) == bare(other)
+
+
+def _different_task(here, there):
+  if is_same_task(here['task'], there['task']):
+    return []
+  return [f'task {here["task"]}, and {there["task"]} there']
 
 
 def _different_specs(here, there):
@@ -183,10 +229,8 @@ def notes(root_dir, facts):
       for key in ('seed', 'precision', 'presets')
       if there.get(key, facts[key]) != facts[key]
   ]
-  path = pathlib.Path(root_dir) / protocol.CONFIG
-  before = path.read_bytes() if path.exists() else b''
-  old = _bindings(before.decode('utf-8', 'replace'))
-  new = _bindings(gin.operative_config_str())
+  old = recorded_bindings(root_dir)
+  new = bindings(gin.operative_config_str())
   return lines + [
       f'Note: resumed with {name} = {value}; the run had {old[name]}.'
       for name, value in new.items()
@@ -194,8 +238,27 @@ def notes(root_dir, facts):
   ]
 
 
-def _bindings(text):
-  """Names and values in a gin text, a value over several lines in one."""
+def recorded_bindings(root_dir):
+  """As `bindings`, of what a run has read last; empty where there is none.
+
+  Args:
+    root_dir: Path of the run's folder, which need not exist.
+  """
+  path = pathlib.Path(root_dir) / protocol.CONFIG
+  if not path.is_file():
+    return {}
+  return bindings(path.read_text(encoding='utf-8', errors='replace'))
+
+
+def bindings(text):
+  """Names and values in a gin text, a value over several lines in one.
+
+  Args:
+    text: Python string, as gin writes its configuration.
+
+  Returns:
+    Dict of strings.
+  """
   found = re.findall(r'^([\w./]+) = (.*(?:\n[ \t]+.*)*)', text, re.M)
   # Where gin breaks lines depends on the length of the values.
   return {

@@ -138,10 +138,17 @@ def unused_bindings():
   })
 
 
-def warn_unused():
-  """Prints the bindings that nothing has read, which may be a mistake."""
+def warn_unused(root_dir):
+  """Prints the bindings that nothing has read, which may be a mistake.
+
+  Args:
+    root_dir: Path of the run's folder. What the run had before is no mistake,
+      where another setting leaves it unread now.
+  """
+  before = comparison.recorded_bindings(root_dir)
   # A task that is given as an object takes the place of its name.
-  if unused := [x for x in unused_bindings() if x != 'train.task']:
+  ours = {'train.task', *before}
+  if unused := [x for x in unused_bindings() if x not in ours]:
     print(f'Note: nothing here reads the bindings {", ".join(unused)}.')
 
 

@@ -53,9 +53,9 @@ def _find(name, *folders):
   """The file of this name in these folders, or where gin files are; or None."""
   package = presets.folder()
   for folder in (*folders, '', package, package.parent):
-    path = pathlib.Path(folder, name)
-    if path.is_file():
-      return path
+    for path in (pathlib.Path(folder, name), pathlib.Path(folder, f'{name}.gin')):
+      if path.is_file():
+        return path
   return None
 
 

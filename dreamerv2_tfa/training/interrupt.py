@@ -45,5 +45,8 @@ class Interrupt:
   def _note(self, number, frame):
     del number, frame
     if self.requested:
-      raise KeyboardInterrupt
+      raise KeyboardInterrupt(
+          'Stopped at once by a second signal. What came after the last save '
+          'is lost; the same command resumes from there.'
+      )
     self.requested = True

@@ -8,15 +8,14 @@ import numpy as np
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import tasks
-from dreamerv2_tfa.training import gin_files
+from dreamerv2_tfa.training import settings
 from dreamerv2_tfa.training import surroundings
 from dreamerv2_tfa.training import train as train_lib
 
 _SETTINGS = inspect.signature(train_lib.train).parameters
 
 
-def train(environment, *, root_dir, preset='defaults', evaluation=None,
-          **bindings):
+def train(environment, *, root_dir, preset=None, evaluation=None, **bindings):
   """Trains DreamerV2, or goes on where the folder's run stopped.
 
   Whether actions are discrete or continuous, and which observations are images,
@@ -30,8 +29,11 @@ def train(environment, *, root_dir, preset='defaults', evaluation=None,
     environment: A Gym, Gymnasium or `dm_env` environment, a TF-Agents
       `PyEnvironment` or `TFEnvironment`; or a function or class that makes
       one, see `factories.call`; or the name of a task, such as 'atari_pong'.
-    root_dir: Path of the run's folder; the same one again resumes.
+    root_dir: Path of the run's folder; the same one again resumes, with the
+      settings that it had.
     preset: Name of a file in gin/, or of several, a later one wins; or paths.
+      None: that of the task's suite; for environments of one's own `gym_small`
+      or, where they show pictures, `gym_pixels_small`.
     evaluation: A second environment for evaluation. None: a copy of the first.
     **bindings: Settings. `steps=1e6` is `train.steps`; others are written
       `**{'RSSM.deter': 200}`.
@@ -40,14 +42,18 @@ def train(environment, *, root_dir, preset='defaults', evaluation=None,
     UserError: If a setting or the environment cannot be used; a `ValueError`.
     EnvironmentFailed: If the environment's own code raises, see `watched`.
   """
-  files = [preset] if isinstance(preset, str) else list(preset)
+  files = [preset] if isinstance(preset, str) else list(preset or ())
   lines = [_binding(name, value) for name, value in bindings.items()]
   with surroundings.gin_kept():
-    gin_files.parse(
-        [file if file.endswith('.gin') else f'{file}.gin' for file in files],
-        lines)
-    task = _task(environment, evaluation)
-    train_lib.train(root_dir, presets=files, task=task)
+    if isinstance(environment, str):
+      presets = settings.parse(root_dir, files, lines, environment)
+      train_lib.train(root_dir, presets=presets)
+    else:
+      presets = settings.parse(
+          root_dir, files, lines, make_task=lambda: _task(environment))
+      train_lib.train(
+          root_dir, presets=presets,
+          task=_with_evaluation(environment, evaluation))
 
 
 def _binding(name, value):
@@ -66,13 +72,23 @@ def _binding(name, value):
   return f'{name} = {value!r}'
 
 
-def _task(environment, evaluation):
-  """A `Task`, or the name of one."""
-  if isinstance(environment, str):
-    return environment
+def _task(environment):
+  """A `Task` of an object, or of what makes one."""
   name = _name(environment)
-  if inspect.isclass(environment) or not hasattr(environment, 'reset'):
+  if _is_factory(environment):
     return tasks.from_factory(name, environment)
+  return tasks.from_object(name, environment)
+
+
+def _is_factory(environment):
+  return inspect.isclass(environment) or not hasattr(environment, 'reset')
+
+
+def _with_evaluation(environment, evaluation):
+  """The same, evaluated on another object: one that is given, or a copy."""
+  task = _task(environment)
+  if _is_factory(environment):
+    return task
   if evaluation is environment:
     raise checks.UserError(
         f'{environment!r} is given for training and for evaluation as well, '
@@ -80,11 +96,10 @@ def _task(environment, evaluation):
         'for a copy.')
   if evaluation is None:
     copied = _copied(environment)
-    second = tasks.from_factory(name, lambda: copied)
+    second = tasks.from_factory(task.name, lambda: copied)
   else:
-    second = tasks.from_object(name, evaluation)
-  return tasks.from_object(name, environment)._replace(
-      make_evaluation=second.make)
+    second = tasks.from_object(task.name, evaluation)
+  return task._replace(make_evaluation=second.make)
 
 
 def _copied(environment):
@@ -100,7 +115,7 @@ def _copied(environment):
 
 def _name(environment):
   """What the run calls the task."""
-  if inspect.isclass(environment):
+  if inspect.isclass(environment):  # whose `unwrapped` is a property
     return environment.__name__
   inside = getattr(environment, 'unwrapped', environment)
   spec = getattr(inside, 'spec', None)

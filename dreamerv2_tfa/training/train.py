@@ -11,6 +11,7 @@ from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.migration import run as run_lib
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
+from dreamerv2_tfa.training import disk
 from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import lock
@@ -91,8 +92,8 @@ def train(
   checks.flag('train.eager', eager)
   folder.check_writable(root_dir)
   with (
-      surroundings.kept(), interrupt.terminable(), faults.surfaced(),
-      contextlib.ExitStack() as stack,
+      surroundings.kept(), interrupt.terminable(), disk.named(root_dir),
+      faults.surfaced(), contextlib.ExitStack() as stack,
   ):
     if not dry_run:
       stack.enter_context(lock.held(root_dir))
@@ -102,12 +103,14 @@ def train(
       store.check(replay_from)
     if model_from is not None:
       model_from = checks.folder('train.model_from', model_from)
+    comparison.check_model(root_dir, model_from, stored=resumed is not None)
     parts = parts_lib.build(
         task, seed, precision, eager, resumed or 0, until, rows, processes,
         freeze_model=model_from is not None,
     )
     stack.callback(parts_lib.close, parts)
-    if model_from is not None:
+    if model_from is not None and resumed is None:
+      comparison.check_world_model(model_from, parts)
       checkpoints.load_model(parts.agent, model_from)
     comparison.check(root_dir, parts, stored=resumed is not None)
     data_spec = parts.agent.collect_data_spec
@@ -115,7 +118,7 @@ def train(
     print(folder.describe(parts, plan, batch_size, sequence_length))
     print(replay.describe(data_spec, capacity), flush=True)
     if dry_run:
-      folder.warn_unused()
+      folder.warn_unused(root_dir)
       return
     old = None if adopt is None else run_lib.load(
         parts.agent, adopt, adopt_keys
@@ -126,7 +129,7 @@ def train(
         eval_episodes=eval_episodes, eval_steps=eval_steps,
         replay_from=replay_from, sampling=sampling,
     )
-    folder.warn_unused()
+    folder.warn_unused(root_dir)
     with contextlib.closing(session), interrupt.Interrupt() as stop:
       if old is not None:
         session.adopt(old)

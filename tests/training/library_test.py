@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import dreamerv2_tfa
 from dreamerv2_tfa.environments import batch
-from dreamerv2_tfa.training import library  # noqa: F401, reads train's form
+from dreamerv2_tfa.training import library
 from dreamerv2_tfa.training import presets
 from dreamerv2_tfa.training import train as train_lib
 
@@ -66,7 +66,7 @@ def test_an_object_is_trained_on_and_a_copy_evaluated(trained):
   task = _task(trained)
   assert task.name == 'Fall'
   assert trained[0][0] == 'somewhere'
-  assert trained[0][1]['presets'] == ['defaults']
+  assert trained[0][1]['presets'] == ['gym_small']
   first, second = task.make(0), task.make_evaluation(1)
   inside = [made.pyenv.envs[0].gym for made in (first, second)]
   assert inside[0] is env and inside[1] is not env
@@ -114,8 +114,24 @@ def test_a_function_or_a_class_makes_one_for_each(trained, factory):
 
 def test_a_name_is_a_task(trained):
   dreamerv2_tfa.train('atari_pong', root_dir='x', preset='atari')
-  assert _task(trained) == 'atari_pong'
-  assert 'RSSM.deter = 600' in trained[0][1]['gin']
+  lines = trained[0][1]['gin']
+  assert "train.task = 'atari_pong'" in lines and 'RSSM.deter = 600' in lines
+
+
+def test_a_name_has_the_preset_of_its_suite(trained):
+  dreamerv2_tfa.train('dmc_walker_run', root_dir='x')
+  assert trained[0][1]['presets'] == ['dmc_vision']
+  assert "train.task = 'dmc_walker_run'" in trained[0][1]['gin']
+
+
+@pytest.mark.parametrize('made, name', [
+    (Fall(), 'Fall'), (Fall, 'Fall'),
+    (gymnasium.make('CartPole-v1'), 'CartPole-v1'),
+    (gymnasium.wrappers.TransformReward(Fall(), float), 'Fall'),
+    (_clean, '_clean'),
+])
+def test_an_object_class_or_function_is_called_by_its_own_name(made, name):
+  assert library._name(made) == name
 
 
 def test_what_cannot_be_copied_is_refused_with_the_ways_out(trained):

@@ -1,0 +1,52 @@
+"""A disk that is full, or gone, said in one sentence."""
+
+import contextlib
+import errno
+
+import tensorflow as tf
+
+_REASONS = {
+    errno.ENOSPC: 'No space left on device',
+    errno.EDQUOT: 'Disk quota exceeded',
+    errno.EROFS: 'Read-only file system',
+    errno.EFBIG: 'File too large',
+    errno.EIO: 'Input/output error',
+}
+
+
+class DiskError(OSError):
+  """A run that could not write; what it had saved before is whole."""
+
+
+@contextlib.contextmanager
+def named(root_dir):
+  """Raises a `DiskError` where a file of a run cannot be written.
+
+  TensorFlow has errors of its own for a full disk, of several types.
+
+  Args:
+    root_dir: Path of the run's folder.
+
+  Raises:
+    DiskError: If the disk is full, read-only or fails.
+  """
+  try:
+    yield
+  except (OSError, tf.errors.OpError) as error:
+    reason = _reason(error)
+    if reason is None or isinstance(error, DiskError):
+      raise
+    raise DiskError(
+        f'{root_dir} cannot be written: {reason}. What was saved before is '
+        'whole. Make room, then give the same command, which resumes from the '
+        'last save.'
+    ) from error
+
+
+def _reason(error):
+  """What is wrong with the disk, or None where it is something else."""
+  if isinstance(error, OSError):
+    return _REASONS.get(error.errno)
+  return next(
+      (text for text in _REASONS.values() if text in str(error)), None
+  )

@@ -1,0 +1,112 @@
+"""Which settings a run has: its own, its presets', and those that are given."""
+
+import contextlib
+import pathlib
+
+import gin
+
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.training import comparison
+from dreamerv2_tfa.training import gin_files
+from dreamerv2_tfa.training import presets
+from dreamerv2_tfa.training import protocol
+
+# Settings that name the folder of another run.
+_FOLDERS = ('train.replay_from', 'train.model_from')
+
+
+def parse(root_dir, files, bindings, task=None, make_task=None):
+  """Reads the settings of a run into gin, a later one wins.
+
+    a new run         the preset that suits its task, or the given files
+    a folder's run    the settings that it had, then the given files
+    both              then the given bindings
+
+  Args:
+    root_dir: Path of the run's folder, which need not exist; None: no run.
+    files: Paths or names of gin files.
+    bindings: Lines of gin; `train.task` is not among them.
+    task: Name of the task that is asked for; None: the settings say it.
+    make_task: Function without arguments that returns a `Task` of the
+      environment object that is trained on; None: there is none.
+
+  Returns:
+    List of str, the names of the run's presets.
+
+  Raises:
+    UserError: If a file is missing, or the folder's run was trained on an
+      object that only Python can give.
+    ValueError: If a setting cannot be read, or its run's are damaged.
+    SyntaxError: If a line cannot be read, from gin.
+  """
+  given = list(map(_name, files))
+  lines = [*bindings, *([f'train.task = {task!r}'] if task else ())]
+  there = None if root_dir is None else _recorded(root_dir, given)
+  if there is not None:
+    protocol.parse_config(root_dir)
+    if not (task or make_task or _is_bound('train.task')):
+      raise checks.UserError(
+          f'The run in {root_dir} was trained on an object, '
+          f'{there["task"]!r}, which no task names. Resume it from Python: '
+          'dreamerv2_tfa.train(environment, root_dir=...).'
+      )
+    before = list(there['presets'])
+    given = before + [name for name in given if name not in before]
+  elif not files:
+    files = given = [
+        presets.of_task(task) if root_dir is None
+        else _chosen(lines, task, make_task)
+    ]
+  gin_files.parse(files, lines)
+  for name in _FOLDERS:
+    _make_absolute(name)
+  return given
+
+
+def _name(file):
+  return pathlib.Path(file).stem
+
+
+def _recorded(root_dir, given):
+  """The `protocol.json` of a run whose settings can be read, or None.
+
+  With files given, settings that are missing are not needed.
+  """
+  root_dir = checks.folder('--root_dir', root_dir)
+  there = protocol.read(root_dir)
+  if there is None or given and not (root_dir / protocol.CONFIG).is_file():
+    return None
+  return there
+
+
+def _chosen(lines, task, make_task):
+  """The preset of a task; where its suite does not say it, by what it shows."""
+  if make_task is None and not presets.is_shown(task):
+    return presets.of_task(task)
+  gin_files.parse([presets.LOOK], lines)
+  made = make_task() if make_task else tasks.load(task)
+  with contextlib.ExitStack() as stack:
+    environment = made.make(0)
+    stack.callback(batch.close, environment)
+    name, why = presets.of_specs(environment.observation_spec())
+  gin.clear_config()
+  print(
+      f'Preset {name}: {made.name} {why}. Another: --gin_file=NAME, such as '
+      f'--gin_file={presets.PUBLISHED} for the published sizes.'
+  )
+  return name
+
+
+def _is_bound(name):
+  return name in comparison.bindings(gin.config_str())
+
+
+def _make_absolute(name):
+  """A folder means the same wherever the run is resumed from."""
+  value = gin.query_parameter(name) if _is_bound(name) else None
+  if value is not None:
+    folder = checks.folder(name, value).absolute()
+    with gin.unlock_config():
+      gin.bind_parameter(name, str(folder))
