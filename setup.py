@@ -43,11 +43,20 @@ NEXT = [
     'tf-keras==2.21.0',  # Keras 2, of the same minor as tensorflow
     'typing_extensions==4.16.0',
 ]
-CORE = [
-    *BOTH,
-    *(f"{pin}; python_version < '3.12'" for pin in DEFAULT),
-    *(f"{pin}; python_version >= '3.12'" for pin in NEXT),
-]
+ONNX = ['onnxruntime==1.32.0', 'tf2onnx==1.17.0']
+ONNX_DEFAULT = ['onnx==1.17.0']  # a newer one wants a newer typing_extensions
+ONNX_NEXT = ['onnx==1.23.2']
+
+
+def of_each_python(default, following):
+  """Pins for Python 3.11, and for what follows it."""
+  return [
+      *(f"{pin}; python_version < '3.12'" for pin in default),
+      *(f"{pin}; python_version >= '3.12'" for pin in following),
+  ]
+
+
+CORE = [*BOTH, *of_each_python(DEFAULT, NEXT)]
 
 EXTRAS = {
     'atari-py': ['atari-py==0.2.9'],  # built from source: needs g++ and cmake
@@ -62,8 +71,7 @@ EXTRAS = {
     ],
     'gymnasium': ['gymnasium==1.3.0'],
     'minigrid': ['gym-minigrid==1.1.0'],  # the last that plain Gym runs
-    # Of Python 3.11's stack: a newer onnx wants a newer typing_extensions.
-    'onnx': ['onnx==1.17.0', 'onnxruntime==1.32.0', 'tf2onnx==1.17.0'],
+    'onnx': [*ONNX, *of_each_python(ONNX_DEFAULT, ONNX_NEXT)],
     'reports': ['rliable==1.2.0'],
     'reverb': ['dm-reverb==0.14.0'],  # its own extra pulls a second TensorFlow
 }

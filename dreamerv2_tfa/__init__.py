@@ -60,6 +60,10 @@ def __getattr__(name):
     from dreamerv2_tfa.training import saved
 
     return saved.load
+  if name == 'register_gin':
+    from dreamerv2_tfa.training import presets
+
+    return presets.register_gin
   if name == 'train':
     from dreamerv2_tfa.training import library
 

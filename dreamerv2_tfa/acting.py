@@ -1,100 +1,9 @@
 """Acting with an exported policy: NumPy in, NumPy out."""
 
-import warnings
-
 import numpy as np
-import tensorflow as tf
 
-from dreamerv2_tfa import checks
-from dreamerv2_tfa import observations
-from dreamerv2_tfa.export import manifest
+from dreamerv2_tfa.export import loaded
 from dreamerv2_tfa.export import names
-
-
-class SavedPolicy:
-  """The SavedModel of an export: a function from rows to rows.
-
-  Attributes:
-    facts: Dict, the export's `policy.json`.
-    inputs: Dict of `{'shape': ..., 'dtype': ...}` of a row, by name.
-    observations: Dict from each key of the observation to its input's name.
-    parts: List of `observations.Part`: how the environment's observation is
-      read. None: `action` takes what the agent reads.
-  """
-
-  def __init__(self, path):
-    """Loads an export.
-
-    Args:
-      path: Path of a folder that `bin/export` wrote.
-
-    Raises:
-      ValueError: If it is no export, or one of another format, or TensorFlow
-        cannot read at this path.
-    """
-    path = checks.folder("The policy's folder", path)
-    self.facts = manifest.read(path)
-    form = self.facts['format']
-    if form != 'saved_model':
-      raise ValueError(
-          f'{path} holds a policy in the format {form!r}; wanted '
-          "'saved_model'. Export once more, with --format=saved_model."
-      )
-    if self.facts['signature'] == 'agent':
-      warnings.warn(
-          f'{path} was exported by an earlier version: it takes what the agent '
-          f'reads ({_fields(self.facts["observation"])}) and gives its action '
-          f'({_fields({"action": self.facts["action"]})}), which may differ '
-          'from what the environment shows and takes. Export again for that.',
-          stacklevel=2)
-    parts = self.facts['parts']
-    self.parts = None if parts is None else [
-        observations.from_facts(part) for part in parts]
-    self.inputs = self.facts['inputs']
-    self.observations = names.observations(self.facts['observation'])
-    self._model = tf.saved_model.load(str(path))  # holds the variables
-    self._action = self._model.signatures['action']
-    self._initial = self._model.signatures['get_initial_state']
-
-  def initial_state(self, rows, seed):
-    """The state of `rows` rows before an episode.
-
-    Args:
-      rows: int.
-      seed: int32, of their latents.
-
-    Returns:
-      Dict of arrays `[rows, ...]` by name, `state_...`.
-    """
-    return _arrays(self._initial(
-        batch_size=tf.constant(rows, tf.int32), seed=tf.constant(seed, tf.int32)
-    ))
-
-  def step(self, inputs):
-    """Takes one step of each row, which depends on no other row.
-
-    Args:
-      inputs: Dict of arrays `[rows, ...]`, one for each of `self.inputs`.
-
-    Returns:
-      Dict of arrays `[rows, ...]`: `action`, and the state after it.
-    """
-    return _arrays(self._action(
-        **{name: tf.constant(value) for name, value in inputs.items()}
-    ))
-
-
-def _arrays(tensors):
-  return {name: tensor.numpy() for name, tensor in tensors.items()}
-
-
-def _fields(fields):
-  """Fields of `policy.json` in words."""
-  return ', '.join(
-      f'{name} {field["dtype"]} {field["shape"]}' + (
-          f' from {np.min(field["minimum"]):g} to {np.max(field["maximum"]):g}'
-          if 'minimum' in field else '')
-      for name, field in fields.items())
 
 
 class Policy:
@@ -102,7 +11,7 @@ class Policy:
 
   def __init__(self, path, seed=0):
     """Loads an export; see `load_policy`."""
-    self._policy = SavedPolicy(path)
+    self._policy = loaded.SavedPolicy(path)
     self._seed = seed
     self.facts = self._policy.facts
     self.reset()
@@ -178,14 +87,16 @@ def load_policy(path, seed=0):
   """Loads an exported policy, to act with.
 
   Args:
-    path: Path of a folder that `bin/export` wrote.
-    seed: int, of the latents that the policy draws.
+    path: Path of a folder that `bin/export` wrote, in any format.
+    seed: int, of the latents that a SavedModel draws. TensorFlow Lite and ONNX
+      take their mode.
 
   Returns:
     `Policy`, with `reset()` and `act(observation)`.
 
   Raises:
-    ValueError: If it is no export, or one of another format.
+    ValueError: If it is no export, or the package that runs its format is not
+      installed.
   """
   return Policy(path, seed)
 
@@ -194,7 +105,7 @@ def read(policy, observation):
   """An observation as the inputs of `action`, by their names.
 
   Args:
-    policy: `SavedPolicy`.
+    policy: `loaded.SavedPolicy`.
     observation: What one environment shows, or several side by side
       `[N, ...]`: a nest of what NumPy takes for arrays, or that alone where the
       observation has one key.
@@ -243,7 +154,7 @@ def check_parts(policy, arrays):
   """Refuses inputs of `action` that are not in the environment's space.
 
   Args:
-    policy: `SavedPolicy`.
+    policy: `loaded.SavedPolicy`.
     arrays: Dict of arrays `[rows, ...]` by the inputs' names.
 
   Raises:

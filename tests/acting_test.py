@@ -2,6 +2,8 @@
 
 import pathlib
 import re
+import shutil
+import sys
 
 import exported
 import numpy as np
@@ -11,6 +13,7 @@ import tensorflow as tf
 
 import dreamerv2_tfa
 from dreamerv2_tfa.export import export
+from dreamerv2_tfa.export import manifest
 from dreamerv2_tfa.export import play
 
 
@@ -210,10 +213,83 @@ def test_a_folder_that_is_no_export_is_refused(tmp_path):
     dreamerv2_tfa.load_policy(tmp_path)
 
 
-def test_an_export_of_another_format_is_refused(tmp_path):
-  agent, _ = exported.make()
-  export.write(agent, 'tflite', tmp_path, {})
-  with pytest.raises(ValueError, match="'tflite'; wanted 'saved_model'"):
+# The other formats -------------------------------------------------------------
+
+
+@pytest.fixture(scope='module', params=['tflite', 'onnx'])
+def converted(request, tmp_path_factory):
+  """The folder of an export in another format, and its agent's recording."""
+  if request.param == 'onnx':
+    pytest.importorskip('tf2onnx')
+    pytest.importorskip('onnxruntime')
+  folder = tmp_path_factory.mktemp(request.param)
+  agent, world = exported.make(action=small.BOX)
+  export.write(agent, request.param, folder, {'task': 'toy', 'updates': 7})
+  mode = export._policy(agent, request.param)
+  return folder, play.record(world, mode, seed=6)
+
+
+def test_another_format_acts_as_the_mode_of_the_agent(converted):
+  folder, record = converted
+  policy = dreamerv2_tfa.load_policy(folder, seed=3)
+  for t in range(min(play.LENGTHS)):
+    observation, is_first, rows = rows_of(record, t, range(3))
+    action = policy.act(observation, is_first)
+    assert action.dtype == np.float32
+    np.testing.assert_allclose(action, record['action'][rows], atol=1e-5)
+  assert np.ptp(record['action'], 0).min() > 0.01
+
+
+def test_another_format_has_one_environment_or_many_and_forgets(converted):
+  policy = dreamerv2_tfa.load_policy(converted[0])
+  first = [policy.act(observed(seed=t)) for t in range(3)]
+  assert first[0].shape == (6,)
+  with pytest.raises(ValueError, match=r'reset\(\)'):
+    policy.act(observed(2))
+  policy.reset()
+  again = [policy.act(observed(seed=t)) for t in range(3)]
+  np.testing.assert_array_equal(first, again)
+  policy.reset()
+  assert not np.array_equal(policy.act(observed(seed=2)), first[2])
+  with pytest.raises(ValueError, match='observation_speed must be finite'):
+    policy.act({**observed(), 'speed': np.nan})
+
+
+def test_a_file_that_is_damaged_is_one_message(converted, tmp_path):
+  folder = tmp_path / 'copy'
+  shutil.copytree(converted[0], folder)
+  file, = folder.glob('policy.[!j]*')
+  for damage in (lambda: file.write_bytes(file.read_bytes()[:1000]),
+                 file.unlink):
+    damage()
+    with pytest.raises(ValueError, match='policy.* is missing or changed'):
+      dreamerv2_tfa.load_policy(folder)
+
+
+def test_a_damaged_saved_model_is_one_message(saved, tmp_path):
+  folder = tmp_path / 'copy'
+  shutil.copytree(saved[0], folder)
+  (folder / 'saved_model.pb').write_bytes(b'nothing')
+  with pytest.raises(ValueError, match='cannot be read: .*export again') as one:
+    dreamerv2_tfa.load_policy(folder)
+  assert len(str(one.value).splitlines()) == 1
+
+
+def test_without_onnxruntime_the_extra_is_named(tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+  (tmp_path / 'policy.onnx').touch()
+  manifest.write(tmp_path, {
+      'format': 'onnx', 'inputs': {}, 'observation': {}, 'parts': None,
+      'signature': 'environment'})
+  with pytest.raises(ValueError, match=r'onnxruntime is not installed.*\[onnx'):
+    dreamerv2_tfa.load_policy(tmp_path)
+
+
+def test_an_unknown_format_is_refused(tmp_path):
+  manifest.write(tmp_path, {
+      'format': 'h5', 'inputs': {}, 'observation': {}, 'parts': None,
+      'signature': 'environment'})
+  with pytest.raises(ValueError, match="'h5'; .*'saved_model', 'tflite', 'onnx"):
     dreamerv2_tfa.load_policy(tmp_path)
 
 

@@ -50,10 +50,10 @@ _ROOMS = {
         'experience', 'agent', 'migration',
     ),
     'export': (
-        'checks', 'noise', 'specs', 'environments', 'world_model', 'behaviour',
-        'training',
+        'checks', 'noise', 'specs', 'observations', 'environments',
+        'world_model', 'behaviour', 'training',
     ),
-    'acting': ('checks', 'observations', 'export'),
+    'acting': ('export',),
     'serving': ('checks', 'export', 'acting'),
     'reports': ('specs', 'experience', 'dream', 'training'),
     'commands': ('checks', 'environments', 'training', 'export', 'serving'),

@@ -53,6 +53,64 @@ setInterval(() => {
 }, 250);
 </script>
 """
+# Holds the page at a width, presses what there is and sends what it saw.
+_PRESS = """
+<iframe id="page" src="index.html?QUERY"
+        style="width: WIDTHpx; height: 667px; border: 0"></iframe>
+<script type="module">
+const frame = document.getElementById('page');
+const element = (id) => frame.contentDocument?.getElementById(id);
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const until = async (met) => { while (!met()) await wait(20); };
+const picture = () => element('board').toDataURL();
+const paddle = () => {  // its leftmost pixel, -1 under a ball that lands
+  const {data} =
+      element('board').getContext('2d').getImageData(0, 59, 64, 1);
+  return Array.from({length: 64}, (_, i) => data[4 * i]).indexOf(160);
+};
+const pointer = (id, kind) => element(id).dispatchEvent(
+    new frame.contentWindow.PointerEvent(kind, {bubbles: true}));
+const key = (kind) => frame.contentWindow.dispatchEvent(
+    new frame.contentWindow.KeyboardEvent(kind, {key: 'ArrowRight'}));
+const seen = {};
+
+await until(() => element('toggle') && !element('toggle').disabled);
+const page = frame.contentDocument;
+seen.width = [frame.contentWindow.innerWidth, page.documentElement.scrollWidth];
+seen.boxes = [...page.body.querySelectorAll(
+    'canvas, button, input, output, td, p')].map((each) => {
+  const box = each.getBoundingClientRect();
+  return [each.id, box.left, box.right, box.height];
+});
+element('toggle').focus();
+seen.outline = frame.contentWindow.getComputedStyle(
+    element('toggle')).outlineStyle;
+
+element('toggle').click();
+const still = picture();
+await wait(400);
+seen.paused = [element('toggle').textContent, still === picture()];
+element('toggle').click();
+await until(() => picture() !== still);
+seen.running = element('toggle').textContent;
+
+seen.agents = [element('left').disabled, element('who').textContent];
+element('who').click();
+pointer('left', 'pointerdown');
+await until(() => paddle() === 2);
+pointer('left', 'pointerup');
+key('keydown');
+await until(() => paddle() === 50);
+key('keyup');
+seen.yours = [element('left').disabled, element('who').textContent];
+await until(() => element('you-episodes').textContent);
+seen.episodes = element('agent-episodes').textContent;
+element('who').click();
+await until(() => element('agent-episodes').textContent !== seen.episodes);
+seen.done = true;
+fetch('/', {method: 'POST', body: JSON.stringify(seen)});
+</script>
+"""
 
 
 def play(environment, choose):
@@ -154,9 +212,9 @@ def browsing(address, profile):
     process.wait(30)
 
 
-def look(folder, query, wanted):
+def look(folder, query, wanted, watch=_WATCH):
   """Opens the page: what it says once `wanted` is true of it."""
-  (folder / 'watch.html').write_text(_WATCH.replace('QUERY', query))
+  (folder / 'watch.html').write_text(watch.replace('QUERY', query))
   said, deadline = 'nothing', time.monotonic() + _PATIENCE
   with serving(folder) as (port, posted), browsing(
       f'http://127.0.0.1:{port}/watch.html', folder.parent / 'profile'):
@@ -177,15 +235,14 @@ def served(tmp_path):
     pytest.skip('needs `npm install` in examples/browser')
   folder = tmp_path / 'served'
   folder.mkdir()
-  for name in ('index.html', 'catch.js', 'policy.js', 'node_modules'):
+  for name in ('index.html', 'page.js', 'catch.js', 'policy.js', 'node_modules'):
     (folder / name).symlink_to(_PAGE / name)
   return folder
 
 
-@pytest.mark.slow
-def test_the_page_sees_and_does_what_the_agent_does(served):
+def write_policy(served, environment):
+  """Exports an agent's policy to the page: the policy."""
   pytest.importorskip('tf2onnx')
-  environment = catch.Catch(seed=2)
   agent = small.make_agent(
       observation=small.IMAGE, action=environment.action_spec())
   # Weights of a policy whose choices are none of them close.
@@ -194,7 +251,13 @@ def test_the_page_sees_and_does_what_the_agent_does(served):
   (served / 'policy').mkdir()
   export.write(
       agent, 'onnx', served / 'policy', {'task': 'catch', 'updates': 0})
-  policy = export._policy(agent, 'onnx')
+  return export._policy(agent, 'onnx')
+
+
+@pytest.mark.slow
+def test_the_page_sees_and_does_what_the_agent_does(served):
+  environment = catch.Catch(seed=2)
+  policy = write_policy(served, environment)
   act = common.function(policy.action)
   nothing = policy.get_initial_state(1)
   state, forgetful = nothing, []
@@ -223,3 +286,31 @@ def test_the_page_sees_and_does_what_the_agent_does(served):
 def test_without_a_policy_the_page_says_how_to_make_one(served):
   said = look(served, '', lambda said: '404' in said['message'])
   assert 'bin/export' in said['message'] and said['record'] == ''
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('width', [320, 375])
+def test_on_a_phone_nothing_is_cut_and_the_buttons_work(width, served):
+  write_policy(served, catch.Catch())
+  seen = look(served, 'pause=20', lambda said: 'done' in said,
+              _PRESS.replace('WIDTH', str(width)))
+  inside, content = seen['width']
+  assert content <= inside == width
+  for name, left, right, height in seen['boxes']:
+    assert 0 <= left <= right <= width, name
+    if name in ('left', 'right', 'toggle', 'who', 'pause'):
+      assert height >= 44 and right - left >= 44, name  # of a fingertip
+    if name == 'board':
+      assert right - left == height >= 200
+  assert seen['outline'] == 'solid'
+  assert seen['paused'] == ['Play', True] and seen['running'] == 'Pause'
+  assert seen['agents'] == [True, 'Play yourself']
+  assert seen['yours'] == [False, 'Let it play']
+
+
+@pytest.mark.slow
+def test_without_a_policy_you_may_play(served):
+  seen = look(served, 'pause=0', lambda said: said['you'],
+              _WATCH.replace("record: text('record')",
+                             "you: text('you-episodes')"))
+  assert seen['message'].endswith('Until then, play yourself.')

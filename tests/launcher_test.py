@@ -304,8 +304,8 @@ def _pins(*names):
 
 
 LOCKS = {
-    'requirements.lock': ('DEFAULT', 'onnx'),
-    'requirements-next.lock': ('NEXT',),
+    'requirements.lock': ('DEFAULT', 'ONNX', 'ONNX_DEFAULT'),
+    'requirements-next.lock': ('NEXT', 'ONNX', 'ONNX_NEXT'),
 }
 
 

@@ -35,6 +35,10 @@ class Game:
     crafter = extras.load('crafter', _EXTRA)
     spaces = extras.load('gym.spaces', _EXTRA)
     self._env = crafter.Env(reward=reward, seed=seed, length=length)
+    # Crafter keeps the creatures of a chunk in a set and picks by a random
+    # index: by their places in memory, so that a seed does not say which.
+    self._balance, self._world = self._env._balance_chunk, self._env._world
+    self._env._balance_chunk = self._balance_in_order
     self.action_space = spaces.Discrete(self._env.action_space.n)
     self.observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
     self._outcomes = []
@@ -51,6 +55,11 @@ class Game:
           name: float(info['achievements'][name] > 0) for name in ACHIEVEMENTS})
     truncated = done and info['discount'] > 0
     return observation, reward, done, {'TimeLimit.truncated': truncated}
+
+  def _balance_in_order(self, chunk, creatures):
+    """Spawns or removes creatures, those that a chunk has in order of age."""
+    number = lambda creature: self._world._obj_map[tuple(creature.pos)]
+    self._balance(chunk, sorted(creatures, key=number))
 
   def close(self):
     """Has nothing to close."""

@@ -240,7 +240,7 @@ def as_py_environment(environment, whose='Got', seed=None):
   if isinstance(environment, (
       tf_environment.TFEnvironment, py_environment.PyEnvironment)):
     return environment
-  _check_single(environment, whose)
+  check_single(environment, whose)
   if _is_dm_env(environment):
     return dm_control.DmEnvironment(environment)
   if gym.is_gym(environment):
@@ -250,8 +250,16 @@ def as_py_environment(environment, whose='Got', seed=None):
       'environment, or a TF-Agents PyEnvironment or TFEnvironment.')
 
 
-def _check_single(environment, whose):
-  """Refuses vectors of environments, and worlds of several agents."""
+def check_single(environment, whose='Got'):
+  """Refuses vectors of environments, and worlds of several agents.
+
+  Args:
+    environment: What a user gave.
+    whose: Python string, how an error begins.
+
+  Raises:
+    UserError: If it is one of these.
+  """
   count = getattr(environment, 'num_envs', None)
   if count is not None:
     raise checks.UserError(

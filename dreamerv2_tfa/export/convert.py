@@ -12,6 +12,7 @@ import tempfile
 
 import tensorflow as tf
 
+from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.export import manifest
 from dreamerv2_tfa.export import model
 from dreamerv2_tfa.export import names
@@ -63,14 +64,8 @@ def check_onnx():
   Raises:
     ValueError: If they are, with the line that mends it.
   """
-  try:
-    import onnxruntime  # noqa: F401
-    import tf2onnx  # noqa: F401
-  except ImportError as error:
-    raise ValueError(
-        f'ONNX needs packages that are not installed ({error}). To mend it: '
-        "pip install 'dreamerv2_tfa[onnx]'."
-    ) from error
+  for module in ('onnxruntime', 'tf2onnx'):
+    extras.load(module, 'onnx')
 
 
 def write(agent, policy, form, folder, parts=None):

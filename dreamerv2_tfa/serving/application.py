@@ -45,7 +45,7 @@ class Application:
     """Starts what answers.
 
     Args:
-      policy: `acting.SavedPolicy`.
+      policy: `loaded.SavedPolicy`.
       name: Name of the model.
       max_sessions: int, sessions at once.
       idle_seconds: float, after which an unused session is forgotten.

@@ -24,7 +24,7 @@ class Batcher:
     """Starts the thread that calls the model.
 
     Args:
-      policy: `acting.SavedPolicy`.
+      policy: `loaded.SavedPolicy`.
     """
     self._policy = policy
     self._waiting = queue.SimpleQueue()

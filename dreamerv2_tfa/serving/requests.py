@@ -60,7 +60,7 @@ def observation(policy, body):
   """One environment's observation, `is_first` included.
 
   Args:
-    policy: `acting.SavedPolicy`.
+    policy: `loaded.SavedPolicy`.
     body: Dict with `observation`, and `is_first` or not.
 
   Returns:
@@ -85,7 +85,7 @@ def step_inputs(policy, body):
   """Inputs of `action` from the `instances` or `inputs` of a request.
 
   Args:
-    policy: `acting.SavedPolicy`.
+    policy: `loaded.SavedPolicy`.
     body: Dict with one of the two.
 
   Returns:

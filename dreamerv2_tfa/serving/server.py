@@ -7,8 +7,8 @@ import socket
 import numpy as np
 import waitress
 
-from dreamerv2_tfa import acting
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.export import loaded
 from dreamerv2_tfa.serving import application
 from dreamerv2_tfa.serving import batching
 
@@ -43,7 +43,7 @@ def make(
   max_bytes = checks.integer('--max_bytes', max_bytes)
   with contextlib.ExitStack() as stack:  # where something raises
     bound = stack.enter_context(_bound(host, port))
-    policy = acting.SavedPolicy(path)
+    policy = loaded.SavedPolicy(path)
     _warm_up(policy)
     app = application.Application(
         policy, name=name, max_sessions=max_sessions,

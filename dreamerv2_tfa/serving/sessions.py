@@ -32,7 +32,7 @@ class Sessions:
     """Makes room for sessions.
 
     Args:
-      policy: `acting.SavedPolicy`.
+      policy: `loaded.SavedPolicy`.
       limit: int, sessions at once.
       idle_seconds: float, after which an unused one is forgotten.
       clock: Function that returns seconds.

@@ -103,6 +103,7 @@ def _with_evaluation(environment, evaluation):
 
 
 def _copied(environment):
+  tasks.check_single(environment)  # a copy would close a vector's processes
   try:
     return copy.deepcopy(environment)
   except Exception as error:  # whatever the environment's parts raise

@@ -1,10 +1,14 @@
 """Where the presets are, what each is for, and which one suits a task."""
 
+import functools
 import pathlib
 import re
 from typing import NamedTuple
 
+import gin
 import tensorflow as tf
+
+from dreamerv2_tfa import checks
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 _OF_SUITE = {
@@ -26,9 +30,40 @@ class Preset(NamedTuple):
 
 
 def folder():
-  """Folder of the presets: beside the package, or inside when installed."""
-  beside = _PACKAGE.parent / 'gin'
-  return beside if beside.is_dir() else _PACKAGE / 'gin'
+  """Folder of the presets: inside the installed package, or beside it.
+
+  Beside an installed package another `gin` is found, the library's.
+
+  Returns:
+    `pathlib.Path`.
+
+  Raises:
+    UserError: If neither folder has the presets.
+  """
+  inside, beside = _PACKAGE / 'gin', _PACKAGE.parent / 'gin'
+  for found in (inside, beside):
+    if (found / 'defaults.gin').is_file():
+      return found
+  raise checks.UserError(
+      f'The presets are missing: there is no defaults.gin in {inside}, where '
+      f'pip installs it, nor in {beside}, where a checkout has it. Install '
+      'the package again.'
+  )
+
+
+@functools.cache  # a second call would add the same folder again
+def register_gin():
+  """Makes gin itself read the presets: by name, and with all that they bind.
+
+  After it, `gin.parse_config_file('atari.gin')` works in any folder, and so
+  does the file of a user that has the line `include 'defaults.gin'`.
+
+  Raises:
+    UserError: If the presets are missing.
+  """
+  from dreamerv2_tfa.training import train  # noqa: F401 - slow to import
+
+  gin.add_config_file_search_path(str(folder()))
 
 
 def names():

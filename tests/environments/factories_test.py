@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tf_agents.environments import py_environment
 
+import dreamerv2_tfa
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import factories
@@ -108,6 +109,57 @@ def test_several_environments_or_agents_are_refused_with_the_way_out(
     environment, message):
   with pytest.raises(checks.UserError, match=message):
     tasks.as_environment(environment)
+
+
+def make_several():
+  return gymnasium.make_vec('CartPole-v1', 2)
+
+
+@pytest.mark.parametrize('given', [
+    make_several,
+    make_several(),
+    gymnasium.make_vec('CartPole-v1', 2, vectorization_mode='async')])
+def test_several_environments_are_one_message_of_train(given, tmp_path):
+  with pytest.raises(checks.UserError, match='vector of 2 environments'):
+    dreamerv2_tfa.train(
+        given, root_dir=tmp_path / 'run', preset=['gym', 'debug'])
+  assert not (tmp_path / 'run').exists()
+  if isinstance(given, gymnasium.vector.VectorEnv):
+    given.reset()  # still works: it was not copied
+    given.close()
+
+
+@pytest.mark.parametrize('name, message', [
+    ('make_several', 'vector of 2 environments'), ('NoSeed', None)])
+def test_a_task_by_name_is_refused_likewise_and_needs_no_seed(
+    name, message, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  module = f'written_{name.lower()}'
+  (tmp_path / f'{module}.py').write_text(
+      'import gymnasium\n'
+      'class NoSeed(gymnasium.Env):\n'
+      '  observation_space = gymnasium.spaces.Box(-1, 1, (2,))\n'
+      '  action_space = gymnasium.spaces.Discrete(2)\n'
+      '  def __init__(self): self.t = 0\n'
+      '  def reset(self):\n'
+      '    self.t = 0\n'
+      '    return self.observation_space.low, {}\n'
+      '  def step(self, action):\n'
+      '    self.t += 1\n'
+      '    return self.observation_space.low, 1.0, False, self.t > 4, {}\n'
+      'def make_several(): return gymnasium.make_vec("CartPole-v1", 2)\n')
+  task = tasks.load(f'{module}:{name}')
+  if message is None:
+    assert task.make(0).reset().observation['observation'].shape == (1, 2)
+    return
+  with pytest.raises(checks.UserError, match=message):
+    task.make(0)
+
+
+def test_a_class_gives_its_name_to_the_run(tmp_path, capsys):
+  dreamerv2_tfa.train(
+      Room, root_dir=tmp_path / 'run', preset=['gym', 'debug'], dry_run=True)
+  assert 'Task Room: ' in capsys.readouterr().out
 
 
 def test_one_object_for_every_call_is_refused_and_closed_by_nobody_else():

@@ -217,6 +217,32 @@ def test_without_reward_every_reward_is_0():
   assert env.step(0).reward == 0
 
 
+def test_crafter_removes_creatures_by_age_and_not_by_their_places_in_memory():
+  game = _inside(suites.load_crafter('reward', length=4)).gym
+  game.reset()
+  seen = []
+  game._balance = lambda chunk, creatures: seen.append(creatures)
+  creatures = [each for each in game._world.objects if each is not game._env._player]
+  assert len(creatures) > 5
+  for order in (creatures, creatures[::-1], set(creatures)):
+    game._env._balance_chunk((0, 12, 0, 12), order)
+  assert seen == [creatures] * 3
+
+
+@pytest.mark.slow
+def test_crafter_plays_alike_with_one_seed():
+  task, actions = suites.load_crafter('reward'), np.arange(250) * 7 % 17
+  kept, episodes = [], []
+  for litter in (0, 31):  # objects between the creatures in memory
+    env = _inside(task)
+    pictures = [env.reset().observation['image']]
+    for step, action in enumerate(actions):
+      kept.append([object() for _ in range(litter and step % litter)])
+      pictures.append(env.step(action).observation['image'])
+    episodes.append(np.stack(pictures))
+  np.testing.assert_array_equal(*episodes)
+
+
 def test_crafters_list_of_achievements_is_the_packages():
   from crafter import constants
   assert crafter.ACHIEVEMENTS == tuple(sorted(constants.achievements))

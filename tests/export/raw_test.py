@@ -16,6 +16,7 @@ from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.export import export
+from dreamerv2_tfa.export import loaded
 from dreamerv2_tfa.export import manifest
 from dreamerv2_tfa.export import play
 from dreamerv2_tfa.serving import requests
@@ -235,7 +236,7 @@ def test_a_part_that_is_missing_is_refused_and_one_too_many_is_not_read(saved):
 
 
 def test_the_server_takes_what_the_environment_shows(saved):
-  policy = acting.SavedPolicy(saved[0])
+  policy = loaded.SavedPolicy(saved[0])
   shown = saved[3].observation_space.sample()
   body = json.loads(json.dumps(shown, default=lambda x: x.tolist()))
   arrays, _ = requests.observation(policy, {'observation': body})

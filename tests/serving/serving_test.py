@@ -14,6 +14,8 @@ import small
 from werkzeug import test as werkzeug_test
 
 from dreamerv2_tfa import acting
+from dreamerv2_tfa.export import export
+from dreamerv2_tfa.export import loaded
 from dreamerv2_tfa.serving import application
 from dreamerv2_tfa.serving import batching
 from dreamerv2_tfa.serving import server
@@ -38,7 +40,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def policy(folder):
-  return acting.SavedPolicy(folder)
+  return loaded.SavedPolicy(folder)
 
 
 class Site:
@@ -103,6 +105,23 @@ def test_a_session_acts_as_a_lone_policy_in_every_bit(site, folder):
   ]
   assert actions == alone(folder, 4, observations, first=(3,))
   assert actions != alone(folder, 5, observations, first=(3,))
+
+
+def test_a_policy_in_tensorflow_lite_is_served_too(tmp_path):
+  agent, _ = exported.make(action=small.BOX)
+  export.write(agent, 'tflite', tmp_path, {'task': 'toy', 'updates': 7})
+  with contextlib.closing(Site(loaded.SavedPolicy(tmp_path))) as site:
+    name = site.begin()
+    observations = [observed(seed) for seed in range(4)]
+    actions = [
+        site.ask('POST', f'/v1/sessions/{name}:act', {'observation': x})
+        for x in observations]
+    assert [answer['action'] for _, answer in actions] == alone(
+        tmp_path, 9, observations)
+    status, state = site.ask('POST', '/v1/models/toy:predict', {
+        'signature_name': 'get_initial_state',
+        'inputs': {'batch_size': 1, 'seed': 3}})
+    assert status == 200 and not np.any(state['outputs']['state_deter'])
 
 
 def test_sessions_without_a_seed_draw_different_latents(site):
