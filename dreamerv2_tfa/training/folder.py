@@ -145,7 +145,7 @@ def warn_unused():
     print(f'Note: nothing here reads the bindings {", ".join(unused)}.')
 
 
-def record(root_dir, parts, *, presets, seed, replay_capacity):
+def record(root_dir, parts, presets, seed, replay_capacity):
   """Writes `operative_config.gin` and `protocol.json`; says what has changed.
 
   Args:

@@ -4,8 +4,6 @@ import pathlib
 import re
 from typing import NamedTuple
 
-import tensorflow as tf
-
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 _OF_SUITE = {
     'atari': 'atari', 'dmc': 'dmc_vision', 'crafter': 'crafter',
@@ -57,16 +55,22 @@ def of_specs(observation_spec, name='The environment'):
   Returns:
     Name of the preset without '.gin', and a sentence that says why, both str.
   """
-  flat = tf.nest.flatten(observation_spec)
-  pictures = [
-      x for x in flat
-      if len(x.shape) == 3 and tf.as_dtype(x.dtype) == tf.uint8
-  ]
+  flat = _leaves(observation_spec)
+  pictures = [x for x in flat if len(x.shape) == 3 and x.dtype.name == 'uint8']
   if not pictures:
     return _SMALL[0], f'{name} shows vectors alone'
   shapes = ' and '.join('x'.join(map(str, x.shape)) for x in pictures)
   beside = ' beside vectors' * (len(pictures) < len(flat))
   return _SMALL[1], f'{name} shows pictures ({shapes}){beside}'
+
+
+def _leaves(nest):
+  """The specs of a nest, a list: without TensorFlow, which is slow to import."""
+  if isinstance(nest, dict):
+    nest = list(nest.values())
+  if isinstance(nest, list | tuple):
+    return [leaf for part in nest for leaf in _leaves(part)]
+  return [nest]
 
 
 def describe():
