@@ -61,6 +61,9 @@ def reserve(parameters, batch_rows):
     2 MB a row       activations of a batch of B * T rows and of the rollouts
                      from each, at the published widths, in float32
 
+  The environments, those in processes of their own and the one of evaluation
+  too, run by then and are no part of it.
+
   Args:
     parameters: int, trainable numbers.
     batch_rows: int, B * T.
