@@ -194,6 +194,25 @@ def test_python_defaults_are_the_ones_in_the_gin_files(name):
   assert found == {key: parameters[key].default for key in names}
 
 
+def test_sizes_are_widths_alone_each_larger_than_the_one_before():
+  found = []
+  for size in ('s', 'm', 'l'):
+    gin.clear_config()
+    _parse(f'size_{size}')
+    lines = (_GIN / f'size_{size}.gin').read_text().splitlines()
+    names = [line.split(' = ')[0] for line in lines if ' = ' in line]
+    found.append({name: gin.query_parameter(name) for name in names})
+  assert set(found[0]) == {
+      'RSSM.deter', 'RSSM.hidden', 'Encoder.depth', 'Decoder.depth',
+      'MLP.layers', 'MLP.units'}
+  gin.clear_config()
+  _parse('defaults')
+  assert found[2] == {name: gin.query_parameter(name) for name in found[2]}
+  for small, large in zip(found, found[1:], strict=False):
+    assert set(small) == set(large)
+    assert all(small[name] < large[name] for name in small)
+
+
 @pytest.mark.parametrize(
     'path', sorted(_GIN.glob('*.gin')), ids=lambda path: path.stem
 )

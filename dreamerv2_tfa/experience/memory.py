@@ -11,6 +11,9 @@ _PROC = pathlib.Path('/proc')
 # cache which Linux drops before it refuses anything (a line of memory.stat).
 _V1 = ('memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file')
 _V2 = ('memory.max', 'memory.current', 'inactive_file')
+# Addresses that TensorFlow's threads reserve in an update and hardly use:
+# walker's grew by 2.7 GB, the memory by 1.3 GB.
+_RESERVED = 3 * 10**9 // 2
 
 
 def total():
@@ -25,13 +28,14 @@ def free():
   The least of three: what Linux calls available on the machine; the limit
   minus the use of each memory control group that the process is in, its own
   and those above it, of either version of cgroups; and `ulimit -v` minus the
-  addresses in use.
+  addresses in use and those that threads reserve.
   """
   found = [psutil.virtual_memory().available]
   found += [limit - used for limit, used in _groups()]
   addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
   if addresses != resource.RLIM_INFINITY:
-    found.append(addresses - psutil.Process().memory_info().vms)
+    used = psutil.Process().memory_info().vms + _RESERVED
+    found.append(addresses - used)
   return max(min(found), 0)
 
 

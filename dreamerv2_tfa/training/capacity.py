@@ -1,5 +1,6 @@
 """How much replay memory a run takes: as much as is asked for, if it fits."""
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.training import presets
@@ -9,32 +10,32 @@ _NAME = 'train.replay_capacity'
 
 
 def take(
-    agent, asked, root_dir, *, batch_size, sequence_length, prefill,
-    environments, resumed,
+    parts, asked, root_dir, plan, batch_size, sequence_length, *, resumed
 ):
-  """Says how many rows are taken, before anything is allocated.
+  """Decides and prints how many rows are taken; allocates nothing.
 
   Whoever binds a number of their own gets it or an error. A number out of a
   preset may not fit the machine: then what fits is taken. So it is for any
   number when a run is resumed, perhaps on a smaller machine than it began on.
 
   Args:
-    agent: `DreamerV2Agent`.
-    asked: int, rows.
+    parts: `Parts`.
+    asked: The setting train.replay_capacity.
     root_dir: Path of the folder whose rows are read, which need not exist.
+    plan: `Schedule`.
     batch_size: int B.
     sequence_length: int T.
-    prefill: int, rows before the first update.
-    environments: int, each has an equal share of the rows.
     resumed: bool.
 
   Returns:
-    `replay.Fit`, and a line that says the same.
+    `replay.Fit`.
 
   Raises:
     ValueError: If the rows do not fit, or hold no sequence.
   """
-  least = replay.check(asked, sequence_length, prefill, environments)
+  asked = checks.integer(_NAME, asked)
+  agent, environments = parts.agent, parts.environment.batch_size
+  least = replay.check(asked, sequence_length, plan.prefill, environments)
   found = replay.fit(
       agent.collect_data_spec, asked, least=least,
       reserve=reserve(
@@ -43,7 +44,9 @@ def take(
       ),
       shrink=resumed or asked in presets.numbers(_NAME),
   )
-  return found, replay.describe(found, environments * store.rows(root_dir))
+  stored = environments * store.rows(root_dir)
+  print(replay.describe(found, stored), flush=True)
+  return found
 
 
 def reserve(parameters, batch_rows):
@@ -57,6 +60,9 @@ def reserve(parameters, batch_rows):
     16 B a number    moments of Adam, gradient, a copy
     2 MB a row       activations of a batch of B * T rows and of the rollouts
                      from each, at the published widths, in float32
+
+  The environments, those in processes of their own and the one of evaluation
+  too, run by then and are no part of it.
 
   Args:
     parameters: int, trainable numbers.

@@ -152,7 +152,7 @@ def warn_unused(root_dir):
     print(f'Note: nothing here reads the bindings {", ".join(unused)}.')
 
 
-def record(root_dir, parts, *, presets, seed, replay_capacity):
+def record(root_dir, parts, presets, seed, replay_capacity):
   """Writes `operative_config.gin` and `protocol.json`; says what has changed.
 
   Args:

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 import gin
-import tensorflow as tf
+import tree
 
 from dreamerv2_tfa import checks
 
@@ -105,11 +105,8 @@ def of_specs(observation_spec, name='The environment'):
   Returns:
     Name of the preset without '.gin', and a sentence that says why, both str.
   """
-  flat = tf.nest.flatten(observation_spec)
-  pictures = [
-      x for x in flat
-      if len(x.shape) == 3 and tf.as_dtype(x.dtype) == tf.uint8
-  ]
+  flat = tree.flatten(observation_spec)  # TensorFlow is slow to import
+  pictures = [x for x in flat if len(x.shape) == 3 and x.dtype.name == 'uint8']
   if not pictures:
     return _SMALL[0], f'{name} shows vectors alone'
   shapes = ' and '.join('x'.join(map(str, x.shape)) for x in pictures)

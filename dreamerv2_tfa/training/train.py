@@ -81,7 +81,6 @@ def train(
       steps_per_update=steps_per_update, log_every=log_every,
       eval_every=eval_every, save_every=save_every,
   )
-  capacity = checks.integer('train.replay_capacity', replay_capacity)
   checks.choice('train.sampling', sampling, replay.SAMPLING)
   batch_size = checks.integer('train.batch_size', batch_size)
   sequence_length = checks.integer('train.sequence_length', sequence_length)
@@ -115,15 +114,11 @@ def train(
       comparison.check_world_model(model_from, parts)
       checkpoints.load_model(parts.agent, model_from)
     comparison.check(root_dir, parts, stored=resumed is not None)
-    capacity, line = capacity_lib.take(
-        parts.agent, capacity, replay_from or root_dir, batch_size=batch_size,
-        sequence_length=sequence_length, prefill=plan.prefill,
-        environments=rows, resumed=resumed is not None,
+    capacity = capacity_lib.take(
+        parts, replay_capacity, replay_from or root_dir, plan, batch_size,
+        sequence_length, resumed=resumed is not None,
     )
-    print(line)
-    print(
-        folder.describe(parts, plan, batch_size, sequence_length), flush=True
-    )
+    print(folder.describe(parts, plan, batch_size, sequence_length), flush=True)
     if dry_run:
       folder.warn_unused(root_dir)
       return
@@ -132,8 +127,7 @@ def train(
     )
     session = session_lib.Session(
         root_dir, parts, plan, batch_size=batch_size,
-        sequence_length=sequence_length, replay_capacity=capacity.rows,
-        kept_on_disk=capacity.asked,
+        sequence_length=sequence_length, replay_capacity=capacity,
         eval_episodes=eval_episodes, eval_steps=eval_steps,
         replay_from=replay_from, sampling=sampling,
     )
@@ -141,10 +135,7 @@ def train(
     with contextlib.closing(session), interrupt.Interrupt() as stop:
       if old is not None:
         session.adopt(old)
-      folder.record(
-          root_dir, parts, presets=presets, seed=seed,
-          replay_capacity=capacity.rows,
-      )
+      folder.record(root_dir, parts, presets, seed, capacity.rows)
       if old is not None:
         return
       session.announce()

@@ -130,13 +130,14 @@ def test_a_group_that_is_over_its_limit_leaves_nothing(machine):
   assert memory.free() == 0
 
 
-def test_ulimit_counts_less_the_addresses_in_use(machine, monkeypatch):
+def test_ulimit_counts_less_the_addresses_in_use_and_reserved(machine, monkeypatch):
   used = psutil.Process().memory_info()._replace(vms=3000)
   monkeypatch.setattr(psutil.Process, 'memory_info', lambda self: used)
   monkeypatch.setattr(
       resource, 'getrlimit',
       lambda which: (7000 if which == resource.RLIMIT_AS else 1, 8000))
-  assert memory.free() == 4000
+  monkeypatch.setattr(memory, '_RESERVED', 500)
+  assert memory.free() == 7000 - 3000 - 500
 
 
 def test_this_machine_says_something_sensible():

@@ -1,7 +1,9 @@
 """Tests of how much replay memory a run takes, and what it says of it."""
 
 import contextlib
+import io
 import json
+import types
 
 import gin
 import pytest
@@ -30,9 +32,15 @@ def pretend(monkeypatch, free, total=24 * _GB):
 
 
 def take(agent, asked, root_dir='none', *, resumed=False, batch_size=16):
-  return capacity.take(
-      agent, asked, root_dir, batch_size=batch_size, sequence_length=50,
-      prefill=1000, environments=1, resumed=resumed)
+  """What a run of this agent takes, and the line it prints."""
+  parts = types.SimpleNamespace(
+      agent=agent, environment=types.SimpleNamespace(batch_size=1))
+  plan = types.SimpleNamespace(prefill=1000)
+  said = io.StringIO()
+  with contextlib.redirect_stdout(said):
+    found = capacity.take(
+        parts, asked, root_dir, plan, batch_size, 50, resumed=resumed)
+  return found, said.getvalue().removesuffix('\n')
 
 
 def test_walkers_preset_takes_what_fits_and_says_so(agent, monkeypatch):

@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import subprocess
+import sys
 
 import gin
 import numpy as np
@@ -29,7 +31,10 @@ _PICTURE = array_spec.BoundedArraySpec((64, 64, 3), np.uint8, 0, 255)
     ({'a': _VECTOR, 'image': _PICTURE}, (
         'gym_pixels_small',
         'CartPole shows pictures (64x64x3) beside vectors')),
-], ids=['vector', 'vectors', 'bytes', 'picture', 'tensor', 'both'])
+    ((_PICTURE, [_VECTOR, tf.TensorSpec((64, 64, 1), tf.uint8)]), (
+        'gym_pixels_small',
+        'CartPole shows pictures (64x64x3 and 64x64x1) beside vectors')),
+], ids=['vector', 'vectors', 'bytes', 'picture', 'tensor', 'both', 'nested'])
 def test_the_preset_is_chosen_by_what_is_observed(spec, wanted):
   assert presets.of_specs(spec, 'CartPole') == wanted
 
@@ -63,3 +68,11 @@ def test_the_numbers_of_a_setting_are_those_that_gin_reads():
   assert presets.numbers('train.replay_capacity') == found
   default = inspect.signature(train.train).parameters['replay_capacity'].default
   assert default in found and len(found) > 2
+
+
+def test_the_presets_are_told_without_tensorflow():
+  """`--help` and `--list_presets` answer at once."""
+  code = (
+      'import sys; from dreamerv2_tfa.training import presets; '
+      'presets.describe(); sys.exit("tensorflow" in sys.modules)')
+  assert subprocess.run([sys.executable, '-c', code]).returncode == 0
