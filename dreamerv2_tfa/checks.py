@@ -5,6 +5,7 @@ the int 1 or a NumPy number as a float. Callers go on with that, never with what
 they were given (tests/architecture_test.py).
 """
 
+import difflib
 import linecache
 import numbers
 import pathlib
@@ -45,6 +46,37 @@ def is_refusal(error):
     source = linecache.getline(frame.f_code.co_filename, line)
     return source.lstrip().startswith('raise ')
   return package in ('gin', 'tf_agents')
+
+
+def near(word, choices):
+  """Returns the choices that a misspelt word may mean, the nearest first.
+
+  Args:
+    word: str, what was given. Case does not matter, nor '-' for '_'.
+    choices: Iterable of str.
+
+  Returns:
+    List of str, at most three.
+  """
+  word = _fold(word)
+  ratio = lambda choice: difflib.SequenceMatcher(
+      None, _fold(choice), word).ratio()
+  found = {choice: ratio(choice) for choice in choices}
+  best = max(found.values(), default=0.0)
+  least = max(best - 0.05, 0.7)
+  return [
+      choice for choice in sorted(found, key=found.get, reverse=True)
+      if found[choice] >= least][:3]
+
+
+def did_you_mean(word, choices):
+  """Returns ' Did you mean X?' for the nearest choices, '' without one."""
+  found = near(word, choices) if isinstance(word, str) else []
+  return f' Did you mean {" or ".join(found)}?' if found else ''
+
+
+def _fold(word):
+  return word.lower().replace('-', '_')
 
 
 def integer(name, value, low=1, high=_ENDLESS):
@@ -95,9 +127,10 @@ def positive(name, value):
 def choice(name, value, choices):
   """Checks that a value is one of a few."""
   if value not in choices:
+    texts = [repr(each) for each in choices if isinstance(each, str)]
     raise UserError(
         f'{name} must be one of {", ".join(map(repr, choices))}; got '
-        f'{value!r}.'
+        f'{value!r}.{did_you_mean(repr(value), texts)}'
     )
 
 
