@@ -30,6 +30,7 @@ _GAMES = {
     'gym': lambda: registered.ids('gym'),
     'gymnasium': lambda: registered.ids('gymnasium'),
 }
+SUITES = tuple(_GAMES)
 _FORMS = (
     'catch, atari_<game>, dmc_<domain>_<task>, dmc_manip_<task>, '
     'dmc_locom_<task>, crafter_reward, crafter_noreward, minigrid_<world>, '
