@@ -97,8 +97,8 @@ def integer(name, value, low=1, high=_ENDLESS):
   if not _is_number(value) or value != value // 1 or not low <= value <= high:
     reach = f'from {low} to {high}' if high < _ENDLESS else f'of {low} or more'
     raise UserError(
-        f'{name} must be a whole number {reach}; got {value!r}. Change its '
-        'binding, or leave it out for the default.'
+        f'{name} must be a whole number {reach}; got {value!r}. '
+        f'{_way_out(name)}'
     )
   return int(value)
 
@@ -108,8 +108,8 @@ def number(name, value, low=0.0, high=float('inf')):
   if not _is_number(value) or not low <= value <= high:
     reach = f'from {low} to {high}' if high < float('inf') else f'>= {low}'
     raise UserError(
-        f'{name} must be a number {reach}; got {value!r}. Change its binding, '
-        'or leave it out for the default.'
+        f'{name} must be a number {reach}; got {value!r}. '
+        f'{_way_out(name)}'
     )
   return float(value)
 
@@ -118,8 +118,8 @@ def positive(name, value):
   """Checks a number above 0 and returns it as a float."""
   if not _is_number(value) or not value > 0:
     raise UserError(
-        f'{name} must be a number above 0; got {value!r}. Change its binding, '
-        'or leave it out for the default.'
+        f'{name} must be a number above 0; got {value!r}. '
+        f'{_way_out(name)}'
     )
   return float(value)
 
@@ -138,6 +138,27 @@ def flag(name, value):
   """Checks that a value is True or False."""
   if not isinstance(value, bool):
     raise UserError(f'{name} must be True or False; got {value!r}.')
+
+
+def pattern(name, value):
+  """Checks a regular expression.
+
+  Args:
+    name: What the user calls the setting, such as 'Encoder.image_keys'.
+    value: What was given.
+
+  Returns:
+    Compiled pattern.
+
+  Raises:
+    UserError: If it is none.
+  """
+  try:
+    return re.compile(value)
+  except (re.error, TypeError) as error:
+    raise UserError(
+        f'{name} must be a regular expression; got {value!r} ({error}).'
+    ) from error
 
 
 def folder(name, value):
@@ -170,3 +191,8 @@ def folder(name, value):
 
 def _is_number(value):
   return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _way_out(name):
+  what = 'it' if name.startswith('--') else 'its binding'
+  return f'Change {what}, or leave it out for the default.'

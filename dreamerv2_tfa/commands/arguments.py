@@ -26,7 +26,7 @@ def main(function, page, words=0):
     words: int, how many it takes.
   """
   app.run(
-      configuration.guarded(function, words),
+      configuration.guarded(function, words, page.flags()),
       flags_parser=functools.partial(parse, page=page))
 
 
@@ -85,14 +85,17 @@ def _said(error, argv, page):
   if text.startswith('Missing value for flag '):
     name = text.removeprefix('Missing value for flag ')
     return f'{name} has no value; wanted {name}=VALUE.'
+  if 'Non-boolean argument' in text:
+    text = f'{text.partition(":")[0]}: wanted true or false'
   return f'{text.rstrip(".")}.'
 
 
-def task(argv):
+def task(argv, page):
   """Takes the task that is given as a word, where --task is read from.
 
   Args:
     argv: List of str, the program and at most one word.
+    page: `help.Page` of the program.
 
   Raises:
     UserError: If --task says another one, or the word is no task but a gin
@@ -101,7 +104,7 @@ def task(argv):
   if not argv[1:]:
     return
   word, given = argv[1], configuration.value('task')
-  meant = None if words_lib.is_task(word) else words_lib.meant_by(word)
+  meant = None if words_lib.is_task(word) else words_lib.meant_by(word, page.flags())
   if meant:
     raise checks.UserError(f'{word!r} is no task. Did you mean {meant}?')
   if given not in (None, word):

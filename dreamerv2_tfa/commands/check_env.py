@@ -40,7 +40,7 @@ def run(argv):
   """Parses gin, inspects the task and ends with 1 where it has a fault."""
   if listing.shown(argv):
     return
-  arguments.task(argv)
+  arguments.task(argv, PAGE)
   task = configuration.value('task')
   if not task:
     name = help_lib.program(PAGE.name)

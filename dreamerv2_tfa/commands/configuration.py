@@ -3,7 +3,6 @@
 import datetime
 import os
 import pathlib
-import re
 import secrets
 import sys
 
@@ -144,7 +143,7 @@ def root_dir():
   Its name is <date>-<time>-<six random digits>: runs that begin in the same
   second, in other containers too, have folders of their own.
   """
-  if value('root_dir'):
+  if value('root_dir') is not None:
     return value('root_dir')
   now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
   return os.path.join('runs', f'{now}-{secrets.token_hex(3)}')
@@ -154,7 +153,7 @@ def root_dir():
 _OUTSIDE = (OSError, SyntaxError, ImportError, FloatingPointError)
 
 
-def guarded(function, arguments=0):
+def guarded(function, arguments=0, known=()):
   """Turns what a user can mend into one message and exit code 1.
 
   An error of an environment's own code is shown with its traceback and, below,
@@ -164,6 +163,7 @@ def guarded(function, arguments=0):
   Args:
     function: Function of `argv`.
     arguments: int, how many arguments it takes beside flags.
+    known: Names of the flags that the program has, for hints.
 
   Returns:
     The same, without a traceback for user errors.
@@ -171,7 +171,7 @@ def guarded(function, arguments=0):
   def run(argv):
     try:
       if argv[1 + arguments:]:
-        raise checks.UserError(words.unread(argv[1 + arguments:]))
+        raise checks.UserError(words.unread(argv[1 + arguments:], known))
       with interrupt.terminable():
         return function(argv)
     except Exception as error:
@@ -198,13 +198,9 @@ def _message(error):
 
   A refusal of ours keeps its lines, such as one that shows a line of a file.
   """
-  text = str(error).replace(gin_files.MARK, '')
+  text = gin_files.plain(error)
   if isinstance(error, SyntaxError):
     text = f'{error.msg} (line {error.lineno} of {error.filename})'
-  # For an unbound macro, gin adds the whole configuration.
-  text = text.partition(' in config string:')[0]
-  frame = re.compile(r'\s*In (call to configurable|bindings string|file)')
-  lines = [line for line in text.splitlines() if not frame.match(line)]
   if isinstance(error, checks.UserError):
-    return '\n'.join(lines)
-  return ' '.join(line.strip() for line in lines if line.strip())
+    return text
+  return ' '.join(text.split())

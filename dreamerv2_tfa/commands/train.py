@@ -47,7 +47,7 @@ def run(argv):
   """Parses gin and calls `train`, or prints what a flag asks for."""
   if listing.shown(argv):
     return
-  arguments.task(argv)
+  arguments.task(argv, PAGE)
   from dreamerv2_tfa.training import train  # after the flags: slow to import
 
   presets = configuration.parse()

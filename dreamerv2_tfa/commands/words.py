@@ -5,8 +5,6 @@ import os
 import pathlib
 import re
 
-from absl import flags
-
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.training import bindings
 from dreamerv2_tfa.training import presets
@@ -46,6 +44,8 @@ def no_flag(name, values, known):
     return f'{said} {_as_binding(name, value)}'
   if (meant := _ELSEWHERE.get(word)) in known:
     return f'{said} Did you mean {_moved(meant, values or ["VALUE"])}?'
+  if 'root_dir' in known:
+    known = [*known, 'logdir']
   if near := checks.near(word, known):
     return f'{said} Did you mean --{near[0]}{value and f"={value}"}?'
   if settable and bindings.meant(word):
@@ -65,11 +65,6 @@ def _moved(flag, values):
       for value in values)
 
 
-def _is_own(name):
-  """Whether a flag is one of this package's, not of a library."""
-  return 'dreamerv2_tfa' in (flags.FLAGS.find_module_defining_flag(name) or '')
-
-
 def _as_binding(name, value):
   """The sentence that says how the settings of this name are bound."""
   try:
@@ -82,44 +77,46 @@ def _as_binding(name, value):
   return f'A setting is bound so: {" or ".join(lines)}.'
 
 
-def meant_by(word):
+def meant_by(word, known):
   """What a word without dashes may mean as a flag, or None.
 
   Args:
     word: str.
+    known: Names of the flags that the program has.
 
   Returns:
     str, such as '--gin_file=mine.gin'.
   """
   name, is_pair, value = word.partition('=')
-  if is_pair and '.' in name and 'gin_bindings' in flags.FLAGS:
+  if is_pair and '.' in name and 'gin_bindings' in known:
     return bindings.shell(f'{name} = {value}')
   if is_pair:
-    near = checks.near(name, [each for each in flags.FLAGS if _is_own(each)])
+    near = checks.near(name, known)
     return f'--{near[0]}={value}' if near else None
   if re.match('[\u2010-\u2015\u2212]', word):
     return '--' + word.lstrip('-\u2010\u2011\u2012\u2013\u2014\u2015\u2212')
-  if 'gin_file' in flags.FLAGS and (
+  if 'gin_file' in known and (
       word.endswith('.gin') or f'{word}.gin' in presets.names()):
     return f'--gin_file={word}'
   for flag in ('from', 'root_dir', 'policy'):
-    if flag in flags.FLAGS and _is_folder(word):
+    if flag in known and _is_folder(word):
       return f'--{flag}={word}'
-  if 'task' in flags.FLAGS and is_task(word):
+  if 'task' in known and is_task(word):
     return f'--task={word}'
   return None
 
 
-def unread(words):
+def unread(words, known):
   """The sentences about words that a program does not take.
 
   Args:
     words: List of str.
+    known: Names of the flags that the program has.
 
   Returns:
     str.
   """
-  meant = meant_by(words[0])
+  meant = meant_by(words[0], known)
   return f'Nothing here reads {" ".join(words)!r}. ' + (
       f'Did you mean {meant}?' if meant else
       'Flags begin with --; --help lists them.')

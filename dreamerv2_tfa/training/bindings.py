@@ -139,7 +139,9 @@ def at(source, line, column, what):
     `UserError`.
   """
   lines = source.text.splitlines() or ['']
-  shown = lines[min(line, len(lines)) - 1].replace('\t', ' ')
+  shown = ''.join(
+      each if each.isprintable() else ' ' if each.isspace() else '?'
+      for each in lines[min(line, len(lines)) - 1])
   indent = len(shown) - len(shown.lstrip())
   column = max(column, indent)
   return checks.UserError(

@@ -1,6 +1,7 @@
 """Gin files as users have them: beside each other, with a byte-order mark."""
 
 import codecs
+import contextlib
 import io
 import logging
 import pathlib
@@ -50,6 +51,33 @@ def parse(names, lines):
     raise bindings.explain(error, _sources) from error
   finally:
     logging.disable(before)
+
+
+_FRAME = re.compile(r'\s*In (call to configurable|bindings string|file)')
+
+
+def plain(error):
+  """An error's text without the calls of configurables that gin adds to it."""
+  text = str(error).replace(MARK, '').partition(' in config string:')[0]
+  return '\n'.join(
+      line for line in text.splitlines() if not _FRAME.match(line))
+
+
+@contextlib.contextmanager
+def without_frames():
+  """Raises refusals without what gin adds to them.
+
+  Raises:
+    UserError: Where a `ValueError` refuses a setting.
+    TypeError: Likewise.
+  """
+  try:
+    yield
+  except (ValueError, TypeError) as error:
+    if not checks.is_refusal(error) or plain(error) == str(error):
+      raise
+    kind = checks.UserError if isinstance(error, ValueError) else TypeError
+    raise kind(plain(error)).with_traceback(error.__traceback__) from None
 
 
 def _path(name):

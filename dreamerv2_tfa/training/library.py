@@ -1,5 +1,6 @@
 """`dreamerv2_tfa.train`: the loop, on an environment of one's own."""
 
+import ast
 import copy
 import inspect
 import os
@@ -42,7 +43,7 @@ def train(environment, *, root_dir, preset='defaults', evaluation=None,
   """
   files = [preset] if isinstance(preset, str) else list(preset)
   lines = [_binding(name, value) for name, value in bindings.items()]
-  with surroundings.gin_kept():
+  with surroundings.gin_kept(), gin_files.without_frames():
     gin_files.parse(
         [file if file.endswith('.gin') else f'{file}.gin' for file in files],
         lines)
@@ -55,7 +56,8 @@ def _binding(name, value):
   if '.' not in name:
     if name not in _SETTINGS:
       raise checks.UserError(
-          f'train has no setting {name!r}; got {name}={value!r}. It has: '
+          f'train has no setting {name!r}; got {name}={value!r}.'
+          f'{checks.did_you_mean(name, _SETTINGS)} It has: '
           f'{", ".join(_SETTINGS)}. Others are written with their class, as '
           "**{'RSSM.deter': 200}.")
     name = f'train.{name}'
@@ -63,6 +65,12 @@ def _binding(name, value):
     value = os.fspath(value)
   elif isinstance(value, np.generic):
     value = value.item()
+  try:
+    ast.literal_eval(repr(value))
+  except (ValueError, SyntaxError) as error:
+    raise checks.UserError(
+        f'{name} must be a number, text, True, False, None, or a list, tuple '
+        f'or dict of these; got {value!r}.') from error
   return f'{name} = {value!r}'
 
 
