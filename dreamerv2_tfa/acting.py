@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import observations
+from dreamerv2_tfa import quiet
 from dreamerv2_tfa.export import manifest
 from dreamerv2_tfa.export import names
 
@@ -174,6 +175,7 @@ def _environments(rows):
   return 'one environment' if rows is None else f'{rows} environments'
 
 
+@quiet.libraries()
 def load_policy(path, seed=0):
   """Loads an exported policy, to act with.
 

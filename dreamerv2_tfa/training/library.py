@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import quiet
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import surroundings
@@ -15,6 +16,7 @@ from dreamerv2_tfa.training import train as train_lib
 _SETTINGS = inspect.signature(train_lib.train).parameters
 
 
+@quiet.libraries()
 def train(environment, *, root_dir, preset='defaults', evaluation=None,
           **bindings):
   """Trains DreamerV2, or goes on where the folder's run stopped.
@@ -34,7 +36,11 @@ def train(environment, *, root_dir, preset='defaults', evaluation=None,
     preset: Name of a file in gin/, or of several, a later one wins; or paths.
     evaluation: A second environment for evaluation. None: a copy of the first.
     **bindings: Settings. `steps=1e6` is `train.steps`; others are written
-      `**{'RSSM.deter': 200}`.
+      written `**{'RSSM.deter': 200}`.
+
+  Returns:
+    `dreamerv2_tfa.Run`, also where Ctrl-C has stopped it: its folder, metrics,
+    policy and evaluation. None for a dry run.
 
   Raises:
     UserError: If a setting or the environment cannot be used; a `ValueError`.
@@ -85,6 +91,28 @@ def _task(environment, evaluation):
     second = tasks.from_object(name, evaluation)
   return tasks.from_object(name, environment)._replace(
       make_evaluation=second.make)
+
+
+def copies(environment, evaluation=None):
+  """A task like that of `train`, which leaves the objects as they are.
+
+  Args:
+    environment: As in `train`.
+    evaluation: Likewise.
+
+  Returns:
+    `Task` whose environments are made by the factory, or are copies of
+    `evaluation`, where it is given, else of `environment`; or a task's name.
+
+  Raises:
+    UserError: If an object cannot be copied; when an environment is made.
+  """
+  if isinstance(environment, str):
+    return environment
+  if inspect.isclass(environment) or not hasattr(environment, 'reset'):
+    return tasks.from_factory(_name(environment), environment)
+  one = environment if evaluation is None else evaluation
+  return tasks.from_factory(_name(environment), lambda: _copied(one))
 
 
 def _copied(environment):

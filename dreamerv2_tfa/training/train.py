@@ -97,6 +97,10 @@ def train(
     if not dry_run:
       stack.enter_context(lock.held(root_dir))
     resumed = folder.resumed_steps(root_dir)
+    if resumed is None and replay_from is None and adopt is None:
+      schedule.check_updates(plan)
+    if not dry_run:
+      print(folder.where(root_dir), flush=True)
     if replay_from is not None:
       replay_from = checks.folder('train.replay_from', replay_from)
       store.check(replay_from)
@@ -130,9 +134,12 @@ def train(
     with contextlib.closing(session), interrupt.Interrupt() as stop:
       if old is not None:
         session.adopt(old)
+      elif folder.tell_finished(root_dir, resumed, plan.steps, eval_episodes):
+        return
       folder.record(root_dir, parts, presets=presets, seed=seed)
       if old is not None:
         return
+      session.progress.start()
       session.announce()
       session.prefill(stop)
       session.update(stop)
