@@ -160,6 +160,7 @@ class Run:
 
 @functools.wraps(library.train)
 def train(environment, *, root_dir, evaluation=None, **settings):
+  """See `training.library.train`; returns a `Run`, or None for a dry run."""
   library.train(
       environment, root_dir=root_dir, evaluation=evaluation, **settings
   )

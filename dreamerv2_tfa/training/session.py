@@ -142,11 +142,19 @@ class Session:
           'takes the world model.'
       )
 
+  def begin(self, stop):
+    """Starts the display, says from where, and comes to the first updates."""
+    self.progress.start()
+    self.announce()
+    self.prefill(stop)
+    self.update(stop)
+
   def prefill(self, stop):
     """Takes random steps until there are enough, or `stop` is requested."""
     if self.steps >= self._plan.prefill or self._offline:
       return
-    self._try_update()
+    updates = self._plan.updates_due(self._plan.steps) - self.updates
+    trial.tell(self.progress, self._parts, updates, *self._sizes)
     self.progress.phase('prefill', self._plan.prefill)
     self.progress.say(f'Prefill: {self._plan.prefill:,} random steps.')
     while self.steps < self._plan.prefill and not stop.requested:
@@ -154,15 +162,6 @@ class Session:
       self._pace.take(self._collector.prefill, min(missing, _PREFILL_SLICE))
       self.steps = self._collector.steps
       self.progress.advance(self.steps, self.updates)
-
-  def _try_update(self):
-    """Says what a long run will take, before anything else takes time."""
-    updates = self._plan.updates_due(self._plan.steps) - self.updates
-    if trial.is_worth(self._parts, updates, *self._sizes):
-      self.progress.say('Time an update on this machine (up to a minute).')
-      self.progress.tried(
-          trial.update_seconds(self._parts.agent, *self._sizes)
-      )
 
   def collect(self, stop):
     """Takes the steps between two updates: `steps` afterwards."""

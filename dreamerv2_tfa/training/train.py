@@ -96,11 +96,10 @@ def train(
   ):
     if not dry_run:
       stack.enter_context(lock.held(root_dir))
+      print(folder.where(root_dir), flush=True)
     resumed = folder.resumed_steps(root_dir)
     if resumed is None and replay_from is None and adopt is None:
       schedule.check_updates(plan)
-    if not dry_run:
-      print(folder.where(root_dir), flush=True)
     if replay_from is not None:
       replay_from = checks.folder('train.replay_from', replay_from)
       store.check(replay_from)
@@ -139,10 +138,7 @@ def train(
       folder.record(root_dir, parts, presets=presets, seed=seed)
       if old is not None:
         return
-      session.progress.start()
-      session.announce()
-      session.prefill(stop)
-      session.update(stop)
+      session.begin(stop)
       while session.steps < plan.steps and not stop.requested:
         before = session.steps
         due = plan.due(before, session.collect(stop))

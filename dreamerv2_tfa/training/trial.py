@@ -10,6 +10,21 @@ _OPERATIONS = 1e11  # a second, more than a few cores do
 _WORTH = 600.0  # seconds of a run that is long enough to try an update first
 
 
+def tell(display, parts, updates, batch_size, sequence_length):
+  """Says what a long run will take, before anything else takes time.
+
+  Args:
+    display: `Progress`.
+    parts: `Parts`.
+    updates: int, that are left.
+    batch_size: int B.
+    sequence_length: int T.
+  """
+  if is_worth(parts, updates, batch_size, sequence_length):
+    display.say('Time an update on this machine (up to a minute).')
+    display.tried(update_seconds(parts.agent, batch_size, sequence_length))
+
+
 def is_worth(parts, updates, batch_size, sequence_length):
   """Whether a run is long enough for the half minute that a trial takes.
 
