@@ -214,7 +214,7 @@ class Progress:
     while others and len('  '.join([first, *others])) > width:
       # The rate goes first, then the return; the time left stays longest.
       others.pop(0)
-    line = '  '.join([first, *others])
+    line = '  '.join([first, *others])[:width]
     room = min(width - len(line) - 1, _BAR[1])
     if self._total and room >= _BAR[0]:
       full = int(room * min(self._done / self._total, 1.0))
