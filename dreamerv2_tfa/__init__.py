@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import sys
 
+from dreamerv2_tfa import quiet
 from dreamerv2_tfa import rendering
 
 
@@ -39,11 +40,18 @@ _choose_keras()
 # TensorFlow leaves oneDNN off on processors without AVX-512, where it is faster
 # as well; whoever imports TensorFlow first has its choice.
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
+# TensorFlow's own log has a dozen lines at its import, none of them an error.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 rendering.choose()
 
 
 def __getattr__(name):
   """Imports what is asked for, and TensorFlow with it, at the first use."""
+  with quiet.libraries():
+    return _imported(name)
+
+
+def _imported(name):
   if name == 'DreamerV2Agent':
     from dreamerv2_tfa import agent
 
@@ -65,7 +73,11 @@ def __getattr__(name):
 
     return presets.register_gin
   if name == 'train':
-    from dreamerv2_tfa.training import library
+    from dreamerv2_tfa import results
 
-    return library.train
+    return results.train
+  if name == 'Run':
+    from dreamerv2_tfa import results
+
+    return results.Run
   raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

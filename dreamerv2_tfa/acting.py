@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dreamerv2_tfa import quiet
 from dreamerv2_tfa.export import loaded
 from dreamerv2_tfa.export import names
 
@@ -83,6 +84,7 @@ def _environments(rows):
   return 'one environment' if rows is None else f'{rows} environments'
 
 
+@quiet.libraries()
 def load_policy(path, seed=0):
   """Loads an exported policy, to act with.
 

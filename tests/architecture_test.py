@@ -12,6 +12,7 @@ _PACKAGE = pathlib.Path(__file__).resolve().parents[1] / 'dreamerv2_tfa'
 _ROOMS = {
     'types': (),
     'rendering': (),
+    'quiet': (),
     'checks': (),
     'noise': (),
     'replicas': (),
@@ -46,17 +47,23 @@ _ROOMS = {
     ),
     'migration': ('specs',),
     'training': (
-        'checks', 'scopes', 'specs', 'observations', 'networks', 'environments',
+        'quiet', 'checks', 'scopes', 'specs', 'observations', 'networks',
+        'environments',
         'experience', 'agent', 'migration',
     ),
     'export': (
         'checks', 'noise', 'specs', 'observations', 'environments',
         'world_model', 'behaviour', 'training',
     ),
-    'acting': ('export',),
+    'acting': ('quiet', 'export'),
+    'results': (
+        'quiet', 'checks', 'environments', 'training', 'export', 'acting',
+    ),
     'serving': ('checks', 'export', 'acting'),
     'reports': ('specs', 'experience', 'dream', 'training'),
-    'commands': ('checks', 'environments', 'training', 'export', 'serving'),
+    'commands': (
+        'quiet', 'checks', 'environments', 'training', 'export', 'serving',
+    ),
 }
 _PURE = (
     'types', 'checks', 'noise', 'replicas', 'schedules', 'returns',

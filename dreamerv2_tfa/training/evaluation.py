@@ -36,11 +36,13 @@ class Evaluation:
         )
     )
 
-  def run(self, stop=None):
+  def run(self, stop=None, watch=None):
     """Plays the episodes, as a graph.
 
     Args:
       stop: `Interrupt` that ends it between two slices of steps, or None.
+      watch: Function of the number of episodes played, called after each slice
+        of steps, or None.
 
     Returns:
       Dict of `eval_return`, `eval_length` and, where episodes were cut,
@@ -50,7 +52,7 @@ class Evaluation:
     eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(False)
     try:
-      return self._play(stop)
+      return self._play(stop, watch or (lambda episodes: None))
     finally:
       tf.config.run_functions_eagerly(eager)
 
@@ -64,7 +66,7 @@ class Evaluation:
         'these. Raise train.eval_steps, or let the environment end them.'
     )
 
-  def _play(self, stop):
+  def _play(self, stop, watch):
     time_step, state = self._begin()
     slices, played = pace.Pace(), []
     while len(played) < self._episodes:
@@ -81,6 +83,7 @@ class Evaluation:
       )
       if cut or self._tally.ended:
         played.append(self._tally.pop(cut))
+      watch(len(played))
       if cut and len(played) < self._episodes:
         time_step, state = self._begin()
     return _summary(played)

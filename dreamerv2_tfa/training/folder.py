@@ -2,6 +2,9 @@
 
 import pathlib
 import re
+import shlex
+import shutil
+import sys
 import tempfile
 
 import gin
@@ -12,6 +15,7 @@ from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
+from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import protocol
 
 
@@ -84,6 +88,54 @@ def resumed_steps(root_dir):
   return None
 
 
+def where(root_dir):
+  """Two lines for whoever starts a run: its folder, and how to watch it."""
+  root_dir = pathlib.Path(root_dir).absolute()
+  program = shutil.which('tensorboard')
+  if program is None:  # the one beside this Python, which is not on the PATH
+    beside = pathlib.Path(sys.executable).with_name('tensorboard')
+    program = shlex.quote(str(beside)) if beside.exists() else 'tensorboard'
+  else:
+    program = 'tensorboard'
+  return (
+      f'Run folder: {root_dir}\n'
+      f'Watch it:   {program} --logdir {shlex.quote(str(root_dir))}'
+  )
+
+
+def tell_finished(root_dir, resumed, steps, eval_episodes):
+  """Says so where a run has nothing left to do.
+
+  A run whose last evaluation or export was stopped is not finished.
+
+  Args:
+    root_dir: Path of the run's folder.
+    resumed: int, agent steps at its last checkpoint; None where it begins.
+    steps: int, agent steps that are wanted.
+    eval_episodes: int, episodes of an evaluation; 0: there is none.
+
+  Returns:
+    bool, whether it is finished.
+  """
+  if resumed is None or resumed < steps:
+    return False
+  root_dir = pathlib.Path(root_dir)
+  facts = protocol.read(root_dir) or {}
+  exported = (root_dir / 'policies' / 'greedy').is_dir()
+  frames = resumed * facts.get('action_repeat', 1)
+  evaluated = not eval_episodes or any(
+      'eval_return' in row and row['step'] >= frames
+      for row in metrics_lib.read(root_dir)
+  )
+  if not exported or not evaluated:
+    return False
+  print(
+      f'The run in {root_dir} is finished: {resumed:,} of {steps:,} steps. To '
+      f'train longer: --steps={2 * resumed}'
+  )
+  return True
+
+
 def describe(parts, plan, batch_size, sequence_length):
   """Lines that say what a run is: task, specs, sizes, schedule.
 
@@ -99,27 +151,38 @@ def describe(parts, plan, batch_size, sequence_length):
   agent = parts.agent
   repeat, rows = parts.task.action_repeat, parts.environment.batch_size
   observation = specs.flat_observation(agent.time_step_spec.observation)
-  action = agent.action_spec
   counts = protocol.parameter_counts(agent)
+  sides = f', {rows} environments side by side' if rows > 1 else ''
+  repeated = f' = {plan.steps * repeat:,} frames' if repeat > 1 else ''
   lines = [
-      f'Task {parts.task.name}: {repeat} environment frames an agent step'
-      + (f', {rows} environments side by side.' if rows > 1 else '.'),
+      f'Task {parts.task.name}: {_frames(repeat)} an agent step{sides}.',
       *(f'Observation {name}: {spec.dtype.name} {spec.shape.as_list()}.'
         for name, spec in observation.items()),
       *(f'Note: {line}' for line in getattr(
           batch.adapted(parts.evaluation_environment), 'warnings', ())),
-      f'Action: {action.dtype.name} {action.shape.as_list()} from '
-      f'{action.minimum.min()} to {action.maximum.max()}.',
+      f'Action: {_action(agent.action_spec)}.',
       f'Parameters: world model {counts["world_model"]:,}, actor '
       f'{counts["actor"]:,}, critic {counts["critic"]:,}; {parts.precision}.',
-      f'Schedule: {plan.steps:,} agent steps ({plan.steps * repeat:,} frames): '
-      f'{plan.prefill:,} random, then {1 + plan.pretrain} updates, then one '
-      f'every {plan.steps_per_update}; {plan.updates_due(plan.steps):,} in '
-      f'all, of {batch_size} x {sequence_length}. Agent steps between reports '
-      f'{plan.log_every:,}, saves {plan.save_every:,}, evaluations '
-      f'{plan.eval_every:,}.',
+      f'Schedule: {plan.steps:,} agent steps{repeated}, the first '
+      f'{plan.prefill:,} at random; {plan.updates_due(plan.steps):,} updates '
+      f'of {batch_size} x {sequence_length} rows, {1 + plan.pretrain} of them '
+      f'at once, then one every {plan.steps_per_update} steps.',
+      f'A line every {plan.log_every:,} steps, a save every '
+      f'{plan.save_every:,}, an evaluation every {plan.eval_every:,}.',
   ]
   return '\n'.join(lines)
+
+
+def _frames(count):
+  return f'{count} environment frame{"s" * (count > 1)}'
+
+
+def _action(spec):
+  """An action's spec in words."""
+  low, high = spec.minimum.min(), spec.maximum.max()
+  if spec.dtype.is_integer and not spec.shape.rank:
+    return f'one of {high - low + 1}, from {low} to {high}'
+  return f'{spec.dtype.name} {spec.shape.as_list()} from {low} to {high}'
 
 
 def unused_bindings():

@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import quiet
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import settings
@@ -17,6 +18,7 @@ from dreamerv2_tfa.training import train as train_lib
 _SETTINGS = inspect.signature(train_lib.train).parameters
 
 
+@quiet.libraries()
 def train(environment, *, root_dir, preset=None, evaluation=None, **bindings):
   """Trains DreamerV2, or goes on where the folder's run stopped.
 
@@ -39,6 +41,10 @@ def train(environment, *, root_dir, preset=None, evaluation=None, **bindings):
     evaluation: A second environment for evaluation. None: a copy of the first.
     **bindings: Settings. `steps=1e6` is `train.steps`; others are written
       `**{'RSSM.deter': 200}`.
+
+  Returns:
+    `dreamerv2_tfa.Run`, also where Ctrl-C has stopped it: its folder, metrics,
+    policy and evaluation. None for a dry run.
 
   Raises:
     UserError: If a setting or the environment cannot be used; a `ValueError`.
@@ -110,6 +116,28 @@ def _with_evaluation(environment, evaluation):
   else:
     second = tasks.from_object(task.name, evaluation)
   return task._replace(make_evaluation=second.make)
+
+
+def copies(environment, evaluation=None):
+  """A task like that of `train`, which leaves the objects as they are.
+
+  Args:
+    environment: As in `train`.
+    evaluation: Likewise.
+
+  Returns:
+    `Task` whose environments are made by the factory, or are copies of
+    `evaluation`, where it is given, else of `environment`; or a task's name.
+
+  Raises:
+    UserError: If an object cannot be copied; when an environment is made.
+  """
+  if isinstance(environment, str):
+    return environment
+  if _is_factory(environment):
+    return _task(environment)
+  one = environment if evaluation is None else evaluation
+  return tasks.from_factory(_name(environment), lambda: _copied(one))
 
 
 def _copied(environment):

@@ -94,24 +94,40 @@ def of_task(task):
   return _OF_SUITE.get(suite, DEFAULT)
 
 
-def of_specs(observation_spec, name='The environment'):
+def said(names, observation_spec):
+  """One line about the presets of a run.
+
+  Args:
+    names: Names without '.gin'.
+    observation_spec: As in `of_specs`.
+
+  Returns:
+    str; why it is the preset, where that follows from what is observed.
+  """
+  line = f'Preset {" + ".join(names) or "none"}'
+  name, why = of_specs(observation_spec)
+  if name in names:
+    line += f': {why}; the published sizes are in the preset {PUBLISHED}'
+  return f'{line}.'
+
+
+def of_specs(observation_spec):
   """Preset for an environment of the user's own, by what it shows.
 
   Args:
     observation_spec: Nest of specs of what the agent reads, so pictures are
       uint8 of rank 3.
-    name: What the environment is called.
 
   Returns:
-    Name of the preset without '.gin', and a sentence that says why, both str.
+    Name of the preset without '.gin', and why, both str.
   """
   flat = tree.flatten(observation_spec)  # TensorFlow is slow to import
   pictures = [x for x in flat if len(x.shape) == 3 and x.dtype.name == 'uint8']
   if not pictures:
-    return _SMALL[0], f'{name} shows vectors alone'
+    return _SMALL[0], 'the environment shows vectors alone'
   shapes = ' and '.join('x'.join(map(str, x.shape)) for x in pictures)
   beside = ' beside vectors' * (len(pictures) < len(flat))
-  return _SMALL[1], f'{name} shows pictures ({shapes}){beside}'
+  return _SMALL[1], f'the environment shows pictures ({shapes}){beside}'
 
 
 def describe():

@@ -3,58 +3,137 @@
 import sys
 import time
 
-from rich import console
-from rich import progress
+from rich import console as console_lib
+from rich import live
+from rich import text as text_lib
+
+from dreamerv2_tfa.training import forecast as forecast_lib
+
+_QUIET = 30.0  # seconds without a line, at most, where there is no bar
+_SURE = 10.0  # seconds of training after which the whole run is estimated
+_LONG = 86400.0  # seconds; a longer run is one for a GPU
+_BAR = (8, 40)  # characters of the bar, at least and at most
+_SHOWN = (
+    'train_return', 'eval_return', 'model_loss', 'actor_ent', 'critic_loss',
+)
+_NAMES = {
+    'prefill': 'Prefill', 'compile': 'Compile', 'pretrain': 'Pretrain',
+    'train': 'Train', 'evaluate': 'Evaluate', 'save': 'Save',
+    'export': 'Export',
+}
 
 
 class Progress:
-  """Environment frames, updates, frames a second, return, time left."""
+  """The phase, its count, its rate, the return and the time left.
 
-  def __init__(self, total, done):
-    """Starts the display.
+  Nothing is drawn before `start`. Whoever works calls `advance` or `beat` every
+  few seconds: a line is printed there after half a minute without one.
+  """
+
+  def __init__(self, plan, steps, updates, *, repeat=1, evaluates=True,
+               gpu=False):
+    """Prepares the display of a session.
 
     Args:
-      total: int, environment frames of the whole run.
-      done: int, frames of earlier sessions.
+      plan: `Schedule` of the run.
+      steps: int, agent steps of earlier sessions.
+      updates: int, updates of earlier sessions.
+      repeat: int, environment frames an agent step.
+      evaluates: bool, whether the run plays evaluations.
+      gpu: bool, whether updates run on one.
     """
-    self._total = total
-    self._started = time.monotonic()
-    self._initial = done
-    self._mark = (self._started, done)
+    self._plan, self._repeat, self._gpu = plan, repeat, gpu
+    self._steps, self._updates = steps, updates
+    self._first_updates = updates
+    self.forecast = forecast_lib.Forecast(
+        plan, steps, updates, evaluates=evaluates
+    )
+    self._mark = (time.monotonic(), steps * repeat)
+    self._spoke = time.monotonic()
     self._return = None
-    self._bar = None
-    if sys.stdout.isatty():
-      self._bar = progress.Progress(
-          '{task.description}', progress.BarColumn(),
-          '{task.completed:,.0f}/{task.total:,.0f} frames',
-          '{task.fields[facts]}', 'left', progress.TimeRemainingColumn(),
-          console=console.Console(),
+    self._evaluation_steps = 0.0
+    self._done, self._total, self._began = 0, 0, 0  # of the phase
+    self._estimated = False
+    self._live = None
+
+  def start(self):
+    """Draws the bar, where the output is a terminal."""
+    if not sys.stdout.isatty():
+      return
+    console = console_lib.Console()
+    self._live = live.Live(
+        console=console, get_renderable=lambda: self._line(console),
+        transient=True, refresh_per_second=4, vertical_overflow='crop',
+    )
+    self._live.start()
+
+  def phase(self, name, total=0):
+    """Begins a phase of the run.
+
+    Args:
+      name: One of `forecast`'s.
+      total: int, what it counts up to; 0: nothing is counted.
+    """
+    if name == self.forecast.phase:
+      return
+    self.forecast.enter(name)
+    if name == 'train':
+      self._done, self._total = self._updates, self._plan.updates_due(
+          self._plan.steps
       )
-      self._task = self._bar.add_task(
-          'train', total=total, completed=done, facts=''
-      )
-      self._bar.start()
+    elif name == 'pretrain':
+      self._done, self._total = self._updates, total
+    else:
+      self._done = self._steps if name == 'prefill' else 0
+      self._total = total
+    self._began = self._done
 
-  def phase(self, name):
-    """Names the bar after what is going on now, such as 'Prefill'."""
-    if self._bar:
-      self._bar.update(self._task, description=name)
+  def advance(self, steps, updates):
+    """Notes how far the run is.
 
-  def advance(self, frames, updates):
-    """Moves the bar; plain output waits for `report`."""
-    if self._bar:
-      facts = f'{updates:,} updates, {self._overall(frames):,.0f} fps'
-      if self._return is not None:
-        facts += f', return {self._return:.2f}'
-      self._bar.update(self._task, completed=frames, facts=facts)
+    Args:
+      steps: int, agent steps so far.
+      updates: int, updates so far.
+    """
+    self._steps, self._updates = steps, updates
+    self.forecast.count(steps, updates)
+    if self.forecast.phase == 'prefill':
+      self._done = steps
+    elif self.forecast.phase in ('pretrain', 'train'):
+      self._done = updates
+    self._estimate()
+    self.beat()
 
-  def report(self, frames, updates, metrics):
+  def tried(self, seconds):
+    """Says what the run will take by an update that was tried before it.
+
+    Args:
+      seconds: float, of that update.
+    """
+    self.forecast.tried(seconds)
+    updates = self._plan.updates_due(self._plan.steps) - self._updates
+    self.say(estimate(updates, seconds, updates * seconds, self._gpu))
+
+  def episodes(self, done):
+    """Notes the episodes that the evaluation under way has played: int."""
+    if self._total:
+      self._done = done
+      self.forecast.evaluated(done / self._total)
+    self.beat()
+
+  def beat(self):
+    """Prints a line where there was none for half a minute and no bar is."""
+    if not self._live and time.monotonic() - self._spoke >= _QUIET:
+      self.say(', '.join(self._facts()) + '.')
+
+  def report(self, frames, updates, metrics, evaluation_steps=0.0):
     """Prints a line of numbers; returns frames a second since the last one.
 
     Args:
       frames: int, environment frames so far.
       updates: int, updates so far.
       metrics: Dict of floats.
+      evaluation_steps: float, agent steps of an evaluation, as far as known.
 
     Returns:
       float, environment frames a second since the last report.
@@ -64,33 +143,117 @@ class Progress:
     fps = (frames - before) / max(now - then, 1e-9)
     self._mark = (now, frames)
     self._return = metrics.get('train_return', self._return)
-    if not self._bar:
-      left = (self._total - frames) / max(self._overall(frames), 1e-9)
-      facts = [
-          f'{frames:,} frames', f'{updates:,} updates', f'{fps:,.0f} fps',
-          *(f'{key} {metrics[key]:.3g}' for key in _SHOWN if key in metrics),
-          f'{left / 60:.0f} min left',
-      ]
-      self.say(' | '.join(facts))
+    self._evaluation_steps = evaluation_steps or self._evaluation_steps
+    if not self._live:
+      width = len(f'{self._plan.steps * self._repeat:,}')
+      due = len(f'{self._plan.updates_due(self._plan.steps):,}')
+      self.say(' | '.join([
+          f'{frames:>{width},} frames', f'{updates:>{due},} updates',
+          f'{fps:,.0f} fps',
+          *(f'{_words(key)} {number(metrics[key])}'
+            for key in _SHOWN if key in metrics),
+          *self._left(),
+      ]))
     return fps
 
   def say(self, text):
-    """Prints a line beside the bar."""
-    if self._bar:
-      self._bar.console.print(text, highlight=False, markup=False)
+    """Prints a line above the bar."""
+    self._spoke = time.monotonic()
+    if self._live:
+      self._live.console.print(text, highlight=False, markup=False)
     else:
       print(text, flush=True)
 
   def close(self):
-    """Ends the display."""
-    if self._bar:
-      self._bar.stop()
+    """Ends the display; a second time does nothing."""
+    if self._live:
+      self._live.stop()
+      self._live = None
+    self.forecast.enter(None)
 
-  def _overall(self, frames):
-    passed = time.monotonic() - self._started
-    return (frames - self._initial) / max(passed, 1e-9)
+  def _estimate(self):
+    """Says once, soon after training has begun, what the whole will take."""
+    if self._estimated or self.forecast.phase != 'train' or (
+        self.forecast.measured('train') < _SURE):
+      return
+    self._estimated = True
+    left = self.forecast.left(self._evaluation_steps)
+    updates = self._plan.updates_due(self._plan.steps) - self._updates
+    self.say(estimate(
+        updates, self.forecast.update_seconds(), left, self._gpu,
+    ))
+
+  def _left(self):
+    """The time left in a list of one; of none where it cannot be told."""
+    left = self.forecast.left(self._evaluation_steps)
+    return [] if left is None else [f'{forecast_lib.duration(left)} left']
+
+  def _facts(self):
+    """The phase and what there is to say of it, the first things first."""
+    phase = self.forecast.phase
+    facts = [_NAMES.get(phase, 'Start')]
+    unit = {'prefill': 'random steps', 'evaluate': 'episodes'}.get(
+        phase, 'updates')
+    if self._total:
+      facts[0] += f': {self._done:,} of {self._total:,} {unit}'
+    else:
+      facts[0] += f': {self.forecast.elapsed:.0f} s'
+    if phase == 'prefill' and self.forecast.rate('prefill'):
+      facts.append(f'{1 / self.forecast.rate("prefill"):,.0f} steps/s')
+    if phase == 'train' and self.forecast.update_seconds():
+      each = forecast_lib.duration(self.forecast.update_seconds())
+      facts.append(f'{each} an update')
+    if phase == 'train' and self._return is not None:
+      facts.append(f'return {number(self._return)}')
+    return facts + self._left()
+
+  def _line(self, console):
+    """The line of the bar, as wide as the terminal and no wider."""
+    first, *others = self._facts()
+    width = console.width - 1
+    while others and len('  '.join([first, *others])) > width:
+      # The rate goes first, then the return; the time left stays longest.
+      others.pop(0)
+    line = '  '.join([first, *others])[:width]
+    room = min(width - len(line) - 1, _BAR[1])
+    if self._total and room >= _BAR[0]:
+      full = int(room * min(self._done / self._total, 1.0))
+      marks = '#-' if console.options.ascii_only else '━╌'
+      bar = marks[0] * full + marks[1] * (room - full)
+      line = f'{bar} {line}'
+    return text_lib.Text(line, no_wrap=True, overflow='crop', end='')
 
 
-_SHOWN = (
-    'train_return', 'eval_return', 'model_loss', 'actor_ent', 'critic_loss',
-)
+def estimate(updates, each, seconds, gpu):
+  """A sentence of what a run will take.
+
+  Args:
+    updates: int, that are left.
+    each: float, seconds from one to the next.
+    seconds: float, of all that is left.
+    gpu: bool, whether updates run on one.
+
+  Returns:
+    str.
+  """
+  line = (
+      f'Estimate: {updates:,} updates of about '
+      f'{forecast_lib.duration(each)} on this machine: '
+      f'{forecast_lib.duration(seconds)} in all.'
+  )
+  if seconds > _LONG and not gpu:
+    line += (
+        ' A run this long is meant for a GPU: on a CPU take a smaller model or '
+        'fewer steps, see --help.'
+    )
+  return line
+
+
+def number(value):
+  """A number for people to read: '3,760', '38.5', '0.0912'."""
+  return f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.3g}'
+
+
+def _words(key):
+  """A name of metrics.jsonl in words: 'return', 'eval return', 'model loss'."""
+  return key.removeprefix('train_').replace('_', ' ')

@@ -7,6 +7,7 @@ from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import quiet
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import protocol
@@ -14,6 +15,7 @@ from dreamerv2_tfa.training import surroundings
 from dreamerv2_tfa.training import train  # noqa: F401, gin must know its parts
 
 
+@quiet.libraries()
 @surroundings.kept()
 @surroundings.gin_kept()
 def load(root_dir, task=None):

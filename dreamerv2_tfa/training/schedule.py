@@ -81,6 +81,24 @@ def make(**numbers):
   })
 
 
+def check_updates(plan):
+  """Refuses a run that would end before its first update.
+
+  Args:
+    plan: `Schedule` of a run that begins, and collects.
+
+  Raises:
+    UserError: If it has fewer steps than its prefill.
+  """
+  if plan.steps < plan.prefill:
+    raise checks.UserError(
+        f'train.steps = {plan.steps:,} is less than train.prefill = '
+        f'{plan.prefill:,}: the run would end before its first update. Wanted '
+        f'more than {plan.prefill:,} steps: raise train.steps, or lower '
+        'train.prefill.'
+    )
+
+
 def _crossed(every, before, now):
   """Whether a multiple of `every` lies in (before, now]."""
   return now // every > before // every

@@ -1,5 +1,7 @@
 """One process's share of a run: the parts that move, and what they do."""
 
+import time
+
 import tensorflow as tf
 
 from dreamerv2_tfa.environments import batch
@@ -13,6 +15,7 @@ from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import pace
 from dreamerv2_tfa.training import progress
+from dreamerv2_tfa.training import trial
 
 _PREFILL_SLICE = 1000  # agent steps between looks at Ctrl-C, at most
 
@@ -85,6 +88,8 @@ class Session:
     self._samples = replay.Samples(
         buffer, batch_size, sequence_length, sampling
     )
+    self._sizes = (batch_size, sequence_length)
+    self._eval_episodes, self._eval_steps = eval_episodes, eval_steps
     self._evaluation = eval_episodes and evaluation.Evaluation(
         parts.evaluation_environment, agent.policy, eval_episodes, eval_steps
     )
@@ -94,13 +99,14 @@ class Session:
     )
     self._outcomes = outcomes
     self._pace = pace.Pace()
-    self._compiled = False
+    self._collected = self._compiled = False  # in this session
     self._count()
     if not self._offline:
       self._check_replay(root_dir, sequence_length)
     self._writer = metrics.Writer(root_dir, self.frames)
     self.progress = progress.Progress(
-        plan.steps * parts.task.action_repeat, self.frames
+        plan, self.steps, self.updates, repeat=parts.task.action_repeat,
+        evaluates=bool(eval_episodes), gpu=trial.has_gpu(),
     )
 
   @property
@@ -139,40 +145,61 @@ class Session:
           'takes the world model.'
       )
 
+  def begin(self, stop):
+    """Starts the display, says from where, and comes to the first updates."""
+    self.progress.start()
+    self.announce()
+    self.prefill(stop)
+    self.update(stop)
+
   def prefill(self, stop):
     """Takes random steps until there are enough, or `stop` is requested."""
-    if self.steps < self._plan.prefill and not self._offline:
-      self.progress.phase('Prefill')
-      self.progress.say(f'Prefill with {self._plan.prefill:,} random steps ...')
+    if self.steps >= self._plan.prefill or self._offline:
+      return
+    updates = self._plan.updates_due(self._plan.steps) - self.updates
+    trial.tell(self.progress, self._parts, updates, *self._sizes)
+    self.progress.phase('prefill', self._plan.prefill)
+    self.progress.say(f'Prefill: {self._plan.prefill:,} random steps.')
     while self.steps < self._plan.prefill and not stop.requested:
       missing = self._plan.prefill - self.steps
       self._pace.take(self._collector.prefill, min(missing, _PREFILL_SLICE))
       self.steps = self._collector.steps
-      self.progress.advance(self.frames, self.updates)
-    self.progress.phase('Train')
+      self.progress.advance(self.steps, self.updates)
 
   def collect(self, stop):
     """Takes the steps between two updates: `steps` afterwards."""
     self._samples.settle()
+    if self.steps < self._plan.prefill:  # offline, where these steps are none
+      self.progress.phase('prefill', self._plan.prefill)
+    else:  # the first call compiles the policy, which is no part of its speed
+      self.progress.phase('train' if self._collected else 'compile')
     wanted = min(self.steps + self._plan.steps_per_update, self._plan.steps)
+    before, start = self.steps, time.monotonic()
     while self.steps < wanted and not stop.requested:
       self._pace.take(self._collector.collect, wanted - self.steps)
       self.steps = self._collector.steps
-    self.progress.advance(self.frames, self.updates)
+      self.progress.beat()
+    if self._collected:
+      self.progress.forecast.acted(
+          time.monotonic() - start, self.steps - before
+      )
+    self.progress.advance(self.steps, self.updates)
+    self._collected = before >= self._plan.prefill
     return self.steps
 
   def update(self, stop):
     """Trains until the updates that are due have run."""
-    while self.updates < self._plan.updates_due(self.steps):
-      if stop.requested:
-        return
+    due = self._plan.updates_due(self.steps)
+    while self.updates < due and not stop.requested:
       if not self._compiled:
-        self.progress.say('Compile the first update ...')
-        self._compiled = True
+        self.progress.phase('compile')
+        self.progress.say('Compile the first update (up to a minute).')
       self._updates()
       # Counted here as well: to read the agent's count would be to wait.
       self.updates += 1
-      self.progress.advance(self.frames, self.updates)
+      self._compiled = True
+      self.progress.advance(self.steps, self.updates)
+      self.progress.phase('train' if self._collected else 'pretrain', due)
 
   def report(self):
     """Writes the means since the last report, to files and terminal.
@@ -187,7 +214,11 @@ class Session:
         **self._updates.report(),
     }
     numbers['updates'] = float(self.updates)
-    numbers['fps'] = self.progress.report(self.frames, self.updates, numbers)
+    numbers['fps'] = self.progress.report(
+        self.frames, self.updates, numbers, self._eval_episodes * min(
+            numbers.get('train_length', 0.0), self._eval_steps
+        ),
+    )
     self._writer.write(self.frames, numbers)
 
   def _gather_outcomes(self):
@@ -209,11 +240,10 @@ class Session:
     """
     if not self._evaluation:
       return
-    self.progress.phase('Evaluate')
-    numbers = self._evaluation.run(stop)
+    self.progress.phase('evaluate', self._eval_episodes)
+    numbers = self._evaluation.run(stop, self.progress.episodes)
     # The outcomes of training alone count.
     batch.pop_outcomes(self._parts.evaluation_environment)
-    self.progress.phase('Train')
     if numbers is None:
       self.progress.say('The evaluation was stopped; it is not counted.')
       return
@@ -231,6 +261,7 @@ class Session:
       FloatingPointError: If a loss was not finite; nothing is written then.
     """
     self._check_losses()
+    self.progress.phase('save')
     self._gather_outcomes()
     self._samples.settle()
     if not self._offline:
@@ -239,6 +270,7 @@ class Session:
 
   def export(self):
     """Writes the SavedModels."""
+    self.progress.phase('export')
     self._policies.save()
 
   def announce(self):

@@ -98,12 +98,8 @@ def _chosen(bindings, task, make_task):
   with contextlib.ExitStack() as stack:
     environment = made.make(0)
     stack.callback(batch.close, environment)
-    name, why = presets.of_specs(environment.observation_spec(), made.name)
+    name, _ = presets.of_specs(environment.observation_spec())
   gin.clear_config()
-  print(
-      f'Preset {name}: {why}. For the published sizes take the preset '
-      f'{presets.PUBLISHED}.'
-  )
   return name
 
 

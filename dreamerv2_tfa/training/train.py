@@ -17,6 +17,7 @@ from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import lock
 from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import presets as presets_lib
 from dreamerv2_tfa.training import schedule
 from dreamerv2_tfa.training import session as session_lib
 from dreamerv2_tfa.training import surroundings
@@ -98,12 +99,11 @@ def train(
   ):
     if not dry_run:
       stack.enter_context(lock.held(root_dir))
+      print(folder.where(root_dir), flush=True)
     resumed = folder.resumed_steps(root_dir)
-    if replay_from is not None:
-      replay_from = checks.folder('train.replay_from', replay_from)
-      store.check(replay_from)
-    if model_from is not None:
-      model_from = checks.folder('train.model_from', model_from)
+    if resumed is None and replay_from is None and adopt is None:
+      schedule.check_updates(plan)
+    replay_from, model_from = _other_runs(replay_from, model_from)
     comparison.check_model(root_dir, model_from, stored=resumed is not None)
     parts = parts_lib.build(
         task, seed, precision, eager, resumed or 0, until, rows, processes,
@@ -118,6 +118,7 @@ def train(
         parts, replay_capacity, replay_from or root_dir, plan, batch_size,
         sequence_length, resumed=resumed is not None,
     )
+    print(presets_lib.said(presets, parts.agent.time_step_spec.observation))
     print(folder.describe(parts, plan, batch_size, sequence_length), flush=True)
     if dry_run:
       folder.warn_unused(root_dir)
@@ -135,12 +136,12 @@ def train(
     with contextlib.closing(session), interrupt.Interrupt() as stop:
       if old is not None:
         session.adopt(old)
+      elif folder.tell_finished(root_dir, resumed, plan.steps, eval_episodes):
+        return
       folder.record(root_dir, parts, presets, seed, capacity.rows)
       if old is not None:
         return
-      session.announce()
-      session.prefill(stop)
-      session.update(stop)
+      session.begin(stop)
       while session.steps < plan.steps and not stop.requested:
         before = session.steps
         due = plan.due(before, session.collect(stop))
@@ -154,3 +155,13 @@ def train(
         if due.save:
           session.save()
       session.finish(stop)
+
+
+def _other_runs(replay_from, model_from):
+  """The folders of the runs that this one learns from, checked, or None."""
+  if replay_from is not None:
+    replay_from = checks.folder('train.replay_from', replay_from)
+    store.check(replay_from)
+  if model_from is not None:
+    model_from = checks.folder('train.model_from', model_from)
+  return replay_from, model_from

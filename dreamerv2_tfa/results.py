@@ -1,0 +1,169 @@
+"""What a training run gives back: its numbers, its policy, its play."""
+
+import contextlib
+import functools
+import pathlib
+import tempfile
+
+import gin
+import pandas as pd
+
+from dreamerv2_tfa import acting
+from dreamerv2_tfa import checks
+from dreamerv2_tfa import quiet
+from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.export import export
+from dreamerv2_tfa.export import run as run_lib
+from dreamerv2_tfa.training import evaluation as evaluation_lib
+from dreamerv2_tfa.training import folder as folder_lib
+from dreamerv2_tfa.training import library
+from dreamerv2_tfa.training import metrics
+from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import protocol
+from dreamerv2_tfa.training import surroundings
+
+
+class Run:
+  """A run in its folder, finished, stopped or still training.
+
+  Nothing here writes into the folder, so all of it may be used while another
+  process trains there. Policy and evaluation are those of the last checkpoint.
+
+  Attributes:
+    folder: `pathlib.Path` of the run.
+  """
+
+  def __init__(self, folder, environment=None, evaluation=None):
+    """Finds the run; loads nothing yet.
+
+    Args:
+      folder: Path of the run's folder.
+      environment: As in `dreamerv2_tfa.train`: needed for `policy` and
+        `evaluate` where the run was trained on an object, which the folder
+        cannot make. It is copied and not stepped.
+      evaluation: A second environment, to be copied instead.
+
+    Raises:
+      ValueError: If there is no run, or its `protocol.json` is damaged.
+    """
+    self.folder = checks.folder('folder', folder)
+    if not (self.folder / protocol.NAME).is_file():
+      raise ValueError(
+          f'There is no run in {self.folder}: {protocol.NAME} is missing. Give '
+          'the folder that train or bin/train wrote.'
+      )
+    self._task = protocol.wanted(self.folder)['task']
+    self._environment, self._evaluation = environment, evaluation
+
+  def __repr__(self):
+    """The folder, agent steps at the last save, and the last return."""
+    steps = folder_lib.saved_steps(self.folder)
+    said = [f'{str(self.folder)!r}', f'{steps:,} steps']
+    frame = self.metrics
+    for name in ('eval_return', 'train_return'):
+      if name in frame and len(frame[name].dropna()):
+        said.append(f'{name} {frame[name].dropna().iloc[-1]:.2f}')
+        break
+    return f'Run({", ".join(said)})'
+
+  @property
+  def metrics(self):
+    """`pandas.DataFrame` of metrics.jsonl as it is now, by environment frame.
+
+    The index is `step`; a report and an evaluation at the same frame are two
+    lines, and what one of them lacks is NaN there. Lines that a resumed session
+    has superseded are left out. `run.metrics.eval_return.dropna().plot()`
+    draws a curve.
+    """
+    frame = pd.DataFrame(metrics.read(self.folder))
+    if 'step' not in frame:
+      frame['step'] = pd.Series(dtype='int64')
+    return frame.set_index('step')
+
+  def policy(self, seed=0):
+    """The greedy policy, to act with: it acts as an export by bin/export does.
+
+    It is exported to a temporary folder and loaded from there, which takes the
+    time of an export (about ten seconds) and the disk that the weights need.
+
+    Args:
+      seed: int, of the latents that the policy draws.
+
+    Returns:
+      `acting.Policy`, with `reset()` and `act(observation)`, see `load_policy`.
+
+    Raises:
+      ValueError: If nothing is saved yet, or the task cannot be made here.
+    """
+    with self._loaded() as run, tempfile.TemporaryDirectory() as aside:
+      adapted = batch.adapted(run.parts.evaluation_environment)
+      export.write(
+          run.parts.agent, 'saved_model', pathlib.Path(aside), run.facts,
+          None if adapted is None else adapted.parts,
+      )
+      return acting.load_policy(aside, seed)
+
+  def evaluate(self, episodes=10):
+    """Plays greedily on an environment of its own.
+
+    The environment and its seed are those of the run's evaluations: the same
+    checkpoint plays the same episodes again.
+
+    Args:
+      episodes: int.
+
+    Returns:
+      Dict of floats: `eval_return` and `eval_length`, means over the episodes,
+      and `eval_cut`, how many were cut after train.eval_steps steps, if any.
+
+    Raises:
+      ValueError: If nothing is saved yet, or the task cannot be made here.
+      EnvironmentFailed: If the environment's own code raises.
+    """
+    episodes = checks.integer('episodes', episodes)
+    with self._loaded() as run:
+      return evaluation_lib.Evaluation(
+          run.parts.evaluation_environment, run.parts.agent.policy, episodes,
+          int(gin.query_parameter('train.eval_steps')),
+      ).run()
+
+  @contextlib.contextmanager
+  def _loaded(self):
+    """The run as its last checkpoint has it, a `run_lib.Run`, closed after."""
+    with (
+        quiet.libraries(), surroundings.kept(), surroundings.gin_kept(),
+        faults.surfaced(),
+    ):
+      protocol.parse_config(self.folder)
+      run = run_lib.load(self.folder, self._made())
+      try:
+        yield run
+      finally:
+        parts_lib.close(run.parts)
+
+  def _made(self):
+    """A `Task` of copies of what was given, or the run's own by its name."""
+    if self._environment is not None:
+      return library.copies(self._environment, self._evaluation)
+    try:
+      return tasks.load(self._task)
+    except checks.UserError as error:
+      reason = str(error).partition('. ')[0]
+      raise checks.UserError(
+          f'The environment of the run in {self.folder} cannot be made by its '
+          f'name {self._task!r} ({reason}). Give it, as to train: '
+          'Run(folder, environment).'
+      ) from error
+
+
+@functools.wraps(library.train)
+def train(environment, *, root_dir, evaluation=None, **settings):
+  """See `training.library.train`; returns a `Run`, or None for a dry run."""
+  library.train(
+      environment, root_dir=root_dir, evaluation=evaluation, **settings
+  )
+  if not (checks.folder('root_dir', root_dir) / protocol.NAME).is_file():
+    return None  # a dry run
+  return Run(root_dir, environment, evaluation)

@@ -1,0 +1,77 @@
+"""An update that is timed before the run begins."""
+
+import time
+
+import tensorflow as tf
+
+from dreamerv2_tfa.training import protocol
+
+_OPERATIONS = 1e11  # a second, more than a few cores do
+_WORTH = 600.0  # seconds of a run that is long enough to try an update first
+
+
+def tell(display, parts, updates, batch_size, sequence_length):
+  """Says what a long run will take, before anything else takes time.
+
+  Args:
+    display: `Progress`.
+    parts: `Parts`.
+    updates: int, that are left.
+    batch_size: int B.
+    sequence_length: int T.
+  """
+  if is_worth(parts, updates, batch_size, sequence_length):
+    display.say('Time an update on this machine (up to a minute).')
+    display.tried(update_seconds(parts.agent, batch_size, sequence_length))
+
+
+def is_worth(parts, updates, batch_size, sequence_length):
+  """Whether a run is long enough for the half minute that a trial takes.
+
+  Counted is what every update does at the very least: each weight multiplies
+  and adds once for each row, forward, and twice backward.
+
+  Args:
+    parts: `Parts`.
+    updates: int, that are left.
+    batch_size: int B.
+    sequence_length: int T.
+
+  Returns:
+    bool; False on a GPU, where compiling takes longer than what is learned.
+  """
+  if has_gpu() or tf.config.functions_run_eagerly():
+    return False
+  weights = sum(protocol.parameter_counts(parts.agent).values())
+  operations = 6.0 * weights * batch_size * sequence_length * updates
+  return operations / _OPERATIONS > _WORTH
+
+
+def has_gpu():
+  """Whether there is a GPU that updates run on."""
+  return bool(tf.config.list_physical_devices('GPU'))
+
+
+def update_seconds(agent, batch_size, sequence_length):
+  """What an update takes, by the losses and gradients of a batch of zeros.
+
+  Nothing is applied and no random number drawn: weights, counters and what the
+  run does later are the same with and without.
+
+  Args:
+    agent: `DreamerV2Agent`.
+    batch_size: int B.
+    sequence_length: int T.
+
+  Returns:
+    float, seconds; a little less than with the optimizers' steps.
+  """
+  outer = [batch_size, sequence_length + 1]
+  zeros = tf.nest.map_structure(
+      lambda spec: tf.zeros(outer + spec.shape.as_list(), spec.dtype),
+      agent.collect_data_spec,
+  )
+  agent.loss(zeros).loss.numpy()  # compiles
+  start = time.monotonic()
+  agent.loss(zeros).loss.numpy()
+  return time.monotonic() - start
