@@ -5,6 +5,7 @@ the int 1 or a NumPy number as a float. Callers go on with that, never with what
 they were given (tests/architecture_test.py).
 """
 
+import difflib
 import linecache
 import numbers
 import pathlib
@@ -47,6 +48,37 @@ def is_refusal(error):
   return package in ('gin', 'tf_agents')
 
 
+def near(word, choices):
+  """Returns the choices that a misspelt word may mean, the nearest first.
+
+  Args:
+    word: str, what was given. Case does not matter, nor '-' for '_'.
+    choices: Iterable of str.
+
+  Returns:
+    List of str, at most three.
+  """
+  word = _fold(word)
+  ratio = lambda choice: difflib.SequenceMatcher(
+      None, _fold(choice), word).ratio()
+  found = {choice: ratio(choice) for choice in choices}
+  best = max(found.values(), default=0.0)
+  least = max(best - 0.05, 0.7)
+  return [
+      choice for choice in sorted(found, key=found.get, reverse=True)
+      if found[choice] >= least][:3]
+
+
+def did_you_mean(word, choices):
+  """Returns ' Did you mean X?' for the nearest choices, '' without one."""
+  found = near(word, choices) if isinstance(word, str) else []
+  return f' Did you mean {" or ".join(found)}?' if found else ''
+
+
+def _fold(word):
+  return word.lower().replace('-', '_')
+
+
 def integer(name, value, low=1, high=_ENDLESS):
   """Checks a whole number; 1e6 is one as well.
 
@@ -65,8 +97,8 @@ def integer(name, value, low=1, high=_ENDLESS):
   if not _is_number(value) or value != value // 1 or not low <= value <= high:
     reach = f'from {low} to {high}' if high < _ENDLESS else f'of {low} or more'
     raise UserError(
-        f'{name} must be a whole number {reach}; got {value!r}. Change its '
-        'binding, or leave it out for the default.'
+        f'{name} must be a whole number {reach}; got {value!r}. '
+        f'{_way_out(name)}'
     )
   return int(value)
 
@@ -76,8 +108,8 @@ def number(name, value, low=0.0, high=float('inf')):
   if not _is_number(value) or not low <= value <= high:
     reach = f'from {low} to {high}' if high < float('inf') else f'>= {low}'
     raise UserError(
-        f'{name} must be a number {reach}; got {value!r}. Change its binding, '
-        'or leave it out for the default.'
+        f'{name} must be a number {reach}; got {value!r}. '
+        f'{_way_out(name)}'
     )
   return float(value)
 
@@ -86,8 +118,8 @@ def positive(name, value):
   """Checks a number above 0 and returns it as a float."""
   if not _is_number(value) or not value > 0:
     raise UserError(
-        f'{name} must be a number above 0; got {value!r}. Change its binding, '
-        'or leave it out for the default.'
+        f'{name} must be a number above 0; got {value!r}. '
+        f'{_way_out(name)}'
     )
   return float(value)
 
@@ -95,9 +127,10 @@ def positive(name, value):
 def choice(name, value, choices):
   """Checks that a value is one of a few."""
   if value not in choices:
+    texts = [repr(each) for each in choices if isinstance(each, str)]
     raise UserError(
         f'{name} must be one of {", ".join(map(repr, choices))}; got '
-        f'{value!r}.'
+        f'{value!r}.{did_you_mean(repr(value), texts)}'
     )
 
 
@@ -105,6 +138,27 @@ def flag(name, value):
   """Checks that a value is True or False."""
   if not isinstance(value, bool):
     raise UserError(f'{name} must be True or False; got {value!r}.')
+
+
+def pattern(name, value):
+  """Checks a regular expression.
+
+  Args:
+    name: What the user calls the setting, such as 'Encoder.image_keys'.
+    value: What was given.
+
+  Returns:
+    Compiled pattern.
+
+  Raises:
+    UserError: If it is none.
+  """
+  try:
+    return re.compile(value)
+  except (re.error, TypeError) as error:
+    raise UserError(
+        f'{name} must be a regular expression; got {value!r} ({error}).'
+    ) from error
 
 
 def folder(name, value):
@@ -137,3 +191,8 @@ def folder(name, value):
 
 def _is_number(value):
   return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _way_out(name):
+  what = 'it' if name.startswith('--') else 'its binding'
+  return f'Change {what}, or leave it out for the default.'

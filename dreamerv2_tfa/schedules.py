@@ -10,7 +10,9 @@ _CALL = re.compile(r'(linear|warmup|exp|horizon)\((.*)\)')
 _ARGUMENTS = {'linear': 3, 'warmup': 2, 'exp': 3, 'horizon': 3}
 
 
-def parse(schedule: str | float) -> Callable[[tf.Tensor], tf.Tensor]:
+def parse(
+    schedule: str | float, what: str = 'A schedule',
+) -> Callable[[tf.Tensor], tf.Tensor]:
   """Makes a function of the step from a number or its written schedule.
 
   The forms are those of the authors' package; `m = clip(step / steps, 0, 1)`:
@@ -23,6 +25,7 @@ def parse(schedule: str | float) -> Callable[[tf.Tensor], tf.Tensor]:
 
   Args:
     schedule: A number, or one of the forms above.
+    what: Name of the setting, such as 'ActorCritic.entropy_scale'.
 
   Returns:
     A function from an integer or float scalar (agent steps) to a float32
@@ -36,22 +39,22 @@ def parse(schedule: str | float) -> Callable[[tf.Tensor], tf.Tensor]:
   if re.fullmatch(_NUMBER, text):
     value = float(text)
     return lambda step: tf.constant(value, tf.float32)
-  name, numbers = _split(text)
+  name, numbers = _split(text, what)
   duration = numbers[0] if name == 'warmup' else numbers[2]
   if duration <= 0:
     raise ValueError(
-        f'The schedule {schedule!r} lasts {duration} steps; wanted more than 0.'
+        f'{what} = {schedule!r} lasts {duration} steps; wanted more than 0.'
     )
   return _function(name, numbers, duration)
 
 
-def _split(text):
+def _split(text, what):
   match = _CALL.fullmatch(text)
   parts = match.group(2).split(',') if match else []
   good = match and len(parts) == _ARGUMENTS[match.group(1)]
   if not good or not all(re.fullmatch(_NUMBER, part) for part in parts):
     raise ValueError(
-        f'Got the schedule {text!r}; wanted a number, linear(a,b,steps), '
+        f'{what} is {text!r}; wanted a number, linear(a,b,steps), '
         'warmup(steps,value), exp(a,b,halflife) or horizon(a,b,steps).'
     )
   return match.group(1), [float(part) for part in parts]

@@ -12,6 +12,13 @@ import contextlib
 
 import gin
 
+PARTS = {  # in which each class may be bound apart
+    'MLP': (
+        'vectors', 'vectors/encoder', 'vectors/decoder', 'reward', 'continue',
+        'actor', 'critic', 'expl'),
+    'Optimizer': ('model', 'actor', 'critic', 'expl'),
+}
+
 
 def part(name, configurable):
   """The scope of a part, where something is bound in it.

@@ -1,6 +1,6 @@
 """DreamerV2 on one's own environment: `bin/python examples/custom_env.py`."""
 
-import sys
+import argparse
 
 import gymnasium
 import numpy as np
@@ -26,7 +26,10 @@ class Cart(gymnasium.Env):
 
 
 if __name__ == '__main__':
-  root_dir, *overlays = sys.argv[1:] or ['runs/cart']   # runs/try debug
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('root_dir', nargs='?', default='runs/cart')
+  parser.add_argument('overlay', nargs='*', help='such as debug')
+  args = parser.parse_args()
   dreamerv2_tfa.train(
-      Cart(), preset=['defaults', *overlays], root_dir=root_dir,
+      Cart(), preset=['defaults', *args.overlay], root_dir=args.root_dir,
       eval_episodes=3)

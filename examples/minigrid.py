@@ -4,7 +4,7 @@
 MiniGrid's step limit, which says `done`, is a cut and not a death.
 """
 
-import sys
+import argparse
 
 import gym
 from gym_minigrid import wrappers
@@ -20,6 +20,9 @@ def make(seed):
 
 
 if __name__ == '__main__':
-  root_dir, *overlays = sys.argv[1:] or ['runs/door']   # runs/try debug
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('root_dir', nargs='?', default='runs/door')
+  parser.add_argument('overlay', nargs='*', help='such as debug')
+  args = parser.parse_args()
   dreamerv2_tfa.train(
-      make, preset=['minigrid', *overlays], root_dir=root_dir)
+      make, preset=['minigrid', *args.overlay], root_dir=args.root_dir)

@@ -4,8 +4,8 @@
 agent is all that is not TF-Agents' own.
 """
 
+import argparse
 import os
-import sys
 
 import gin
 from tf_agents.environments import suite_gym
@@ -76,5 +76,11 @@ def train_eval(root_dir, rounds=1000, steps_per_round=5, prefill=1000):
 
 
 if __name__ == '__main__':
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('root_dir', help='folder of events and policies')
+  parser.add_argument('rounds', nargs='?', type=int, default=1000)
+  parser.add_argument('steps_per_round', nargs='?', type=int, default=5)
+  parser.add_argument('prefill', nargs='?', type=int, default=1000)
+  args = parser.parse_args()
   gin.parse_config(SMALL)
-  train_eval(sys.argv[1], *map(int, sys.argv[2:]))
+  train_eval(**vars(args))

@@ -4,7 +4,7 @@
 `bin/python examples/train_in_dream.py runs/catch` takes another minute.
 """
 
-import sys
+import argparse
 
 import tensorflow as tf
 from tf_agents.agents.dqn import dqn_agent
@@ -44,7 +44,6 @@ def learn(dream, updates):
 
 def main(root_dir, seed=0, updates=5000, episodes=50):
   """Prints the return of real episodes: random play gets -3, the best 5."""
-  seed = int(seed)
   tf.keras.utils.set_random_seed(seed)
   agent = dreamerv2_tfa.load_agent(root_dir, task='catch')
   rows = store.read(root_dir, agent.collect_data_spec)
@@ -52,10 +51,15 @@ def main(root_dir, seed=0, updates=5000, episodes=50):
   dream = dreamerv2_tfa.DreamEnvironment(agent, rows, horizon=15, seed=seed)
   awake = policy.FeaturePolicy(
       agent.time_step_spec, agent.action_spec, agent.world_model,
-      learn(dream, int(updates)), seed=seed)
-  real = evaluation.Evaluation(catch.Catch(seed=seed), awake, int(episodes))
+      learn(dream, updates), seed=seed)
+  real = evaluation.Evaluation(catch.Catch(seed=seed), awake, episodes)
   print(f'Seed {seed}: return {real.run()["eval_return"]:.2f}')
 
 
 if __name__ == '__main__':
-  main(*sys.argv[1:])   # runs/catch, seed, updates, episodes
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('root_dir', help='of a run of bin/train, on Catch')
+  parser.add_argument('seed', nargs='?', type=int, default=0)
+  parser.add_argument('updates', nargs='?', type=int, default=5000)
+  parser.add_argument('episodes', nargs='?', type=int, default=50)
+  main(**vars(parser.parse_args()))

@@ -46,7 +46,7 @@ _ROOMS = {
     ),
     'migration': ('specs',),
     'training': (
-        'checks', 'specs', 'observations', 'networks', 'environments',
+        'checks', 'scopes', 'specs', 'observations', 'networks', 'environments',
         'experience', 'agent', 'migration',
     ),
     'export': (

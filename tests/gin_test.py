@@ -21,7 +21,10 @@ from dreamerv2_tfa.world_model import rssm
 from dreamerv2_tfa.world_model import world_model
 
 _GIN = pathlib.Path(__file__).resolve().parents[1] / 'gin'
-_OVERLAYS = ('debug', 'model_loss', 'plan2explore', 'random')
+_OVERLAYS = (
+    'debug', 'model_loss', 'plan2explore', 'random', 'size_l', 'size_m',
+    'size_s',
+)
 _PRESETS = sorted(
     path.stem for path in _GIN.glob('*.gin') if path.stem not in _OVERLAYS
 )
@@ -146,9 +149,7 @@ def test_a_preset_builds_and_reads_every_line(names, monkeypatch, tmp_path):
   if 'dmc_vision' in names and os.environ['MUJOCO_GL'] == rendering.OFF:
     pytest.skip(rendering.MEND)
   # A capacity for image and vectors in colour, whatever this machine has.
-  monkeypatch.setattr(
-      'dreamerv2_tfa.experience.replay._machine_bytes', lambda: 10**12
-  )
+  monkeypatch.setattr('dreamerv2_tfa.experience.memory.free', lambda: 10**12)
   _parse(*names, bindings=_SMALL)
   train.train(tmp_path / 'run', dry_run=True)
   assert folder.unused_bindings() == []
@@ -191,6 +192,25 @@ def test_python_defaults_are_the_ones_in_the_gin_files(name):
   names = set(parameters) - _WIRED[name] - {'self'}
   found = {key: gin.query_parameter(f'{name}.{key}') for key in names}
   assert found == {key: parameters[key].default for key in names}
+
+
+def test_sizes_are_widths_alone_each_larger_than_the_one_before():
+  found = []
+  for size in ('s', 'm', 'l'):
+    gin.clear_config()
+    _parse(f'size_{size}')
+    lines = (_GIN / f'size_{size}.gin').read_text().splitlines()
+    names = [line.split(' = ')[0] for line in lines if ' = ' in line]
+    found.append({name: gin.query_parameter(name) for name in names})
+  assert set(found[0]) == {
+      'RSSM.deter', 'RSSM.hidden', 'Encoder.depth', 'Decoder.depth',
+      'MLP.layers', 'MLP.units'}
+  gin.clear_config()
+  _parse('defaults')
+  assert found[2] == {name: gin.query_parameter(name) for name in found[2]}
+  for small, large in zip(found, found[1:], strict=False):
+    assert set(small) == set(large)
+    assert all(small[name] < large[name] for name in small)
 
 
 @pytest.mark.parametrize(

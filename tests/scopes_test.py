@@ -1,5 +1,8 @@
 """Each part of the agent has settings of its own where gin's scope says so."""
 
+import ast
+import pathlib
+
 import gin
 import numpy as np
 import pytest
@@ -159,3 +162,23 @@ def test_a_part_without_bindings_has_no_scope():
       assert gin.config.current_scope() == ['reward']
     with scopes.part('actor', layers.MLP):
       assert gin.config.current_scope() == []
+
+
+def test_the_listed_parts_are_those_that_are_built():
+  package = pathlib.Path(scopes.__file__).parent
+  calls = [
+      node for path in package.rglob('*.py')
+      for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+      if isinstance(node, ast.Call) and ast.unparse(node.func) == 'scopes.part']
+  built = {call.args[0].value for call in calls
+           if ast.unparse(call.args[1]) == 'layers.MLP'}
+  assert built | {'vectors'} == set(scopes.PARTS['MLP'])
+
+
+def test_a_misspelt_part_is_noted_with_the_one_that_is_meant(clean, capsys):
+  gin.parse_config(['rewad/MLP.units = 7', 'MLP.units = 5'])
+  layers.MLP(3)
+  folder.warn_unused()
+  assert capsys.readouterr().out == (
+      'Note: nothing here reads the bindings rewad/MLP.units. For '
+      'rewad/MLP.units, did you mean reward/MLP.units?\n')

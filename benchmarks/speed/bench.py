@@ -10,14 +10,14 @@ import functools
 import json
 import pathlib
 
-from absl import app
 from absl import flags
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.commands import arguments
 from dreamerv2_tfa.commands import configuration
+from dreamerv2_tfa.commands import help as help_lib
 
 configuration.define('gin_file', 'gin_bindings', 'task', 'precision', 'seed')
-flags.adopt_module_key_flags(configuration)  # for --help
 _JSON = flags.DEFINE_string('json', None, 'File that the result is written to.')
 _REPEAT = flags.DEFINE_integer(
     'repeat', 5, 'Measurements of each kind, after one to warm up.',
@@ -27,6 +27,27 @@ _PEERS = flags.DEFINE_multi_enum(
     'peer', ['published', 'sheeprl'],
     ['published', 'sheeprl', 'published_onednn'],
     'Whom `peers` measures; repeatable.',
+)
+PAGE = help_lib.Page(
+    'bench', 'Measures what a stage costs, with its limit beside it. '
+    'benchmarks/README.md says what each stage reports.',
+    'STAGE [--flag=VALUE ...]',
+    {
+        'What to measure': [
+            ('STAGE', 'update, policy, collect, replay, train or peers.'),
+            'repeat=N', 'peer=NAME'],
+        'Of which run': [
+            'task=TASK', 'gin_file=FILE', "gin_bindings='NAME = VALUE'",
+            'precision=PRECISION', 'seed=N'],
+        'Where': ['json=FILE'],
+        'Look, do not measure': [help_lib.VERSION, help_lib.HELP],
+    },
+    [
+        ('update --gin_file=atari --precision=32', 'An update on Atari.'),
+        ('collect --task=dmc_walker_walk', 'Steps of Walker.'),
+        ('peers --peer=published --json=peers.json',
+         'Beside the published package; the result in a file.'),
+    ],
 )
 
 
@@ -76,4 +97,4 @@ def _readable(value):
 
 
 if __name__ == '__main__':
-  app.run(configuration.guarded(run, arguments=1))
+  arguments.main(run, PAGE, words=1)

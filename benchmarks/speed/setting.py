@@ -11,6 +11,7 @@ from tf_agents.trajectories import trajectory
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import train  # noqa: F401, registers all of gin
 
 
@@ -35,7 +36,8 @@ def make():
   described = dict(
       presets=presets, task=parts.task.name, precision=parts.precision,
       batch_size=batch_size, sequence_length=length,
-      actions=_actions(parts.agent.action_spec))
+      actions=_actions(parts.agent.action_spec),
+      parameters=protocol.parameter_counts(parts.agent))
   return Setting(
       parts, batch_size, length, int(read('steps_per_update')), described)
 

@@ -74,8 +74,10 @@ class ActorCritic(tf.Module):
     self._horizon = checks.integer('ActorCritic.horizon', horizon, 2)
     self._lambda = checks.number('ActorCritic.lambda_', lambda_, 0, 1)
     self._gradient = actor_gradient
-    self._mix = schedules.parse(gradient_mix)
-    self._entropy_scale = schedules.parse(entropy_scale)
+    self._mix = schedules.parse(
+        gradient_mix, 'ActorCritic.gradient_mix')
+    self._entropy_scale = schedules.parse(
+        entropy_scale, 'ActorCritic.entropy_scale')
     self._period = checks.integer(
         'ActorCritic.slow_critic_period', slow_critic_period
     )

@@ -2,38 +2,61 @@
 
 import sys
 
-from absl import app
-from absl import flags
-
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.commands import arguments
 from dreamerv2_tfa.commands import configuration
+from dreamerv2_tfa.commands import help as help_lib
+from dreamerv2_tfa.commands import listing
 
-configuration.define('gin_file', 'gin_bindings', 'task', 'seed')
-flags.adopt_module_key_flags(configuration)  # for --help
-_STEPS = flags.DEFINE_integer('steps', 300, 'Random steps to play.')
+configuration.define(
+    'gin_file', 'gin_bindings', 'task', 'seed', 'steps', 'list_tasks')
+_STEPS = 300
+PAGE = help_lib.Page(
+    'check_env', 'Plays random steps of a task; says what the agent would see '
+    'and do, and what is wrong with the environment. Exit status 1: a fault.',
+    'TASK [--flag=VALUE ...]',
+    {
+        'What to check': [
+            ('TASK', 'The same as --task.'),
+            ('task=TASK', 'Task, such as atari_pong, gymnasium_CartPole-v1, or '
+             'module:factory for your own.'),
+            ('steps=N', f'Random steps to play (default: {_STEPS}).'),
+            ('seed=N', 'Of the environment (default: 0).')],
+        'How': ['gin_file=FILE', "gin_bindings='NAME = VALUE'"],
+        'Look, do not check': [
+            'list_tasks[=PREFIX]', help_lib.VERSION, help_lib.HELP],
+    },
+    [
+        ('atari_pong', 'A task of a suite.'),
+        ('my_module:make --steps=1000',
+         'The function make() of my_module.py in this folder.'),
+        ("dmc_walker_walk --gin_bindings='load_dmc.proprio = True'",
+         'With a setting of its suite changed.'),
+    ],
+)
 
 
 def run(argv):
   """Parses gin, inspects the task and ends with 1 where it has a fault."""
+  if listing.shown(argv):
+    return
+  arguments.task(argv, PAGE)
+  task = configuration.value('task')
+  if not task:
+    name = help_lib.program(PAGE.name)
+    raise checks.UserError(
+        f'Which task? For example: {name} atari_pong, or {name} '
+        'module:factory.'
+    )
   # After the flags: they are slow to import. Gin must know all of `train`.
   from dreamerv2_tfa.training import inspection
   from dreamerv2_tfa.training import train  # noqa: F401
 
-  if argv[1:] and configuration.value('task'):
-    raise checks.UserError(
-        f'Got two tasks, {argv[1]!r} and --task={configuration.value("task")}.'
-    )
-  if argv[1:]:
-    flags.FLAGS['task'].value = argv[1]
-  task = configuration.value('task')
-  if not task:
-    raise checks.UserError(
-        'Which task? For example: bin/check_env atari_pong, or '
-        'bin/check_env module:factory.'
-    )
   configuration.parse()
+  steps = configuration.value('steps')
   report = inspection.inspect(
-      task, steps=_STEPS.value, seed=configuration.value('seed') or 0
+      task, steps=_STEPS if steps is None else steps,
+      seed=configuration.value('seed') or 0
   )
   print('\n'.join(report.facts))
   for fault in report.faults:
@@ -45,7 +68,7 @@ def run(argv):
 
 def main():
   """Entry point of the console script."""
-  app.run(configuration.guarded(run, arguments=1))
+  arguments.main(run, PAGE, words=1)
 
 
 if __name__ == '__main__':

@@ -2,44 +2,98 @@
 
 import datetime
 import os
-import re
 import secrets
 import sys
 
 from absl import flags
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.commands import words
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import interrupt
+
+
+class _Number(flags.ArgumentParser):
+  """Whole numbers as they are written: 300, 1e6, 200_000."""
+
+  def parse(self, argument):
+    try:
+      value = float(argument)
+    except ValueError:
+      value = 0.5
+    if value != value // 1:
+      raise ValueError('wanted a whole number, such as 300, 1e6 or 200_000.')
+    return int(value)
+
+
+class _Word(flags.ArgumentParser):
+  """A word, or nothing: --list_tasks or --list_tasks=atari."""
+
+  def parse(self, argument):
+    return {'true': '', 'false': None}.get(argument, argument)
+
+
+def number(name, default, text):
+  """Defines a flag that takes whole numbers, 1e6 as well; returns its holder.
+
+  Args:
+    name: str.
+    default: int, or None.
+    text: str, what help says.
+
+  Returns:
+    An object whose `value` is an int or None.
+  """
+  return flags.DEFINE(
+      _Number(), name, default, text, serializer=flags.ArgumentSerializer())
+
 
 _DEFINE = {
     'root_dir': lambda: (
         flags.DEFINE_string(
             'root_dir', None,
-            'Folder of the run; the same one again resumes it.'
+            "The run's folder; the same one again resumes it. --logdir is the "
+            'same flag. Without it: a new folder in runs/.'
         ),
         flags.DEFINE_alias('logdir', 'root_dir'),
     ),
     'gin_file': lambda: flags.DEFINE_multi_string(
-        'gin_file', [], 'Preset or overlay, such as gin/atari.gin; repeatable, '
-        "a later one wins. Without any: the one of the task's suite, or "
-        'gin/quickstart.gin.'
+        'gin_file', [], 'Preset, overlay or file of your own, such as atari or '
+        'mine.gin; repeatable, a later one wins. Without it: the preset of the '
+        'task.'
     ),
     'gin_bindings': lambda: flags.DEFINE_multi_string(
-        'gin_bindings', [], "One binding, such as 'train.steps = 1e6'; "
-        'repeatable.'
+        'gin_bindings', [], "One setting, such as 'train.batch_size = 32'; "
+        'repeatable. gin/defaults.gin lists all settings, with units.'
     ),
     'task': lambda: flags.DEFINE_string(
-        'task', None, "Task, such as 'atari_pong' or 'dmc_walker_walk'."
+        'task', None, 'What to learn, such as atari_pong, dmc_walker_walk, '
+        'gymnasium_CartPole-v1, or module:factory for your own.'
     ),
     'precision': lambda: flags.DEFINE_string(
-        'precision', None, "'auto', '16' (float16), 'bf16' or '32'."
+        'precision', None, 'auto, 16 (float16), bf16 or 32.'
     ),
-    'seed': lambda: flags.DEFINE_integer(
-        'seed', None, 'Seed of everything random.'
+    'seed': lambda: number(
+        'seed', None, 'Of weights, environments and sampling.'
+    ),
+    'steps': lambda: number(
+        'steps', None, 'Agent steps in all (train.steps), such as 2e5.'
+    ),
+    'environments': lambda: number(
+        'environments', None, 'Environments that collect side by side '
+        '(train.environments), each in a process of its own.'
+    ),
+    'list_tasks': lambda: flags.DEFINE_flag(flags.Flag(
+        _Word(), flags.ArgumentSerializer(), 'list_tasks', None,
+        'Names of the tasks, or of those that begin with PREFIX.', boolean=True
+    )),
+    'list_presets': lambda: flags.DEFINE_bool(
+        'list_presets', False, 'Presets and overlays, one a line.'
     ),
 }
+# Flags that are settings of `train` as well.
+_SETTINGS = ('task', 'precision', 'seed', 'steps', 'environments')
 
 
 def define(*names):
@@ -58,6 +112,15 @@ def value(name):
   return flags.FLAGS[name].value if name in flags.FLAGS else None
 
 
+def bindings():
+  """The bindings of the command line: list of str, those of flags last."""
+  given = {name: value(name) for name in _SETTINGS}
+  return list(value('gin_bindings') or []) + [
+      f'train.{name} = {each!r}'
+      for name, each in given.items() if each is not None
+  ]
+
+
 def parse(folder=None):
   """Reads the gin files and bindings of the command line.
 
@@ -68,17 +131,11 @@ def parse(folder=None):
     List of str, the names of the presets.
 
   Raises:
-    ValueError: If a file is missing, or a line names what does not exist.
+    UserError: If a file is missing, or a line names what does not exist.
   """
   from dreamerv2_tfa.training import settings  # imports TensorFlow
 
-  named = {name: value(name) for name in ('precision', 'seed')}
-  return settings.parse(
-      folder, value('gin_file'), [*value('gin_bindings'), *(
-          f'train.{name} = {given!r}'
-          for name, given in named.items() if given is not None
-      )], value('task'),
-  )
+  return settings.parse(folder, value('gin_file'), bindings())
 
 
 def root_dir():
@@ -87,7 +144,7 @@ def root_dir():
   Its name is <date>-<time>-<six random digits>: runs that begin in the same
   second, in other containers too, have folders of their own.
   """
-  if value('root_dir'):
+  if value('root_dir') is not None:
     return value('root_dir')
   now = datetime.datetime.now().strftime('%Y%m%d-%H%M%S')
   return os.path.join('runs', f'{now}-{secrets.token_hex(3)}')
@@ -97,7 +154,7 @@ def root_dir():
 _OUTSIDE = (OSError, SyntaxError, ImportError, FloatingPointError)
 
 
-def guarded(function, arguments=0):
+def guarded(function, arguments=0, known=()):
   """Turns what a user can mend into one message and exit code 1.
 
   An error of an environment's own code is shown with its traceback and, below,
@@ -107,6 +164,7 @@ def guarded(function, arguments=0):
   Args:
     function: Function of `argv`.
     arguments: int, how many arguments it takes beside flags.
+    known: Names of the flags that the program has, for hints.
 
   Returns:
     The same, without a traceback for user errors.
@@ -114,10 +172,7 @@ def guarded(function, arguments=0):
   def run(argv):
     try:
       if argv[1 + arguments:]:
-        raise checks.UserError(
-            f'Nothing here reads {" ".join(argv[1 + arguments:])!r}. Flags '
-            'begin with --; --help lists them.'
-        )
+        raise checks.UserError(words.unread(argv[1 + arguments:], known))
       with interrupt.terminable():
         return function(argv)
     except Exception as error:
@@ -140,14 +195,13 @@ def _shown(error):
 
 
 def _message(error):
-  """The error's text in one line, without the frames that gin adds to it."""
-  text = str(error).replace(gin_files.MARK, '')
+  """The error's text without the frames that gin adds to it.
+
+  A refusal of ours keeps its lines, such as one that shows a line of a file.
+  """
+  text = gin_files.plain(error)
   if isinstance(error, SyntaxError):
-    given = value('gin_bindings')
-    place = error.filename or f'--gin_bindings={given}'
-    text = f'{error.msg} (line {error.lineno} of {place})'
-  # For an unbound macro, gin adds the whole configuration.
-  text = text.partition(' in config string:')[0]
-  frame = re.compile(r'\s*In (call to configurable|bindings string|file)')
-  lines = [line.strip() for line in text.splitlines() if not frame.match(line)]
-  return ' '.join(line for line in lines if line)
+    text = f'{error.msg} (line {error.lineno} of {error.filename})'
+  if isinstance(error, checks.UserError):
+    return text
+  return ' '.join(text.split())

@@ -1,19 +1,38 @@
 """`bin/export`: writes a run's policy for those without this package."""
 
-from absl import app
 from absl import flags
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.commands import arguments
 from dreamerv2_tfa.commands import configuration
+from dreamerv2_tfa.commands import help as help_lib
 
 configuration.define('root_dir', 'task')
-flags.adopt_module_key_flags(configuration)  # for --help
 _OUT = flags.DEFINE_string('out', None, 'Folder of the export; new or empty.')
 _FORMAT = flags.DEFINE_string(
     'format', 'saved_model', "'saved_model', 'tflite' or 'onnx'."
 )
 _VERIFY = flags.DEFINE_bool(
     'verify', False, 'Write nothing; compare an export with its run again.'
+)
+PAGE = help_lib.Page(
+    'export', 'Writes the greedy policy of a run as files that run without '
+    'this package, and compares both in episodes of the environment.',
+    '--root_dir=RUN --out=DIR [--flag=VALUE ...]',
+    {
+        'What to export': [
+            ('root_dir=RUN', 'Folder of the run. --logdir is the same flag.'),
+            ('task=TASK', "The task whose episodes are compared, where it is "
+             "not the run's own.")],
+        'Where and how': ['out=DIR', 'format=FORMAT'],
+        'Look, do not write': ['verify', help_lib.VERSION, help_lib.HELP],
+    },
+    [
+        ('--root_dir=runs/pong --out=exported', 'A TensorFlow SavedModel.'),
+        ('--root_dir=runs/pong --out=in_onnx --format=onnx', 'ONNX.'),
+        ('--root_dir=runs/pong --out=exported --verify',
+         'Compares an export with its run again.'),
+    ],
 )
 
 
@@ -24,7 +43,8 @@ def run(unused_argv):
   root_dir, task = map(configuration.value, ('root_dir', 'task'))
   if not root_dir or not _OUT.value:
     raise checks.UserError(
-        'Which run, and where to? bin/export --root_dir=RUN --out=DIR.'
+        f'Which run, and where to? {help_lib.program(PAGE.name)} '
+        '--root_dir=RUN --out=DIR.'
     )
   if _VERIFY.value:
     found = export.verify(root_dir, _OUT.value, task)
@@ -53,7 +73,7 @@ def run(unused_argv):
 
 def main():
   """Entry point of the console script."""
-  app.run(configuration.guarded(run))
+  arguments.main(run, PAGE)
 
 
 if __name__ == '__main__':

@@ -1,25 +1,60 @@
-"""`bin/train`: trains DreamerV2, or goes on where the folder's run stopped."""
+"""`bin/train`: trains DreamerV2, or resumes the run in its folder."""
 
-from absl import app
 from absl import flags
 
+from dreamerv2_tfa.commands import arguments
 from dreamerv2_tfa.commands import configuration
+from dreamerv2_tfa.commands import help as help_lib
+from dreamerv2_tfa.commands import listing
 
 configuration.define(
-    'root_dir', 'gin_file', 'gin_bindings', 'task', 'precision', 'seed'
+    'root_dir', 'gin_file', 'gin_bindings', 'task', 'precision', 'seed',
+    'steps', 'environments', 'list_tasks', 'list_presets'
 )
-flags.adopt_module_key_flags(configuration)  # for --help
 _DRY_RUN = flags.DEFINE_bool(
     'dry_run', False, 'Build everything, print what it is, write nothing.'
 )
+_SHOW_CONFIG = flags.DEFINE_bool(
+    'show_config', False, 'Print every setting after files and bindings, as '
+    'gin reads it; those of the command line, and those that differ from '
+    'gin/defaults.gin, are marked.'
+)
+PAGE = help_lib.Page(
+    'train', 'Trains DreamerV2 on a task, or resumes the run in --root_dir.',
+    '[TASK] [--flag=VALUE ...]',
+    {
+        'What to learn': [
+            ('TASK', 'The same as --task.'), 'task=TASK', 'steps=N'],
+        'Where': ['root_dir=DIR'],
+        'How': [
+            'gin_file=FILE', "gin_bindings='NAME = VALUE'", 'environments=N',
+            'precision=PRECISION', 'seed=N'],
+        'Look, do not train': [
+            'dry_run', 'show_config', 'list_tasks[=PREFIX]', 'list_presets',
+            help_lib.VERSION, help_lib.HELP],
+    },
+    [
+        ('', 'Catch, the embedded game: a few minutes on two cores.'),
+        ('atari_pong --root_dir=runs/pong',
+         'Pong; the same command again resumes it.'),
+        ("dmc_walker_walk --steps=2e5 --gin_bindings='train.batch_size = 32'",
+         'Walker from pixels, with one setting changed.'),
+    ],
+)
 
 
-def run(unused_argv):
-  """Parses gin and calls `train`."""
+def run(argv):
+  """Parses gin and calls `train`, or prints what a flag asks for."""
+  if listing.shown(argv):
+    return
+  arguments.task(argv, PAGE)
   from dreamerv2_tfa.training import train  # after the flags: slow to import
 
   root_dir = configuration.root_dir()
   presets = configuration.parse(root_dir)
+  if _SHOW_CONFIG.value:
+    print('\n'.join(listing.settings(presets)))
+    return
   train.train(
       root_dir, presets=presets,
       dry_run=_DRY_RUN.value,
@@ -28,7 +63,7 @@ def run(unused_argv):
 
 def main():
   """Entry point of the console script."""
-  app.run(configuration.guarded(run))
+  arguments.main(run, PAGE, words=1)
 
 
 if __name__ == '__main__':

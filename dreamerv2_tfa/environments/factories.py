@@ -47,7 +47,8 @@ def call(factory, seed):
       or needed[0].name == 'render_mode')):  # an option of every Gym class
     names = ', '.join(p.name for p in needed)
     raise checks.UserError(
-        f'The factory {factory!r} needs {names}; wanted a function of a seed, '
+        f'The factory {getattr(factory, "__qualname__", factory)} needs '
+        f'{names}; wanted a function of a seed, '
         'or of nothing. Give it the rest: lambda seed: make(..., seed).')
   if named and named[0].kind != named[0].POSITIONAL_ONLY:
     return factory(**{named[0].name: seed})

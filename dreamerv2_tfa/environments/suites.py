@@ -123,6 +123,7 @@ def load_minigrid(game, *, tile_size=8, keys='image'):
     A `Task`.
   """
   tile_size = checks.integer('load_minigrid.tile_size', tile_size)
+  checks.pattern('load_minigrid.keys', keys)
 
   def construct(seed):
     world = minigrid.make(game, seed=seed, tile_size=tile_size)
@@ -157,6 +158,8 @@ def load_gym(
   action_repeat = checks.integer('load_gym.action_repeat', action_repeat)
   max_steps = checks.integer('load_gym.max_steps', max_steps, 0)
   size = checks.integer('load_gym.size', size)
+  for which, each in dict(keys=keys, pictures=pictures, numbers=numbers).items():
+    checks.pattern(f'load_gym.{which}', each)
 
   def make(seed):
     env = construct(seed) if construct else registered.make(name, seed=seed)

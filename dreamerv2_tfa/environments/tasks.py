@@ -1,6 +1,5 @@
 """Tasks by name, for example `atari_pong`, or from an object."""
 
-import difflib
 import functools
 import importlib
 import importlib.util
@@ -30,6 +29,7 @@ _GAMES = {
     'gym': lambda: registered.ids('gym'),
     'gymnasium': lambda: registered.ids('gymnasium'),
 }
+SUITES = tuple(_GAMES)
 _FORMS = (
     'catch, atari_<game>, dmc_<domain>_<task>, dmc_manip_<task>, '
     'dmc_locom_<task>, crafter_reward, crafter_noreward, minigrid_<world>, '
@@ -156,7 +156,14 @@ def from_factory(name, factory):
   Returns:
     A `Task` under the settings of `load_gym`. Its environments are closed with
     it.
+
+  Raises:
+    UserError: If the factory is no function or class.
   """
+  if not callable(factory):
+    raise checks.UserError(
+        f'The task {name!r} is {factory!r}; wanted a function or class that '
+        'makes an environment.')
   return suites.load_gym(name, functools.partial(_made, name, factory))
 
 
@@ -300,14 +307,14 @@ def _unknown(name, suite):
   meant.update({whole: whole for whole in known})
   folded = {word.lower(): whole for word, whole in meant.items()}
   word = name.partition('_')[2] if suite in _GAMES else name
-  near = [folded[x] for x in difflib.get_close_matches(word.lower(), folded)]
+  near = [folded[each] for each in checks.near(word, folded)]
   if atari := _atari(name):
     near = [atari]
-  near = ' or '.join(dict.fromkeys(near))
-  hint = f' Did you mean {near}?' if near else ''
+  if near:
+    meant = ' or '.join(dict.fromkeys(near))
+    return f'There is no task {name!r}. Did you mean {meant}?'
   if suite in _GAMES:
     games = ', '.join(whole.partition('_')[2] for whole in known)
-    return f'There is no task {name!r}.' + (
-        hint or f' After {suite}_ comes one of: {games}.')
-  return (f'There is no task {name!r}: unknown suite {suite!r}.{hint} Tasks '
-          f'are {_FORMS}.')
+    return f'There is no task {name!r}. After {suite}_ comes one of: {games}.'
+  return (f'There is no task {name!r}: unknown suite {suite!r}. Tasks are '
+          f'{_FORMS}.')

@@ -7,7 +7,7 @@ from tf_agents.policies import random_tf_policy
 from tf_agents.utils import common
 
 from dreamerv2_tfa import specs
-from dreamerv2_tfa.experience import store
+from dreamerv2_tfa.experience import clean
 
 _ENDLESS = 2**31 - 1  # episodes: a slice ends by its number of steps
 _RECENT = 10  # episodes that a reported return is the mean of
@@ -78,7 +78,7 @@ class Collector:
       if part is None:
         raise
       raise FloatingPointError(
-          f'{part} is not finite, or {store.LARGEST:g} or more, by agent step '
+          f'{part} is not finite, or {clean.LARGEST:g} or more, by agent step '
           f'{self.steps + 1} of the run. That row is not stored, nor is '
           'anything later. Fix the environment, or its wrapper; the same '
           'command then resumes from the last save.'
@@ -141,7 +141,7 @@ class _Guard:
     with tf.device('/cpu:0'):  # where the row is, and goes
       usable = [
           tf.debugging.Assert(
-              tf.reduce_all(tf.abs(tf.cast(leaf, tf.float64)) < store.LARGEST),
+              tf.reduce_all(tf.abs(tf.cast(leaf, tf.float64)) < clean.LARGEST),
               [self._phrase(number)],
           )
           for number, leaf in enumerate(leaves) if leaf.dtype.is_floating

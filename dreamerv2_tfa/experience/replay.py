@@ -1,13 +1,14 @@
 """Replay memory and the stream of training sequences drawn from it."""
 
 import time
+from typing import NamedTuple
 
 import numpy as np
-import psutil
 import tensorflow as tf
 from tf_agents.replay_buffers import tf_uniform_replay_buffer
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.experience import memory
 from dreamerv2_tfa.experience import windows
 
 SAMPLING = ('rows', *windows.LAWS)
@@ -30,28 +31,114 @@ def required_bytes(data_spec, capacity):
   return capacity * (row + tf.int64.size)
 
 
-def describe(data_spec, capacity):
-  """One line that says what the replay memory will take."""
-  size = required_bytes(data_spec, capacity)
-  return (
-      f'Replay memory: {capacity:,} steps x {size // capacity:,} bytes = '
-      f'{size / 1e9:.2f} GB of the {_machine_bytes() / 1e9:.1f} GB of this '
-      'machine.'
-  )
+class Fit(NamedTuple):
+  """How many rows of replay memory a run takes, and why."""
+
+  asked: int  # rows
+  rows: int  # that are taken, as asked or fewer
+  row_bytes: int
+  free: int  # bytes that the process may still take
+  total: int  # bytes of the machine or its container
+  reserve: int  # bytes that the rest of the run is thought to need
 
 
-def check(data_spec, capacity, sequence_length, prefill, environments=1):
-  """Refuses sizes that cannot work, before anything is allocated.
+def fit(data_spec, asked, *, reserve, shrink, least=1):
+  """Compares replay memory with the memory that is free.
+
+  What the run needs beside it is an estimate, and a small replay memory is not
+  what makes a run too large: it may take a tenth of the free memory in any
+  case.
 
   Args:
     data_spec: As in `required_bytes`.
+    asked: int, rows.
+    reserve: int, bytes to leave for the rest of the run.
+    shrink: bool; take fewer rows where `asked` does not fit. False: refuse.
+    least: int, rows without which nothing can be learned.
+
+  Returns:
+    `Fit`.
+
+  Raises:
+    ValueError: If `asked` does not fit and may not shrink, or if not even
+      `least` rows fit.
+  """
+  free, total = memory.free(), memory.total()
+  row = required_bytes(data_spec, 1)
+  fits = max(free - reserve, free // 10) // row
+  fits -= fits % 1000 if fits > 10_000 else 0
+  found = Fit(asked, min(asked, fits), row, free, total, reserve)
+  if asked <= fits or (shrink and fits >= least):
+    return found
+  way_out = (
+      'Lower it, for example with '
+      f"--gin_bindings='train.replay_capacity = {fits}'" if fits >= least else
+      'Free some, or take a machine or container with more'
+  )
+  raise ValueError(
+      f'Replay memory of {asked:,} steps needs {_size(asked * row)}; '
+      f'{_free(found)}. {way_out}.'
+  )
+
+
+def describe(found, stored=0):
+  """What the replay memory takes, in one line.
+
+  Args:
+    found: `Fit`.
+    stored: int, rows of the run that are on disk.
+
+  Returns:
+    str.
+  """
+  size = _size(found.rows * found.row_bytes)
+  if found.rows == found.asked:
+    text = (
+        f'Replay memory: {found.rows:,} steps x {found.row_bytes:,} bytes = '
+        f'{size}; {_size(found.free)} of {_size(found.total)} are free.'
+    )
+  else:
+    text = (
+        f"Replay memory: {found.rows:,} of the preset's {found.asked:,} steps, "
+        f'{size}, because {_free(found)}; older steps are forgotten after '
+        f'{found.rows:,}.'
+    )
+  stored = min(stored, found.asked)
+  if stored > found.rows:
+    text += (
+        f' Of the {stored:,} stored steps the oldest '
+        f'{stored - found.rows:,} do not fit and are not learned from; they '
+        'stay on disk.'
+    )
+  return text
+
+
+def _free(found):
+  return (
+      f'{_size(found.free)} of {_size(found.total)} are free, of which '
+      f'TensorFlow and the updates need about {_size(found.reserve)}'
+  )
+
+
+def _size(count):
+  """Bytes in the unit that fits: str."""
+  return f'{count / 1e9:.1f} GB' if count >= 1e8 else f'{count / 1e6:.1f} MB'
+
+
+def check(capacity, sequence_length, prefill, environments=1):
+  """Refuses sizes that hold no sequence, before anything is allocated.
+
+  Args:
     capacity: int, rows.
     sequence_length: int T; a training sequence takes T + 1 rows.
     prefill: int, rows before the first update.
     environments: int, each has an equal share of the rows.
 
+  Returns:
+    int, the smallest capacity that would do.
+
   Raises:
-    ValueError: If the rows exceed the machine's memory, or hold no sequence.
+    ValueError: If capacity or prefill hold no sequence.
   """
   each = f' for each of {environments} environments' * (environments > 1)
   rows = (sequence_length + 1) * environments
@@ -65,18 +152,7 @@ def check(data_spec, capacity, sequence_length, prefill, environments=1):
         f'train.replay_capacity = {capacity} is too small for sequences of '
         f'{sequence_length} steps{each}; wanted {2 * rows} or more.'
     )
-  size, machine = required_bytes(data_spec, capacity), _machine_bytes()
-  if size > machine:
-    fits = int(0.7 * machine) * capacity // size
-    raise ValueError(
-        f'Replay memory of {capacity:,} steps needs {size / 1e9:.1f} GB; this '
-        f'machine has {machine / 1e9:.1f} GB. Lower it, for example with '
-        f"--gin_bindings='train.replay_capacity = {fits}'."
-    )
-
-
-def _machine_bytes():
-  return psutil.virtual_memory().total
+  return 2 * rows
 
 
 def make_buffer(data_spec, batch_size, capacity):

@@ -8,13 +8,8 @@ import zlib
 
 import numpy as np
 import tensorflow as tf
-from tf_agents.trajectories import time_step as ts
-from tf_agents.trajectories import trajectory
 
-# Losses square what a row holds and sum it up in float32, which ends at 3e38.
-# One NaN or larger number would spoil the loss of every batch with it, as long
-# as it is stored: such a row is neither stored nor loaded.
-LARGEST = 1e15
+from dreamerv2_tfa.experience import clean
 
 _SPAN = 'replay.json'  # beside replay/: first row that is kept, next row
 
@@ -33,25 +28,27 @@ class Store:
 
   Attributes:
     skipped: int, rows that were not added because a number in them is not
-      finite, or not below `LARGEST`.
+      finite, or not below `clean.LARGEST`.
     missing: int, rows that were saved and are on disk no more, each once for
       all environments.
   """
 
-  def __init__(self, root_dir, buffer, capacity):
+  def __init__(self, root_dir, buffer, capacity, kept=None):
     """Prepares the store; reads and writes nothing.
 
     Args:
       root_dir: Path of the run's folder.
       buffer: `TFUniformReplayBuffer`, empty.
       capacity: int, rows that each block of the buffer holds.
+      kept: int, rows of each block that stay on disk. None: as many.
     """
     self._directory = pathlib.Path(root_dir) / 'replay'
     self._buffer = buffer
     self._capacity = capacity
+    self._kept = capacity if kept is None else kept
     self._saved = 0  # rows of the buffer that are on disk
     self._offset = 0  # number on disk of the buffer's first row
-    self._clean = _Clean()
+    self._clean = clean.Clean()
     self.missing = 0
 
   @property
@@ -62,10 +59,13 @@ class Store:
     """Writes the rows that are not on disk yet, drops forgotten files."""
     end = self._rows()
     first = max(self._saved, end - self._capacity)
+    whole = first == self._saved
     if first < end:
       self._write(first + self._offset, self._read(first, end))
       self._saved = end
-    forgotten = end + self._offset - self._capacity
+    # Where rows were overwritten before a save, what came before them goes too.
+    kept = self._kept if whole else self._capacity
+    forgotten = end + self._offset - kept
     files = self._files()
     dropped = [
         old for old, newer in itertools.pairwise(files)
@@ -160,6 +160,12 @@ def check(root_dir):
     )
 
 
+def rows(root_dir):
+  """Rows of each block that a run has on disk, by their numbers: int."""
+  first, end = _read_span(pathlib.Path(root_dir) / 'replay')
+  return end - first
+
+
 def read(root_dir, data_spec, *, at_least=20_000):
   """The newest rows that a run has stored, with no replay buffer.
 
@@ -183,10 +189,10 @@ def read(root_dir, data_spec, *, at_least=20_000):
     rows += len(chosen[0][1][0])
     if rows >= at_least:
       break
-  clean, end, found = _Clean(), chosen[0][0], []
+  cleaned, end, found = clean.Clean(), chosen[0][0], []
   for first, columns in chosen:
-    clean.gap |= first != end
-    found.append(clean(tf.nest.pack_sequence_as(data_spec, columns)))
+    cleaned.gap |= first != end
+    found.append(cleaned(tf.nest.pack_sequence_as(data_spec, columns)))
     end = first + len(columns[0])
   return tf.nest.map_structure(lambda *x: np.concatenate(x), *found)
 
@@ -224,49 +230,6 @@ def windows(rows, count, length, *, seed, whole=False):
   first, block = places[rng.integers(len(places), size=count)].T[..., None]
   index = first + np.arange(length)
   return tf.nest.map_structure(lambda x: tf.constant(x[index, block]), rows)
-
-
-class _Clean:
-  """Drops rows with numbers that are not finite, and joins nothing over them.
-
-  An older version has stored such rows. The row after a gap becomes the FIRST
-  of an episode, so that the model starts there without a past; a LAST row is
-  dropped as well, because nothing would say how its episode ended.
-
-    stored    FIRST MID nan MID LAST | FIRST     nan LAST | FIRST
-    kept      FIRST MID   FIRST LAST | FIRST              | FIRST
-  """
-
-  def __init__(self):
-    self.skipped = 0
-    self.gap = False  # whether rows are missing before the next one
-
-  def __call__(self, rows):
-    """Takes and returns a nest of arrays `[rows, blocks, ...]`, in order."""
-    finite = np.ones(len(tf.nest.flatten(rows)[0]), bool)
-    for column in tf.nest.flatten(rows):
-      if np.issubdtype(column.dtype, np.floating):
-        usable = np.abs(column) < LARGEST  # neither is NaN nor infinity
-        finite &= usable.all(axis=tuple(range(1, column.ndim)))
-    if finite.all() and not self.gap:
-      return rows
-    starts = []
-    types = getattr(rows, 'step_type', None)
-    for row in range(len(finite)):
-      if not finite[row]:
-        self.gap = True
-      elif self.gap and types is not None and (
-          types[row] == ts.StepType.LAST).any():
-        finite[row] = False
-      elif self.gap:
-        starts.append(row)
-        self.gap = False
-    self.skipped += int((~finite).sum())
-    if isinstance(rows, trajectory.Trajectory):
-      types = np.array(types)
-      types[starts] = ts.StepType.FIRST
-      rows = rows._replace(step_type=types)
-    return tf.nest.map_structure(lambda column: column[finite], rows)
 
 
 def _write_span(directory, first, end):

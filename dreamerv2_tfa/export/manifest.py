@@ -126,7 +126,8 @@ def read(folder):
   except (OSError, json.JSONDecodeError) as error:
     raise ValueError(
         f'{folder} is no exported policy: {path} cannot be read '
-        f'({error}). Make one with bin/export --root_dir=RUN --out=DIR.'
+        f'({getattr(error, "strerror", error)}). Make one with bin/export '
+        '--root_dir=RUN --out=DIR.'
     ) from error
   version = facts.get('version') if isinstance(facts, dict) else None
   if version not in _VERSIONS:

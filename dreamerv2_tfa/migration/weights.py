@@ -237,7 +237,7 @@ def read(path):
   except Exception as error:  # whatever a damaged pickle makes numpy raise
     raise ValueError(
         f'{path} is no variables.pkl of the published package, a pickle of '
-        f'numpy arrays and nothing else: {error}.'
+        f'numpy arrays and nothing else: {str(error).rstrip(".")}.'
     ) from error
   plain = isinstance(arrays, list | tuple) and all(
       isinstance(x, np.ndarray | np.number) and x.dtype.kind in 'fiu'

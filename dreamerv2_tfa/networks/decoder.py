@@ -43,9 +43,11 @@ class Decoder(tf.Module):
     """
     super().__init__(name=name)
     depth = checks.integer('Decoder.depth', depth)
+    layers.check('Decoder', activation, norm)
     kernels = [checks.integer('Decoder.kernels', size) for size in kernels]
-    images = encoder.select_images(observation_spec, image_keys)
-    vectors = encoder.select_vectors(observation_spec, vector_keys)
+    images = encoder.select_images(observation_spec, image_keys, 'Decoder')
+    vectors = encoder.select_vectors(
+        observation_spec, vector_keys, 'Decoder')
     if not images and not vectors:
       raise ValueError(
           'The decoder has nothing to predict: no key of the observation '

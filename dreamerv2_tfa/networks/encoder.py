@@ -1,7 +1,5 @@
 """Images and vectors of a nested observation to one embedding."""
 
-import re
-
 import gin
 import numpy as np
 import tensorflow as tf
@@ -14,13 +12,14 @@ from dreamerv2_tfa.networks import layers
 IMAGE_SIZE = 64  # pixels a side: what four strided convolutions are made for
 
 
-def select(observation_spec, pattern, ranks):
+def select(observation_spec, pattern, ranks, name='The pattern'):
   """Keys whose name matches and whose shape has one of the ranks.
 
   Args:
     observation_spec: Dict of `tf.TensorSpec` without batch axes.
     pattern: Regular expression, matched at the start of the key.
     ranks: Container of ints.
+    name: Name of the setting that holds the pattern.
 
   Returns:
     List of keys, in the order of the observation.
@@ -28,25 +27,25 @@ def select(observation_spec, pattern, ranks):
   Raises:
     ValueError: If the pattern is no regular expression.
   """
-  try:
-    compiled = re.compile(pattern)
-  except re.error as error:
-    raise ValueError(
-        f'The key pattern {pattern!r} is no regular expression: {error}.'
-    ) from error
+  compiled = checks.pattern(name, pattern)
   return [
       key for key, spec in observation_spec.items()
       if compiled.match(key) and spec.shape.rank in ranks
   ]
 
 
-def select_images(observation_spec, pattern):
+def select_images(observation_spec, pattern, owner='Encoder'):
   """Keys of images `[64, 64, channels]`; see `select`.
+
+  Args:
+    observation_spec: Dict of `tf.TensorSpec` without batch axes.
+    pattern: Regular expression, matched at the start of the key.
+    owner: Name of the class whose setting the pattern is.
 
   Raises:
     ValueError: If a selected image has another size.
   """
-  keys = select(observation_spec, pattern, {3})
+  keys = select(observation_spec, pattern, {3}, f'{owner}.image_keys')
   for key in keys:
     shape = tuple(observation_spec[key].shape)
     if shape[:2] != (IMAGE_SIZE, IMAGE_SIZE) or not shape[2]:
@@ -58,9 +57,9 @@ def select_images(observation_spec, pattern):
   return keys
 
 
-def select_vectors(observation_spec, pattern):
+def select_vectors(observation_spec, pattern, owner='Encoder'):
   """Keys of vectors and scalars; see `select`."""
-  return select(observation_spec, pattern, {0, 1})
+  return select(observation_spec, pattern, {0, 1}, f'{owner}.vector_keys')
 
 
 def vector_size(spec):
@@ -97,6 +96,7 @@ class Encoder(tf.Module):
     """
     super().__init__(name=name)
     depth = checks.integer('Encoder.depth', depth)
+    layers.check('Encoder', activation, norm)
     kernels = [checks.integer('Encoder.kernels', size) for size in kernels]
     self._image_keys = select_images(observation_spec, image_keys)
     self._vector_keys = select_vectors(observation_spec, vector_keys)

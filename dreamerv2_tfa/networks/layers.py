@@ -7,6 +7,30 @@ import tensorflow as tf
 
 from dreamerv2_tfa import checks
 
+_NORMS = ('none', 'layer')
+
+
+def check(owner, activation, norm):
+  """Checks the settings of hidden layers.
+
+  Args:
+    owner: Name of the class whose settings they are, such as 'RSSM'.
+    activation: Name of a Keras activation, such as 'elu'.
+    norm: 'none' or 'layer'.
+
+  Raises:
+    UserError: If one of them is another word.
+  """
+  checks.choice(f'{owner}.norm', norm, _NORMS)
+  try:
+    tf.keras.activations.get(activation)
+  except (ValueError, TypeError) as error:
+    known = [name for name in vars(tf.keras.activations) if name.islower()]
+    raise checks.UserError(
+        f'{owner}.activation must be the name of a Keras activation, such as '
+        f"'elu'; got {activation!r}.{checks.did_you_mean(activation, known)}"
+    ) from error
+
 
 def make_norm(norm, shape):
   """Layer normalisation for inputs of `shape`, or nothing.
@@ -21,7 +45,7 @@ def make_norm(norm, shape):
   Raises:
     ValueError: If `norm` is another word.
   """
-  checks.choice('norm', norm, ('none', 'layer'))
+  checks.choice('norm', norm, _NORMS)
   if norm == 'none':
     return tf.identity
   layer = tf.keras.layers.LayerNormalization()
@@ -140,6 +164,7 @@ class MLP(tf.Module):
     super().__init__(name=name)
     layers = checks.integer('MLP.layers', layers)
     units = checks.integer('MLP.units', units)
+    check('MLP', activation, norm)
     sizes = [input_size] + [units] * (layers - 1)
     self._hidden = [
         Hidden(Dense(units), (None, size),

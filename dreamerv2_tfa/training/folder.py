@@ -6,6 +6,8 @@ import tempfile
 
 import gin
 
+from dreamerv2_tfa import checks
+from dreamerv2_tfa import scopes
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.training import checkpoints
@@ -122,10 +124,7 @@ def describe(parts, plan, batch_size, sequence_length):
 
 def unused_bindings():
   """Names of gin bindings that nothing has read so far: sorted list of str."""
-  names = lambda text: {
-      match.group(1) for match in re.finditer(r'^(\S+) = ', text, re.M)
-  }
-  bound = names(gin.config_str())
+  bound = _names(gin.config_str())
 
   def binding(name):
     """The binding that a value was read from: of the innermost scope."""
@@ -134,8 +133,13 @@ def unused_bindings():
     return next((each for each in reversed(tries) if each in bound), None)
 
   return sorted(bound - {
-      binding(name) for name in names(gin.operative_config_str())
+      binding(name) for name in _names(gin.operative_config_str())
   })
+
+
+def _names(text):
+  """Names of the settings in gin's text: set of str."""
+  return {match.group(1) for match in re.finditer(r'^(\S+) = ', text, re.M)}
 
 
 def warn_unused(root_dir):
@@ -145,14 +149,23 @@ def warn_unused(root_dir):
     root_dir: Path of the run's folder. What the run had before is no mistake,
       where another setting leaves it unread now.
   """
-  before = comparison.recorded_bindings(root_dir)
   # A task that is given as an object takes the place of its name.
-  ours = {'train.task', *before}
-  if unused := [x for x in unused_bindings() if x not in ours]:
-    print(f'Note: nothing here reads the bindings {", ".join(unused)}.')
+  ours = {'train.task', *comparison.recorded_bindings(root_dir)}
+  unused = [x for x in unused_bindings() if x not in ours]
+  if not unused:
+    return
+  known = _names(gin.operative_config_str())
+  known |= {
+      f'{part}/{name}' for name in known
+      for part in scopes.PARTS.get(name.partition('.')[0], ())}
+  meant = ''.join(
+      f' For {name}, did you mean {" or ".join(near)}?'
+      for name in unused if name not in known
+      and (near := checks.near(name, known)))
+  print(f'Note: nothing here reads the bindings {", ".join(unused)}.{meant}')
 
 
-def record(root_dir, parts, *, presets, seed):
+def record(root_dir, parts, presets, seed, replay_capacity):
   """Writes `operative_config.gin` and `protocol.json`; says what has changed.
 
   Args:
@@ -160,8 +173,10 @@ def record(root_dir, parts, *, presets, seed):
     parts: `Parts` of the run.
     presets: Names of the gin files.
     seed: int.
+    replay_capacity: int, rows in memory; gin has what was asked for.
   """
   facts = protocol.describe(parts, presets, seed)
+  facts['replay_capacity'] = replay_capacity
   for line in comparison.notes(root_dir, facts):
     print(line)
   protocol.write(root_dir, facts)

@@ -1,6 +1,7 @@
 """Gin files as users have them: beside each other, with a byte-order mark."""
 
 import codecs
+import contextlib
 import io
 import logging
 import pathlib
@@ -9,44 +10,86 @@ import re
 import gin
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.training import bindings
 from dreamerv2_tfa.training import presets
 
 _INCLUDE = re.compile(r'''^(include\s+)(["'])(.+?)\2''', re.M)
 MARK = 'gin-file:'  # before paths that are read here
+_sources = []  # what the last `parse` has read so far
 
 
-def parse(names, bindings):
+def parse(names, lines):
   """Reads gin files and bindings, a later one wins.
 
   An `include` is looked for beside the including file first, then as the files
   themselves are: from the working directory, then among the presets.
 
   Args:
-    names: Paths or names of presets.
-    bindings: Lines of gin.
+    names: Paths or names of presets, with '.gin' or without it.
+    lines: Bindings, lines of gin.
 
   Raises:
-    UserError: If a file is missing.
-    ValueError: If a line names what does not exist, from gin.
-    SyntaxError: If a line cannot be read, likewise.
+    UserError: If a file is missing, or a line cannot be read or names what does
+      not exist; with the place of the mistake.
   """
-  paths = []
-  for name in names:
-    path = _find(name)
-    if path is None:
-      raise checks.UserError(
-          f'There is no gin file {str(name)!r}. The presets in '
-          f'{presets.folder()} are: {", ".join(presets.names())}.'
-      )
-    paths.append(_marked(path))
+  paths = [_path(name) for name in names]
+  _sources.clear()
   gin.config.register_file_reader(_open, lambda path: path.startswith(MARK))
   # gin logs an error for each place where an included file is not.
   before = logging.root.manager.disable
   logging.disable(logging.CRITICAL)
   try:
-    gin.parse_config_files_and_bindings(paths, list(bindings))
+    for path in paths:
+      gin.parse_config_file(_marked(path))
+    for number, line in enumerate(lines, 1):
+      gin.parse_config(_read(bindings.Source(None, number, line), ''))
+    bindings.check_macros(_sources)
+    gin.finalize()
+  except (SyntaxError, ValueError, ImportError, OSError) as error:
+    if isinstance(error, checks.UserError):
+      raise
+    raise bindings.explain(error, _sources) from error
   finally:
     logging.disable(before)
+
+
+_FRAME = re.compile(r'\s*In (call to configurable|bindings string|file)')
+
+
+def plain(error):
+  """An error's text without the calls of configurables that gin adds to it."""
+  text = str(error).replace(MARK, '').partition(' in config string:')[0]
+  return '\n'.join(
+      line for line in text.splitlines() if not _FRAME.match(line))
+
+
+@contextlib.contextmanager
+def without_frames():
+  """Raises refusals without what gin adds to them.
+
+  Raises:
+    UserError: Where a `ValueError` refuses a setting.
+    TypeError: Likewise.
+  """
+  try:
+    yield
+  except (ValueError, TypeError) as error:
+    if not checks.is_refusal(error) or plain(error) == str(error):
+      raise
+    kind = checks.UserError if isinstance(error, ValueError) else TypeError
+    raise kind(plain(error)).with_traceback(error.__traceback__) from None
+
+
+def _path(name):
+  """The file of this name, of a user's or among the presets."""
+  path = _find(name)
+  if path is None and pathlib.Path(name).is_dir():
+    raise checks.UserError(
+        f'{str(name)!r} is a folder; wanted a gin file. The folder of a run is '
+        'given with --root_dir=DIR.')
+  if path is None:
+    raise checks.UserError(bindings.no_file(name))
+  return path
 
 
 def _find(name, *folders):
@@ -82,11 +125,18 @@ def _open(path):
         f'The gin file {path} is no text in UTF-8 ({error.reason} at byte '
         f'{error.start}). Save it as such.') from error
 
-  def mark(match):
-    start, quote, name = match.groups()
-    found = _find(name, path.parent)
-    return f'{start}{quote}{_marked(found) if found else name}{quote}'
-
-  file = io.StringIO(_INCLUDE.sub(mark, text))
+  file = io.StringIO(_read(bindings.Source(str(path), 0, text), path.parent))
   file.name = str(path)  # that gin tells of a mistake
   return file
+
+
+def _read(source, folder):
+  """Notes a text, checks its tokens and marks the includes in it."""
+  def mark(match):
+    start, quote, name = match.groups()
+    found = _find(name, folder)
+    return f'{start}{quote}{_marked(found) if found else name}{quote}'
+
+  _sources.append(source)
+  bindings.check(source)
+  return _INCLUDE.sub(mark, source.text)

@@ -1,5 +1,6 @@
 """`dreamerv2_tfa.train`: the loop, on an environment of one's own."""
 
+import ast
 import copy
 import inspect
 import os
@@ -8,6 +9,7 @@ import numpy as np
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import settings
 from dreamerv2_tfa.training import surroundings
 from dreamerv2_tfa.training import train as train_lib
@@ -44,9 +46,10 @@ def train(environment, *, root_dir, preset=None, evaluation=None, **bindings):
   """
   files = [preset] if isinstance(preset, str) else list(preset or ())
   lines = [_binding(name, value) for name, value in bindings.items()]
-  with surroundings.gin_kept():
+  with surroundings.gin_kept(), gin_files.without_frames():
     if isinstance(environment, str):
-      presets = settings.parse(root_dir, files, lines, environment)
+      lines.append(f'train.task = {environment!r}')
+      presets = settings.parse(root_dir, files, lines)
       train_lib.train(root_dir, presets=presets)
     else:
       presets = settings.parse(
@@ -61,7 +64,8 @@ def _binding(name, value):
   if '.' not in name:
     if name not in _SETTINGS:
       raise checks.UserError(
-          f'train has no setting {name!r}; got {name}={value!r}. It has: '
+          f'train has no setting {name!r}; got {name}={value!r}.'
+          f'{checks.did_you_mean(name, _SETTINGS)} It has: '
           f'{", ".join(_SETTINGS)}. Others are written with their class, as '
           "**{'RSSM.deter': 200}.")
     name = f'train.{name}'
@@ -69,6 +73,12 @@ def _binding(name, value):
     value = os.fspath(value)
   elif isinstance(value, np.generic):
     value = value.item()
+  try:
+    ast.literal_eval(repr(value))
+  except (ValueError, SyntaxError) as error:
+    raise checks.UserError(
+        f'{name} must be a number, text, True, False, None, or a list, tuple '
+        f'or dict of these; got {value!r}.') from error
   return f'{name} = {value!r}'
 
 

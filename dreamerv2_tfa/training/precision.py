@@ -26,7 +26,7 @@ def set_policy(precision):
     ValueError: If it is none of these.
   """
   precision = str(precision)
-  checks.choice('--precision', precision, _CHOICES)
+  checks.choice('train.precision', precision, _CHOICES)
   if precision == 'auto':
     precision = _automatic()
   tf.keras.mixed_precision.set_global_policy(_POLICIES[precision])

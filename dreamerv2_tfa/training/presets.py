@@ -1,10 +1,12 @@
-"""Where the presets are, and which one suits a task."""
+"""Where the presets are, what each is for, and which one suits a task."""
 
 import functools
 import pathlib
+import re
+from typing import NamedTuple
 
 import gin
-import tensorflow as tf
+import tree
 
 from dreamerv2_tfa import checks
 
@@ -17,6 +19,14 @@ DEFAULT = 'quickstart'
 PUBLISHED = 'gym'  # the published sizes for what is looked at
 LOOK = 'gym.gin'  # the settings to look at an environment with
 _LOOKED_AT = ('gym', 'gymnasium')
+_SMALL = 'gym_small', 'gym_pixels_small'
+
+
+class Preset(NamedTuple):
+  """What a file of the presets says of itself."""
+
+  summary: str  # first sentence of its first comment
+  overlay: bool  # lies over a preset, states few settings, runs nothing alone
 
 
 def folder():
@@ -84,19 +94,48 @@ def of_task(task):
   return _OF_SUITE.get(suite, DEFAULT)
 
 
-def of_specs(observation):
-  """The preset for what an environment shows.
+def of_specs(observation_spec, name='The environment'):
+  """Preset for an environment of the user's own, by what it shows.
 
   Args:
-    observation: Nest of `TensorSpec`, as the agent reads it.
+    observation_spec: Nest of specs of what the agent reads, so pictures are
+      uint8 of rank 3.
+    name: What the environment is called.
 
   Returns:
-    Name, without '.gin', and why: the rest of a sentence about the environment.
+    Name of the preset without '.gin', and a sentence that says why, both str.
   """
-  pictures = any(
-      spec.dtype == tf.uint8 and spec.shape.rank == 3
-      for spec in tf.nest.flatten(observation)
-  )
-  if pictures:
-    return 'gym_pixels_small', 'shows pictures'
-  return 'gym_small', 'shows vectors alone'
+  flat = tree.flatten(observation_spec)  # TensorFlow is slow to import
+  pictures = [x for x in flat if len(x.shape) == 3 and x.dtype.name == 'uint8']
+  if not pictures:
+    return _SMALL[0], f'{name} shows vectors alone'
+  shapes = ' and '.join('x'.join(map(str, x.shape)) for x in pictures)
+  beside = ' beside vectors' * (len(pictures) < len(flat))
+  return _SMALL[1], f'{name} shows pictures ({shapes}){beside}'
+
+
+def describe():
+  """What each preset and overlay is: dict of `Preset` by name, sorted."""
+  found = {}
+  for path in sorted(folder().glob('*.gin')):
+    comment = []
+    for line in path.read_text(encoding='utf-8').splitlines():
+      if not line.startswith('#'):
+        break
+      comment.append(line.lstrip('# ').rstrip())
+    summary = re.split(r'(?<=\.) (?!\d)', ' '.join(comment), maxsplit=1)[0]
+    found[path.stem] = Preset(summary, summary.startswith('An overlay'))
+  return found
+
+
+def numbers(name):
+  """The numbers that presets and overlays bind to a setting: set of float.
+
+  Args:
+    name: Python string, such as 'train.replay_capacity'.
+  """
+  line = re.compile(rf'^{re.escape(name)} = ([-+.\deE]+)', re.M)
+  return {
+      float(number) for path in folder().glob('*.gin')
+      for number in line.findall(path.read_text(encoding='utf-8'))
+  }

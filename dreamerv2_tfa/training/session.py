@@ -39,7 +39,8 @@ class Session:
       plan: `Schedule`.
       batch_size: int B.
       sequence_length: int T.
-      replay_capacity: int, rows.
+      replay_capacity: `replay.Fit`; `rows` of it are in memory, and `asked`
+        stay on disk for a session with more.
       eval_episodes: int, episodes an evaluation; 0: none.
       eval_steps: int, agent steps after which such an episode is cut.
       replay_from: Folder of the run whose stored rows are learned from, and no
@@ -61,14 +62,16 @@ class Session:
       trackable['environment'] = environment.state
     self._checkpoints = checkpoints.Checkpoints(root_dir, **trackable)
     buffer = replay.make_buffer(
-        agent.collect_data_spec, environment.batch_size, replay_capacity
+        agent.collect_data_spec, environment.batch_size,
+        replay_capacity.rows
     )
     self._offline = replay_from is not None
     if self._offline:
       comparison.check_rows(replay_from, parts)
     self._store = store.Store(
         replay_from if self._offline else root_dir, buffer,
-        replay_capacity // environment.batch_size,
+        replay_capacity.rows // environment.batch_size,
+        replay_capacity.asked // environment.batch_size,
     )
     self._stored_rows = self._store.load()
     self._tell_skipped()

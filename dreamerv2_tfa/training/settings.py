@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import re
 
 import gin
 
@@ -17,7 +18,7 @@ from dreamerv2_tfa.training import protocol
 _FOLDERS = ('train.replay_from', 'train.model_from')
 
 
-def parse(root_dir, files, bindings, task=None, make_task=None):
+def parse(root_dir, files, bindings, make_task=None):
   """Reads the settings of a run into gin, a later one wins.
 
     a new run         the preset that suits its task, or the given files
@@ -27,8 +28,7 @@ def parse(root_dir, files, bindings, task=None, make_task=None):
   Args:
     root_dir: Path of the run's folder, which need not exist; None: no run.
     files: Paths or names of gin files.
-    bindings: Lines of gin; `train.task` is not among them.
-    task: Name of the task that is asked for; None: the settings say it.
+    bindings: Lines of gin.
     make_task: Function without arguments that returns a `Task` of the
       environment object that is trained on; None: there is none.
 
@@ -41,8 +41,10 @@ def parse(root_dir, files, bindings, task=None, make_task=None):
     ValueError: If a setting cannot be read, or its run's are damaged.
     SyntaxError: If a line cannot be read, from gin.
   """
+  if root_dir is not None:
+    root_dir = checks.folder('--root_dir', root_dir)
   given = list(map(_name, files))
-  lines = [*bindings, *([f'train.task = {task!r}'] if task else ())]
+  task = _task(bindings)
   there = None if root_dir is None else _recorded(root_dir, given)
   if there is not None:
     protocol.parse_config(root_dir)
@@ -57,12 +59,19 @@ def parse(root_dir, files, bindings, task=None, make_task=None):
   elif not files:
     files = given = [
         presets.of_task(task) if root_dir is None
-        else _chosen(lines, task, make_task)
+        else _chosen(bindings, task, make_task)
     ]
-  gin_files.parse(files, lines)
+  gin_files.parse(files, bindings)
   for name in _FOLDERS:
     _make_absolute(name)
   return given
+
+
+def _task(bindings):
+  """Name of the task in the last of the lines that bind it, or None."""
+  line = re.compile(r"""\s*train\.task\s*=\s*(['"])(.+)\1""")
+  found = [match.group(2) for match in map(line.match, bindings) if match]
+  return found[-1] if found else None
 
 
 def _name(file):
@@ -74,27 +83,26 @@ def _recorded(root_dir, given):
 
   With files given, settings that are missing are not needed.
   """
-  root_dir = checks.folder('--root_dir', root_dir)
   there = protocol.read(root_dir)
   if there is None or given and not (root_dir / protocol.CONFIG).is_file():
     return None
   return there
 
 
-def _chosen(lines, task, make_task):
+def _chosen(bindings, task, make_task):
   """The preset of a task; where its suite does not say it, by what it shows."""
   if make_task is None and not presets.is_shown(task):
     return presets.of_task(task)
-  gin_files.parse([presets.LOOK], lines)
+  gin_files.parse([presets.LOOK], bindings)
   made = make_task() if make_task else tasks.load(task)
   with contextlib.ExitStack() as stack:
     environment = made.make(0)
     stack.callback(batch.close, environment)
-    name, why = presets.of_specs(environment.observation_spec())
+    name, why = presets.of_specs(environment.observation_spec(), made.name)
   gin.clear_config()
   print(
-      f'Preset {name}: {made.name} {why}. Another: --gin_file=NAME, such as '
-      f'--gin_file={presets.PUBLISHED} for the published sizes.'
+      f'Preset {name}: {why}. For the published sizes take the preset '
+      f'{presets.PUBLISHED}.'
   )
   return name
 

@@ -9,6 +9,7 @@ from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.migration import run as run_lib
+from dreamerv2_tfa.training import capacity as capacity_lib
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import disk
@@ -51,7 +52,8 @@ def train(
     processes: bool; each of several in a process of its own.
     batch_size: int B, sequences an update.
     sequence_length: int T, model rows a sequence.
-    replay_capacity: Rows of replay memory.
+    replay_capacity: Rows of replay memory, of which a run takes as many as
+      fit; see `capacity.take`.
     sampling: 'rows', 'episodes' or 'episodes_ends', see `replay.Samples`.
     log_every: Agent steps between reports.
     eval_every: Agent steps between evaluations, each with an export.
@@ -79,7 +81,6 @@ def train(
       steps_per_update=steps_per_update, log_every=log_every,
       eval_every=eval_every, save_every=save_every,
   )
-  capacity = checks.integer('train.replay_capacity', replay_capacity)
   checks.choice('train.sampling', sampling, replay.SAMPLING)
   batch_size = checks.integer('train.batch_size', batch_size)
   sequence_length = checks.integer('train.sequence_length', sequence_length)
@@ -113,10 +114,11 @@ def train(
       comparison.check_world_model(model_from, parts)
       checkpoints.load_model(parts.agent, model_from)
     comparison.check(root_dir, parts, stored=resumed is not None)
-    data_spec = parts.agent.collect_data_spec
-    replay.check(data_spec, capacity, sequence_length, plan.prefill, rows)
-    print(folder.describe(parts, plan, batch_size, sequence_length))
-    print(replay.describe(data_spec, capacity), flush=True)
+    capacity = capacity_lib.take(
+        parts, replay_capacity, replay_from or root_dir, plan, batch_size,
+        sequence_length, resumed=resumed is not None,
+    )
+    print(folder.describe(parts, plan, batch_size, sequence_length), flush=True)
     if dry_run:
       folder.warn_unused(root_dir)
       return
@@ -133,7 +135,7 @@ def train(
     with contextlib.closing(session), interrupt.Interrupt() as stop:
       if old is not None:
         session.adopt(old)
-      folder.record(root_dir, parts, presets=presets, seed=seed)
+      folder.record(root_dir, parts, presets, seed, capacity.rows)
       if old is not None:
         return
       session.announce()

@@ -88,6 +88,7 @@ class RSSM(tf.Module):
     # One class would be no choice; none makes z Gaussian.
     classes = checks.integer('RSSM.classes', classes, 2) if classes else 0
     ensemble = checks.integer('RSSM.ensemble', ensemble)
+    layers.check('RSSM', activation, norm)
     checks.choice('RSSM.std_activation', std_activation, _STD_ACTIVATIONS)
     min_std = checks.number('RSSM.min_std', min_std)
     self._dtype = tf.keras.mixed_precision.global_policy().compute_dtype

@@ -4,10 +4,10 @@ import re
 import time
 
 import numpy as np
-import psutil
 import pytest
 import tensorflow as tf
 
+from dreamerv2_tfa.experience import memory
 from dreamerv2_tfa.experience import replay
 
 SPEC = {
@@ -37,9 +37,14 @@ def add(buffer, numbers, blocks=1):
     buffer.add_batch({'number': tf.constant(row, tf.int64)})
 
 
-def pretend_memory(monkeypatch, total):
-  machine = psutil.virtual_memory()._replace(total=total)
-  monkeypatch.setattr(psutil, 'virtual_memory', lambda: machine)
+def pretend_memory(monkeypatch, total, free=None):
+  monkeypatch.setattr(memory, 'total', lambda: total)
+  monkeypatch.setattr(memory, 'free', lambda: total if free is None else free)
+
+
+def fit(asked, *, reserve=0, shrink=False, least=12):
+  return replay.fit(
+      SPEC, asked, reserve=reserve, shrink=shrink, least=least)
 
 
 # Size.
@@ -57,46 +62,85 @@ def test_required_bytes_are_those_that_the_buffer_allocates():
 
 
 def test_the_description_says_rows_bytes_and_memory(monkeypatch):
-  pretend_memory(monkeypatch, 16 * 10**9)
-  assert replay.describe(SPEC, 10**7) == (
-      'Replay memory: 10,000,000 steps x 88 bytes = 0.88 GB of the 16.0 GB of '
-      'this machine.')
+  pretend_memory(monkeypatch, 16 * 10**9, 12 * 10**9)
+  assert replay.describe(fit(10**7)) == (
+      'Replay memory: 10,000,000 steps x 88 bytes = 0.9 GB; 12.0 GB of 16.0 GB '
+      'are free.')
 
 
-def test_a_capacity_that_just_fits_is_allowed(monkeypatch):
-  pretend_memory(monkeypatch, 100 * ROW_BYTES)
-  replay.check(SPEC, 100, sequence_length=5, prefill=6)
+def test_a_capacity_that_just_fits_beside_the_rest_is_taken(monkeypatch):
+  pretend_memory(monkeypatch, 10**9, 700 * ROW_BYTES)
+  assert fit(500, reserve=200 * ROW_BYTES).rows == 500
+  with pytest.raises(ValueError, match='train.replay_capacity = 500'):
+    fit(501, reserve=200 * ROW_BYTES)
 
 
-def test_a_capacity_beyond_the_memory_is_refused_with_one_that_fits(
-    monkeypatch):
-  pretend_memory(monkeypatch, 10**6 * ROW_BYTES)
+def test_what_is_free_counts_and_not_what_the_machine_has(monkeypatch):
+  pretend_memory(monkeypatch, 10**12, 10**5 * ROW_BYTES)
   with pytest.raises(ValueError) as refusal:
-    replay.check(SPEC, 5 * 10**7, sequence_length=5, prefill=6)
+    fit(5 * 10**7, reserve=12_345 * ROW_BYTES)
   message = str(refusal.value)
-  assert '50,000,000 steps needs 4.4 GB; this machine has 0.1 GB' in message
+  assert '50,000,000 steps needs 4.4 GB; 8.8 MB of 1000.0 GB are free' in message
   advice = re.search(r"--gin_bindings='train.replay_capacity = (\d+)'", message)
-  assert 600_000 < int(advice.group(1)) <= 700_000   # 70 % of the memory
+  assert int(advice.group(1)) == 87_000  # whole thousands below 87,655
+  assert fit(87_000, reserve=12_345 * ROW_BYTES).rows == 87_000
+
+
+def test_a_capacity_out_of_a_preset_is_made_to_fit_and_the_line_says_so(
+    monkeypatch):
+  pretend_memory(monkeypatch, 24 * 10**9, 91 * 10**8)
+  found = fit(2 * 10**9, reserve=3 * 10**9, shrink=True)
+  assert (found.rows, found.asked) == (69_318_000, 2 * 10**9)
+  assert replay.describe(found) == (
+      "Replay memory: 69,318,000 of the preset's 2,000,000,000 steps, 6.1 GB, "
+      'because 9.1 GB of 24.0 GB are free, of which TensorFlow and the updates '
+      'need about 3.0 GB; older steps are forgotten after 69,318,000.')
+
+
+def test_the_line_says_which_stored_steps_do_not_fit(monkeypatch):
+  pretend_memory(monkeypatch, 10**9, 700 * ROW_BYTES)
+  found = fit(1000, shrink=True)
+  assert 'stored' not in replay.describe(found, 700)
+  assert (
+      'Of the 701 stored steps the oldest 1 do not fit and are not learned '
+      'from; they stay on disk.') in replay.describe(found, 701)
+  # A file more than was asked for is no loss.
+  assert 'stored' not in replay.describe(fit(600), 640)
+
+
+def test_a_small_replay_memory_is_taken_where_the_rest_alone_is_too_large(
+    monkeypatch):
+  pretend_memory(monkeypatch, 10**9, 1000 * ROW_BYTES)
+  assert fit(100, reserve=10**9).rows == 100
+  with pytest.raises(ValueError, match='replay_capacity = 100'):
+    fit(101, reserve=10**9)
+
+
+def test_nothing_is_taken_where_no_two_sequences_fit(monkeypatch):
+  pretend_memory(monkeypatch, 10**9, 110 * ROW_BYTES)
+  assert fit(100, reserve=10**9, shrink=True, least=11).rows == 11
+  with pytest.raises(ValueError, match='Free some, or take a machine'):
+    fit(100, reserve=10**9, shrink=True, least=12)
 
 
 def test_a_capacity_of_less_than_two_sequences_is_refused():
-  replay.check(SPEC, 12, sequence_length=5, prefill=6)
+  replay.check(12, sequence_length=5, prefill=6)
   with pytest.raises(ValueError, match='wanted 12 or more'):
-    replay.check(SPEC, 11, sequence_length=5, prefill=6)
+    replay.check(11, sequence_length=5, prefill=6)
 
 
 def test_a_prefill_that_holds_no_sequence_is_refused():
-  replay.check(SPEC, 100, sequence_length=5, prefill=6)
+  replay.check(100, sequence_length=5, prefill=6)
   with pytest.raises(ValueError, match=r'train.prefill = 5.*wanted 6 or more'):
-    replay.check(SPEC, 100, sequence_length=5, prefill=5)
+    replay.check(100, sequence_length=5, prefill=5)
 
 
 def test_each_of_several_environments_must_hold_its_sequences():
-  replay.check(SPEC, 36, sequence_length=5, prefill=18, environments=3)
+  replay.check(36, sequence_length=5, prefill=18, environments=3)
   with pytest.raises(ValueError, match='each of 3 environments; wanted 18'):
-    replay.check(SPEC, 36, sequence_length=5, prefill=17, environments=3)
+    replay.check(36, sequence_length=5, prefill=17, environments=3)
   with pytest.raises(ValueError, match='each of 3 environments; wanted 36'):
-    replay.check(SPEC, 35, sequence_length=5, prefill=18, environments=3)
+    replay.check(35, sequence_length=5, prefill=18, environments=3)
 
 
 def test_the_capacity_is_shared_by_the_environments():

@@ -19,10 +19,10 @@ SPEC = {
 class Process:
   """A buffer and its store, as one process has them."""
 
-  def __init__(self, root_dir, blocks=1, capacity=CAPACITY):
+  def __init__(self, root_dir, blocks=1, capacity=CAPACITY, kept=None):
     self._blocks = blocks
     self.buffer = replay.make_buffer(SPEC, blocks, blocks * capacity)
-    self.store = store.Store(root_dir, self.buffer, capacity)
+    self.store = store.Store(root_dir, self.buffer, capacity, kept)
 
   def add(self, numbers):
     for number in numbers:
@@ -187,6 +187,33 @@ def test_a_run_may_go_on_with_another_capacity(tmp_path, capacity):
   three.store.load()
   first = max(0, 10 - capacity)
   np.testing.assert_array_equal(three.numbers(), [range(first, 10)])
+
+
+def test_what_does_not_fit_in_memory_stays_on_disk_for_a_larger_one(tmp_path):
+  first = Process(tmp_path)
+  first.add(range(9))
+  first.store.save()
+  small = Process(tmp_path, capacity=4, kept=CAPACITY)
+  small.store.load()
+  assert small.numbers().tolist() == [[5, 6, 7, 8]]
+  small.add([9])
+  small.store.save()
+  assert store.rows(tmp_path) == 10
+  large = Process(tmp_path)
+  large.store.load()
+  assert large.numbers().tolist() == [list(range(10))]
+  small.add(range(10, 13))
+  small.store.save()
+  assert store.rows(tmp_path) == 13 and list(files(tmp_path)) == [0, 9, 10]
+  small.add(range(13, 17))
+  small.add(range(17, 20))
+  small.store.save()  # after 3 rows were overwritten that nothing had saved
+  assert list(files(tmp_path)) == [16] and large.store.missing == 0
+  assert store.rows(tmp_path) == 4
+
+
+def test_nothing_is_stored_in_a_folder_that_is_not_there(tmp_path):
+  assert store.rows(tmp_path / 'none') == 0
 
 
 def test_a_file_that_was_being_written_when_the_process_died_is_ignored(

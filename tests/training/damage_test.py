@@ -326,8 +326,9 @@ def test_what_may_change_is_noted_a_line_each(copy):
   assert notes[0] == 'Note: resumed with seed 3; the run had 0.'
   assert any('model_learning_rate = 1e-05; the run had' in x for x in notes)
   assert 'Note: resumed with train.batch_size = 2; the run had 3.' in notes
-  assert len(notes) == 3
-  assert 'Note: resumed' not in train(copy, steps=56, seed=3, **{
+  assert 'Note: resumed with train.steps = 48; the run had 40.' in notes
+  assert len(notes) == 4
+  assert 'Note: resumed' not in train(copy, steps=48, seed=3, **{
       'batch_size': 2, 'DreamerV2Agent.model_learning_rate': 1e-5})
 
 

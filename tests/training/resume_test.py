@@ -76,12 +76,13 @@ def test_a_preset_that_the_run_had_is_named_once(folder):
 
 
 def test_a_folder_without_a_run_gets_the_preset_of_the_task(tmp_path):
-  assert settings.parse(tmp_path / 'new', [], [], 'atari_pong') == ['atari']
+  assert settings.parse(
+      tmp_path / 'new', [], ["train.task = 'atari_pong'"]) == ['atari']
   assert _bound('train.task', 'RSSM.deter') == ['atari_pong', 600]
 
 
 def test_another_task_is_left_to_be_refused_with_both_names(folder):
-  settings.parse(folder(*_RUN), [], [], 'atari_pong')
+  settings.parse(folder(*_RUN), [], ["train.task = 'atari_pong'"])
   assert _bound('train.task') == ['atari_pong']
 
 
@@ -167,13 +168,15 @@ def test_settings_of_the_adapter_decide_what_is_shown(tmp_path, capsys):
 
 @pytest.mark.parametrize('task', ['gym_CartPole-v1', 'gymnasium_CartPole-v1'])
 def test_a_registered_environment_is_looked_at(task, tmp_path, capsys):
-  assert settings.parse(tmp_path / 'run', [], [], task) == ['gym_small']
+  assert settings.parse(
+      tmp_path / 'run', [], [f'train.task = {task!r}']) == ['gym_small']
   assert _bound('train.task') == [task]
   assert f'{task} shows vectors alone' in capsys.readouterr().out
 
 
 def test_a_look_alone_takes_no_model(capsys):
-  assert settings.parse(None, [], [], 'gym_CartPole-v1') == ['gym']
+  assert settings.parse(
+      None, [], ["train.task='gym_CartPole-v1'"]) == ['gym']
   assert capsys.readouterr().out == ''
 
 

@@ -417,7 +417,7 @@ def test_the_folder_of_another_task_is_refused(first, tmp_path_factory):
 
 
 def test_a_saved_configuration_has_no_line_that_is_read_by_nothing(stopped):
-  assert 'Note' not in stopped.output
+  assert 'nothing here reads' not in stopped.output
 
 
 # Stopping ---------------------------------------------------------------------

@@ -1,0 +1,130 @@
+"""What there is to choose from: tasks, presets, and the settings of a run."""
+
+import re
+import sys
+
+import gin
+
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.commands import configuration
+from dreamerv2_tfa.training import presets
+
+_LINE = re.compile(r'^(\S+) = (.*)$')
+
+
+def shown(argv):
+  """Prints the list that a flag asks for.
+
+  Args:
+    argv: List of str, the program and its words.
+
+  Returns:
+    Whether a flag has asked for one.
+
+  Raises:
+    UserError: If there is no task that begins as asked.
+  """
+  if configuration.value('list_presets'):
+    print('\n'.join(list_presets()))
+    return True
+  prefix = configuration.value('list_tasks')
+  if prefix is None:
+    return False
+  print('\n'.join(tasks(prefix or (argv[1] if argv[1:] else ''))))
+  return True
+
+
+def tasks(prefix=''):
+  """Names of the tasks that begin so: list of str.
+
+  Suites whose packages are not installed are named on the standard error.
+
+  Raises:
+    UserError: If there is none.
+  """
+  from dreamerv2_tfa.environments import tasks as tasks_lib  # slow to import
+
+  known = {suite: tasks_lib.names(suite) for suite in tasks_lib.SUITES}
+  names = ['catch', *(name for each in known.values() for name in each)]
+  found = [name for name in names if name.startswith(prefix)]
+  missing = [
+      suite for suite, each in known.items()
+      if not each and f'{suite}_'.startswith(prefix[:len(suite) + 1])]
+  if missing:
+    print(
+        f'Note: the packages of {", ".join(missing)} are not installed, so '
+        'their tasks are not listed.', file=sys.stderr)
+  if not found and not missing:
+    inside = [name for name in names if prefix.lower() in name.lower()][:3]
+    raise checks.UserError(f'No task begins with {prefix!r}.' + (
+        f' Did you mean {" or ".join(inside)}?' if inside else
+        checks.did_you_mean(prefix, [*names, *known])))
+  return found
+
+
+def list_presets():
+  """Lines of presets, then overlays, with the first sentence of each file."""
+  files = sorted(presets.folder().glob('*.gin'))
+  texts = {path.stem: path.read_text(encoding='utf-8') for path in files}
+  is_overlay = lambda name: name != 'defaults' and not re.search(
+      r'^include ', texts[name], re.M)
+  width = max(map(len, texts)) + 2
+  lines = ['Presets, one a run: --gin_file=NAME']
+  for overlays in (False, True):
+    lines += ['Overlays, after a preset:'] if overlays else []
+    lines += [
+        f'  {name.ljust(width)}{_purpose(text)}'
+        for name, text in texts.items() if is_overlay(name) == overlays]
+  return lines
+
+
+def _purpose(text):
+  """The first sentence of the comment that a file begins with."""
+  comment = re.match(r'(?:#.*\n)*', text).group()
+  words = ' '.join(line.lstrip('# ') for line in comment.splitlines())
+  words = re.sub(r'^An overlay[^:]*: ', '', words)
+  first = re.split(r'(?:\.|:)(?: |$)', words)[0]
+  return first[:1].upper() + first[1:]
+
+
+def settings(names):
+  """Lines of gin: all settings after files and bindings, as they hold.
+
+  A setting of the command line is marked, and one that differs from
+  gin/defaults.gin has the value from there beside it.
+
+  Args:
+    names: Names of the presets.
+
+  Returns:
+    List of str, which gin can read.
+  """
+  from dreamerv2_tfa.training import gin_files
+  from dreamerv2_tfa.training import surroundings  # slow to import
+
+  text = re.sub(r'\n# =+\n', '\n', gin.config_str(max_line_length=10**6))
+  with surroundings.gin_kept():
+    gin_files.parse(['defaults'], [])
+    defaults = dict(_bound(gin.config_str(max_line_length=10**6)))
+  given = {
+      line.partition('=')[0].strip() for line in configuration.bindings()}
+  lines = [f'# Presets: {", ".join(names)}.']
+  for line in text.splitlines():
+    found = _LINE.match(line)
+    if found and (mark := _mark(*found.groups(), defaults, given)):
+      line = f'{line}  # {mark}'
+    lines.append(line)
+  return lines
+
+
+def _bound(text):
+  return [found.groups() for found in map(_LINE.match, text.splitlines())
+          if found]
+
+
+def _mark(name, value, defaults, given):
+  """What to say of a setting; '' where it is the default."""
+  marks = ['command line'] if name in given else []
+  if name in defaults and defaults[name] != value:
+    marks.append(f'default: {defaults[name]}')
+  return ', '.join(marks)
