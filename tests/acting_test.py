@@ -1,7 +1,5 @@
 """Tests of `load_policy`: whose actions it takes, and what it refuses."""
 
-import pathlib
-import re
 import shutil
 import sys
 
@@ -9,7 +7,6 @@ import exported
 import numpy as np
 import pytest
 import small
-import tensorflow as tf
 
 import dreamerv2_tfa
 from dreamerv2_tfa.export import export
@@ -291,20 +288,3 @@ def test_an_unknown_format_is_refused(tmp_path):
       'signature': 'environment'})
   with pytest.raises(ValueError, match="'h5'; .*'saved_model', 'tflite', 'onnx"):
     dreamerv2_tfa.load_policy(tmp_path)
-
-
-def test_the_snippets_of_the_readme_run(
-    pictures_folder, tmp_path, monkeypatch):
-  readme = pathlib.Path(__file__).parents[1] / 'README.md'
-  section = readme.read_text().partition('## Acting and export')[2]
-  section = section.partition('\n## ')[0]
-  snippets = re.findall(r'```python\n(.*?)```', section, re.DOTALL)
-  (tmp_path / 'exported').symlink_to(pictures_folder)
-  monkeypatch.chdir(tmp_path)
-  images = np.zeros([2, 64, 64, 1], np.uint8)
-  scope = dict(dreamerv2_tfa=dreamerv2_tfa, tf=tf, images=images,
-               observation={'image': images}, is_first=[True, False])
-  for snippet in snippets:
-    exec(snippet, scope)
-    assert np.shape(scope['action']) == (2,)
-  assert len(snippets) == 2

@@ -20,23 +20,23 @@ _PICTURE = array_spec.BoundedArraySpec((64, 64, 3), np.uint8, 0, 255)
 
 
 @pytest.mark.parametrize('spec, wanted', [
-    (_VECTOR, ('gym_small', 'CartPole shows vectors alone')),
+    (_VECTOR, ('gym_small', 'the environment shows vectors alone')),
     ({'a': _VECTOR, 'b': array_spec.ArraySpec((), np.float32)},
-     ('gym_small', 'CartPole shows vectors alone')),
+     ('gym_small', 'the environment shows vectors alone')),
     ({'ram': array_spec.ArraySpec((128,), np.uint8)},
-     ('gym_small', 'CartPole shows vectors alone')),
-    (_PICTURE, ('gym_pixels_small', 'CartPole shows pictures (64x64x3)')),
+     ('gym_small', 'the environment shows vectors alone')),
+    (_PICTURE, ('gym_pixels_small', 'the environment shows pictures (64x64x3)')),
     (tf.TensorSpec((64, 64, 1), tf.uint8),
-     ('gym_pixels_small', 'CartPole shows pictures (64x64x1)')),
+     ('gym_pixels_small', 'the environment shows pictures (64x64x1)')),
     ({'a': _VECTOR, 'image': _PICTURE}, (
         'gym_pixels_small',
-        'CartPole shows pictures (64x64x3) beside vectors')),
+        'the environment shows pictures (64x64x3) beside vectors')),
     ((_PICTURE, [_VECTOR, tf.TensorSpec((64, 64, 1), tf.uint8)]), (
         'gym_pixels_small',
-        'CartPole shows pictures (64x64x3 and 64x64x1) beside vectors')),
+        'the environment shows pictures (64x64x3 and 64x64x1) beside vectors')),
 ], ids=['vector', 'vectors', 'bytes', 'picture', 'tensor', 'both', 'nested'])
 def test_the_preset_is_chosen_by_what_is_observed(spec, wanted):
-  assert presets.of_specs(spec, 'CartPole') == wanted
+  assert presets.of_specs(spec) == wanted
 
 
 def test_each_preset_says_in_a_sentence_what_it_is():
