@@ -52,7 +52,7 @@ def run(argv):
 
   presets = configuration.parse()
   if _SHOW_CONFIG.value:
-    print('\n'.join(listing.settings(presets)))
+    help_lib.say('\n'.join(listing.settings(presets)))
     return
   train.train(
       configuration.root_dir(), presets=presets,
