@@ -81,7 +81,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
       ValueError: If a spec or a number cannot be used.
     """
     tf.Module.__init__(self, name=name)
-    _check(jit, exploration, freeze_model)
+    _check(jit, exploration, freeze_model, eval_mode_latent)
     exploration_steps, seed, collect_noise, eval_noise = _numbers(
         exploration_steps, seed, collect_noise, eval_noise
     )
@@ -318,8 +318,9 @@ class DreamerV2Agent(tf_agent.TFAgent):
     return model, behaviour, noise.split(behaviour, 2)[1]
 
 
-def _check(jit, exploration, freeze_model):
+def _check(jit, exploration, freeze_model, eval_mode_latent):
   checks.flag('DreamerV2Agent.freeze_model', freeze_model)
+  checks.flag('DreamerV2Agent.eval_mode_latent', eval_mode_latent)
   checks.choice('DreamerV2Agent.jit', jit, _JIT)
   checks.choice('DreamerV2Agent.exploration', exploration,
                 exploration_lib.BEHAVIOURS)

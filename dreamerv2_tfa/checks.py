@@ -106,9 +106,10 @@ def integer(name, value, low=1, high=_ENDLESS):
 def number(name, value, low=0.0, high=float('inf')):
   """Checks a number from `low` to `high` and returns it as a float."""
   if not _is_number(value) or not low <= value <= high:
-    reach = f'from {low} to {high}' if high < float('inf') else f'>= {low}'
+    reach = f' from {low} to {high}' if high < float('inf') else f' >= {low}'
+    reach = reach if low > float('-inf') else ''
     raise UserError(
-        f'{name} must be a number {reach}; got {value!r}. '
+        f'{name} must be a number{reach}; got {value!r}. '
         f'{_way_out(name)}'
     )
   return float(value)
@@ -126,7 +127,7 @@ def positive(name, value):
 
 def choice(name, value, choices):
   """Checks that a value is one of a few."""
-  if value not in choices:
+  if not any(value == each for each in choices):
     texts = [repr(each) for each in choices if isinstance(each, str)]
     raise UserError(
         f'{name} must be one of {", ".join(map(repr, choices))}; got '
@@ -138,6 +139,16 @@ def flag(name, value):
   """Checks that a value is True or False."""
   if not isinstance(value, bool):
     raise UserError(f'{name} must be True or False; got {value!r}.')
+
+
+def several(name, values):
+  """Checks that there are several values, and returns them as a tuple."""
+  if not isinstance(values, list | tuple):
+    raise UserError(
+        f'{name} must be several values in brackets, such as (4, 4); got '
+        f'{values!r}.'
+    )
+  return tuple(values)
 
 
 def pattern(name, value):

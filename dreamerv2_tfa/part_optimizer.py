@@ -2,6 +2,7 @@
 
 import gin
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import optimizers
 from dreamerv2_tfa import scopes
 
@@ -22,6 +23,9 @@ def make(shared, part, variables, *, prefix='', **kwargs):
   Raises:
     ValueError: If a number is out of its range.
   """
+  if part != 'expl':  # whose class checks its own
+    kwargs['learning_rate'] = checks.positive(
+        f'DreamerV2Agent.{part}_learning_rate', kwargs['learning_rate'])
   with scopes.part(part, optimizer):
     return optimizer(
         variables, shared=shared, name=prefix + part, **kwargs

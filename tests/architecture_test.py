@@ -22,7 +22,7 @@ _ROOMS = {
     'distributions': ('types', 'noise'),
     'losses': ('replicas', 'distributions'),
     'optimizers': ('checks', 'replicas'),
-    'part_optimizer': ('scopes', 'optimizers'),
+    'part_optimizer': ('checks', 'scopes', 'optimizers'),
     'specs': (),
     'pictures': (),
     'observations': ('pictures',),

@@ -19,6 +19,7 @@ from absl import flags
 from absl.testing import flagsaver
 from dm_control import manipulation  # noqa: F401, its flags: not to be dropped
 import exported
+import gin
 import pytest
 
 import dreamerv2_tfa  # noqa: F401, for the lines of Python
@@ -30,6 +31,9 @@ from dreamerv2_tfa.commands import export
 from dreamerv2_tfa.commands import import_published
 from dreamerv2_tfa.commands import serve
 from dreamerv2_tfa.commands import train
+from dreamerv2_tfa.training import bindings
+from dreamerv2_tfa.training import gin_files
+from dreamerv2_tfa.training import train as train_lib
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _PROGRAMS = {  # and how many words each takes
@@ -477,6 +481,39 @@ def test_a_port_in_use_is_said(folder, capsys, policy):
 
 def test_the_tables_hold_eighty_mistakes_and_more():
   assert len({_name(each) + str(each.files) for each in _ALL}) >= 80
+
+
+_READ_BY = {  # what must be chosen for the settings of a class to be read
+    'load_atari': "train.task = 'atari_pong'",
+    'load_dmc': "train.task = 'dmc_walker_walk'",
+    'load_crafter': "train.task = 'crafter_reward'",
+    'load_minigrid': "train.task = 'minigrid_Empty-5x5'",
+    'load_gym': "train.task = 'gym_CartPole-v1'",
+    'Plan2Explore': "DreamerV2Agent.exploration = 'plan2explore'",
+    'ModelLoss': "DreamerV2Agent.exploration = 'model_loss'",
+}
+# A camera of MuJoCo has a name, which the simulator checks; a task, a message
+# of its own.
+_NAMED = {'load_dmc.camera', 'train.task'}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('value', ["'?*'", '[1, 2, {}]'])
+def test_every_setting_refuses_nonsense_and_says_its_name(folder, value):
+  wrong = []
+  for name in sorted({*bindings.names()} - _NAMED):
+    gin.clear_config()
+    choice = _READ_BY.get(name.partition('.')[0])
+    gin_files.parse(
+        ['quickstart', 'debug'], [*filter(None, [choice]), f'{name} = {value}'])
+    try:
+      train_lib.train('run', dry_run=True)
+      wrong.append(f'{name} is taken')
+    except Exception as error:  # to be judged, whatever it is
+      if not checks.is_refusal(error) or name not in gin_files.plain(error):
+        wrong.append(f'{name}: {error!r}')
+  assert not wrong, '\n'.join(wrong)
+  assert not list(folder.iterdir())
 
 
 _PROCESSES = [

@@ -63,14 +63,21 @@ class Plan2Explore(tf.Module):
     checks.choice('Plan2Explore.target', target, _TARGETS)
     reward_norm_momentum = checks.number(
         'Plan2Explore.reward_norm_momentum', reward_norm_momentum, 0, 1)
-    self.learning_rate = learning_rate
+    checks.flag('Plan2Explore.log', log)
+    checks.flag('Plan2Explore.action_conditioned', action_conditioned)
+    self.learning_rate = checks.positive(
+        'Plan2Explore.learning_rate', learning_rate)
     self._target = target
     self._log = log
     self._offset = checks.integer('Plan2Explore.offset', offset, 0)
     self._action_conditioned = action_conditioned
-    self._scales = (intrinsic_scale, extrinsic_scale)
-    self._norm = dict(momentum=reward_norm_momentum, scale=reward_norm_scale,
-                      epsilon=reward_norm_epsilon)
+    self._scales = _scales('Plan2Explore', intrinsic_scale, extrinsic_scale)
+    self._norm = dict(
+        momentum=reward_norm_momentum,
+        scale=checks.number(
+            'Plan2Explore.reward_norm_scale', reward_norm_scale),
+        epsilon=checks.number(
+            'Plan2Explore.reward_norm_epsilon', reward_norm_epsilon))
     feature_size = world_model.rssm.feature_size
     deter = world_model.rssm.initial(1).deter.shape[-1]
     size = {
@@ -147,6 +154,13 @@ class Plan2Explore(tf.Module):
     return tf.concat([feature, tf.cast(action, feature.dtype)], -1)
 
 
+def _scales(owner, intrinsic, extrinsic):
+  """The scales of both rewards, as floats of any sign."""
+  return tuple(
+      checks.number(f'{owner}.{name}_scale', value, float('-inf'))
+      for name, value in (('intrinsic', intrinsic), ('extrinsic', extrinsic)))
+
+
 @gin.configurable
 class ModelLoss(tf.Module):
   """Seeks states where the world model is known to be poor.
@@ -178,9 +192,10 @@ class ModelLoss(tf.Module):
     super().__init__(name=name)
     del action_size
     checks.choice('ModelLoss.target', target, world_model.loss_names)
-    self.learning_rate = learning_rate
+    self.learning_rate = checks.positive(
+        'ModelLoss.learning_rate', learning_rate)
     self._target = target
-    self._scales = (intrinsic_scale, extrinsic_scale)
+    self._scales = _scales('ModelLoss', intrinsic_scale, extrinsic_scale)
     with scopes.part('expl', layers.MLP):
       self._head = heads.RegressionHead(world_model.rssm.feature_size)
     self.magnitudes = ()

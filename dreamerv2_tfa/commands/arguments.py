@@ -44,7 +44,7 @@ def parse(argv, page):
     SystemExit: 0 where help or the version was shown, 1 after a mistake.
   """
   if help_lib.asked(argv[1:]):
-    help_lib.show(page)
+    help_lib.say(help_lib.text(page))
     sys.exit(0)
   if '--helpfull' in argv[1:]:
     app.usage(writeto_stdout=True)
@@ -81,7 +81,7 @@ def _said(error, argv, page):
     values = [value] if given else list(
         itertools.takewhile(lambda word: not word.startswith('-'), after))
     return words_lib.no_flag(error.flagname, values, page.flags())
-  text = str(error).removeprefix('flag ')
+  text = str(error).removeprefix('flag ').removeprefix('ERROR:: ')
   if text.startswith('Missing value for flag '):
     name = text.removeprefix('Missing value for flag ')
     return f'{name} has no value; wanted {name}=VALUE.'

@@ -102,9 +102,9 @@ def _name(shown):
   return shown.partition('=')[0].partition('[')[0]
 
 
-def show(page):
-  """Prints the page; a reader that closes the pipe, such as `head`, may."""
+def say(shown):
+  """Prints a text; a reader that closes the pipe, such as `head`, may."""
   try:
-    print(text(page), flush=True)
+    print(shown, flush=True)
   except BrokenPipeError:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

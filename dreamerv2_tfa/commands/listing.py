@@ -7,6 +7,7 @@ import gin
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import configuration
+from dreamerv2_tfa.commands import help as help_lib
 from dreamerv2_tfa.training import presets
 
 _LINE = re.compile(r'^(\S+) = (.*)$')
@@ -25,12 +26,13 @@ def shown(argv):
     UserError: If there is no task that begins as asked.
   """
   if configuration.value('list_presets'):
-    print('\n'.join(list_presets()))
+    help_lib.say('\n'.join(list_presets()))
     return True
   prefix = configuration.value('list_tasks')
   if prefix is None:
     return False
-  print('\n'.join(tasks(prefix or (argv[1] if argv[1:] else ''))))
+  given = prefix or (argv[1] if argv[1:] else '')
+  help_lib.say('\n'.join(tasks(given)))
   return True
 
 

@@ -53,7 +53,7 @@ def run(argv):
   root_dir = configuration.root_dir()
   presets = configuration.parse(root_dir)
   if _SHOW_CONFIG.value:
-    print('\n'.join(listing.settings(presets)))
+    help_lib.say('\n'.join(listing.settings(presets)))
     return
   train.train(
       root_dir, presets=presets,

@@ -133,4 +133,5 @@ def _is_folder(word):
   """Whether a word is the path of a folder, and not the name of a task."""
   path = pathlib.Path(word).expanduser()
   looks = word.startswith(('.', '/', '~', f'runs{os.sep}'))
-  return looks or word.endswith('/') or path.is_dir() and not is_task(word)
+  return bool(word) and (
+      looks or word.endswith('/') or path.is_dir() and not is_task(word))

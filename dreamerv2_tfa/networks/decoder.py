@@ -44,6 +44,7 @@ class Decoder(tf.Module):
     super().__init__(name=name)
     depth = checks.integer('Decoder.depth', depth)
     layers.check('Decoder', activation, norm)
+    kernels = checks.several('Decoder.kernels', kernels)
     kernels = [checks.integer('Decoder.kernels', size) for size in kernels]
     images = encoder.select_images(observation_spec, image_keys, 'Decoder')
     vectors = encoder.select_vectors(

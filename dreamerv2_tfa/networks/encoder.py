@@ -97,6 +97,7 @@ class Encoder(tf.Module):
     super().__init__(name=name)
     depth = checks.integer('Encoder.depth', depth)
     layers.check('Encoder', activation, norm)
+    kernels = checks.several('Encoder.kernels', kernels)
     kernels = [checks.integer('Encoder.kernels', size) for size in kernels]
     self._image_keys = select_images(observation_spec, image_keys)
     self._vector_keys = select_vectors(observation_spec, vector_keys)

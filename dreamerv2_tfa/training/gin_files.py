@@ -83,7 +83,7 @@ def without_frames():
 def _path(name):
   """The file of this name, of a user's or among the presets."""
   path = _find(name)
-  if path is None and pathlib.Path(name).is_dir():
+  if path is None and str(name) and pathlib.Path(name).is_dir():
     raise checks.UserError(
         f'{str(name)!r} is a folder; wanted a gin file. The folder of a run is '
         'given with --root_dir=DIR.')

@@ -86,7 +86,7 @@ class RSSM(tf.Module):
     hidden = checks.integer('RSSM.hidden', hidden)
     stoch = checks.integer('RSSM.stoch', stoch)
     # One class would be no choice; none makes z Gaussian.
-    classes = checks.integer('RSSM.classes', classes, 2) if classes else 0
+    classes = checks.integer('RSSM.classes', classes, 2) if classes != 0 else 0
     ensemble = checks.integer('RSSM.ensemble', ensemble)
     layers.check('RSSM', activation, norm)
     checks.choice('RSSM.std_activation', std_activation, _STD_ACTIVATIONS)

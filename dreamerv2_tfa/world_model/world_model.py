@@ -60,6 +60,10 @@ class WorldModel(tf.Module):
                   continue_scale=continue_scale, free_nats=free_nats)
     scales = {name: checks.number(f'WorldModel.{name}', value)
               for name, value in scales.items()}
+    for key, value in dict(
+        free_avg=free_avg, kl_forward=kl_forward, continue_head=continue_head
+    ).items():
+      checks.flag(f'WorldModel.{key}', value)
     _check(grad_heads, reward_transform)
     self._gamma = checks.number('DreamerV2Agent.discount', discount, 0, 1)
     self._kl = dict(
@@ -250,7 +254,7 @@ def restore(value, spec):
 
 
 def _check(grad_heads, reward_transform):
-  for head in grad_heads:
+  for head in checks.several('WorldModel.grad_heads', grad_heads):
     checks.choice('Each of WorldModel.grad_heads', head, _HEADS)
   checks.choice(
       'WorldModel.reward_transform', reward_transform, _REWARD_TRANSFORMS

@@ -379,7 +379,8 @@ def test_an_encoder_with_nothing_to_read_is_refused_with_the_shapes():
 
 
 def test_a_pattern_that_is_no_regular_expression_is_refused():
-  with pytest.raises(ValueError, match=r"'\*' is no regular expression"):
+  with pytest.raises(ValueError, match='Encoder.vector_keys must be a regular'
+                     " expression; got '[*]'"):
     encoder.Encoder(VECTORS, vector_keys='*')
 
 
