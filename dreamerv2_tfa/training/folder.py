@@ -201,10 +201,18 @@ def unused_bindings():
   })
 
 
-def warn_unused():
-  """Prints the bindings that nothing has read, which may be a mistake."""
-  # A task that is given as an object takes the place of its name.
-  if unused := [x for x in unused_bindings() if x != 'train.task']:
+def warn_unused(task):
+  """Prints the bindings that nothing has read, which may be a mistake.
+
+  Args:
+    task: Name of the task, or a `Task`: that takes the place of its name, and
+      of the loader of its suite, whose settings a preset has nevertheless.
+  """
+  loaders = ('load_',) if isinstance(task, batch.Task) else ()
+  if unused := [
+      name for name in unused_bindings()
+      if name != 'train.task' and not name.startswith(loaders)
+  ]:
     print(f'Note: nothing here reads the bindings {", ".join(unused)}.')
 
 

@@ -53,6 +53,7 @@ def train(environment, *, root_dir, preset='defaults', evaluation=None,
         [file if file.endswith('.gin') else f'{file}.gin' for file in files],
         lines)
     task = _task(environment, evaluation)
+    _tell_unread(task, bindings)
     train_lib.train(root_dir, presets=files, task=task)
 
 
@@ -70,6 +71,20 @@ def _binding(name, value):
   elif isinstance(value, np.generic):
     value = value.item()
   return f'{name} = {value!r}'
+
+
+def _tell_unread(task, names):
+  """Says which of the given settings are of a loader that an object needs not.
+
+  A preset's own settings of such a loader are no mistake, so `train` itself
+  says nothing of loaders.
+  """
+  loaders = [
+      name for name in names
+      if name.startswith('load_') and not name.startswith('load_gym.')
+  ]
+  if loaders and not isinstance(task, str):
+    print(f'Note: nothing here reads the bindings {", ".join(loaders)}.')
 
 
 def _task(environment, evaluation):

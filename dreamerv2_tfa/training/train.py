@@ -118,7 +118,7 @@ def train(
     print(folder.describe(parts, plan, batch_size, sequence_length))
     print(replay.describe(data_spec, capacity), flush=True)
     if dry_run:
-      folder.warn_unused()
+      folder.warn_unused(task)
       return
     old = None if adopt is None else run_lib.load(
         parts.agent, adopt, adopt_keys
@@ -129,7 +129,7 @@ def train(
         eval_episodes=eval_episodes, eval_steps=eval_steps,
         replay_from=replay_from, sampling=sampling,
     )
-    folder.warn_unused()
+    folder.warn_unused(task)
     with contextlib.closing(session), interrupt.Interrupt() as stop:
       if old is not None:
         session.adopt(old)
