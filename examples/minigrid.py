@@ -6,14 +6,13 @@ MiniGrid's step limit, which says `done`, is a cut and not a death.
 
 import argparse
 
-import gym
-from gym_minigrid import wrappers
-
 import dreamerv2_tfa
 
 
 def make(seed):
   """The grid world, seen from where the agent stands, in colour."""
+  import gym  # here, where the notice that Gym prints is hidden
+  from gym_minigrid import wrappers
   del seed  # `train` seeds it
   env = gym.make('MiniGrid-DoorKey-6x6-v0')
   return wrappers.ImgObsWrapper(wrappers.RGBImgPartialObsWrapper(env))

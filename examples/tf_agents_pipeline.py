@@ -7,6 +7,9 @@ agent is all that is not TF-Agents' own.
 import argparse
 import os
 
+import dreamerv2_tfa  # noqa: F401, before TensorFlow, whose log it turns off
+
+# isort: split
 import gin
 from tf_agents.environments import suite_gym
 from tf_agents.policies import py_tf_eager_policy
@@ -21,11 +24,13 @@ from tf_agents.train.utils import train_utils
 from tf_agents.utils import nest_utils
 
 from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa import quiet
 
 SMALL = ['RSSM.deter = 64', 'RSSM.hidden = 64', 'RSSM.stoch = 8',
          'RSSM.classes = 8', 'MLP.layers = 2', 'MLP.units = 64']
 
 
+@quiet.libraries()
 def train_eval(root_dir, rounds=1000, steps_per_round=5, prefill=1000):
   """Collects, trains, saves and evaluates; returns the last mean return."""
   environment, eval_environment = (

@@ -6,6 +6,9 @@
 
 import argparse
 
+import dreamerv2_tfa  # before TensorFlow, whose log it turns off
+
+# isort: split
 import tensorflow as tf
 from tf_agents.agents.dqn import dqn_agent
 from tf_agents.drivers import dynamic_step_driver
@@ -13,7 +16,7 @@ from tf_agents.networks import q_network
 from tf_agents.replay_buffers import tf_uniform_replay_buffer
 from tf_agents.utils import common
 
-import dreamerv2_tfa
+from dreamerv2_tfa import quiet
 from dreamerv2_tfa.behaviour import policy
 from dreamerv2_tfa.environments import catch
 from dreamerv2_tfa.experience import store
@@ -42,6 +45,7 @@ def learn(dream, updates):
   return dqn.policy
 
 
+@quiet.libraries()
 def main(root_dir, seed=0, updates=5000, episodes=50):
   """Prints the return of real episodes: random play gets -3, the best 5."""
   tf.keras.utils.set_random_seed(seed)

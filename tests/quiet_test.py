@@ -81,9 +81,10 @@ def _foreign(lines):
 
 
 @pytest.mark.slow
-def test_an_example_prints_its_own_lines_alone(tmp_path):
+@pytest.mark.parametrize('example', ['custom_env', 'minigrid'])
+def test_an_example_prints_its_own_lines_alone(example, tmp_path):
   lines = _lines(
-      [_ROOT / 'examples' / 'custom_env.py', tmp_path / 'run', 'debug'],
+      [_ROOT / 'examples' / f'{example}.py', tmp_path / 'run', 'debug'],
       tmp_path)
   assert _foreign(lines) == []
   assert lines[0] == f'Run folder: {tmp_path}/run' and len(lines) < 25

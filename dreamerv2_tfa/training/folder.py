@@ -205,16 +205,22 @@ def _names(text):
   return {match.group(1) for match in re.finditer(r'^(\S+) = ', text, re.M)}
 
 
-def warn_unused(root_dir):
+def warn_unused(root_dir, task):
   """Prints the bindings that nothing has read, which may be a mistake.
 
+  What the run had before is none, where another setting leaves it unread now.
+
   Args:
-    root_dir: Path of the run's folder. What the run had before is no mistake,
-      where another setting leaves it unread now.
+    root_dir: Path of the run's folder.
+    task: Name of the task, or a `Task`: that takes the place of its name, and
+      of the loader of its suite, whose settings a preset has nevertheless.
   """
-  # A task that is given as an object takes the place of its name.
   ours = {'train.task', *comparison.recorded_bindings(root_dir)}
-  unused = [x for x in unused_bindings() if x not in ours]
+  loaders = ('load_',) if isinstance(task, batch.Task) else ()
+  unused = [
+      name for name in unused_bindings()
+      if name not in ours and not name.startswith(loaders)
+  ]
   if not unused:
     return
   known = _names(gin.operative_config_str())

@@ -60,6 +60,7 @@ def train(environment, *, root_dir, preset=None, evaluation=None, **bindings):
     else:
       presets = settings.parse(
           root_dir, files, lines, make_task=lambda: _task(environment))
+      _tell_unread(bindings)
       train_lib.train(
           root_dir, presets=presets,
           task=_with_evaluation(environment, evaluation))
@@ -86,6 +87,20 @@ def _binding(name, value):
         f'{name} must be a number, text, True, False, None, or a list, tuple '
         f'or dict of these; got {value!r}.') from error
   return f'{name} = {value!r}'
+
+
+def _tell_unread(names):
+  """Says which of the given settings are of a loader that an object needs not.
+
+  A preset's own settings of such a loader are no mistake, so `train` itself
+  says nothing of loaders.
+  """
+  loaders = [
+      name for name in names
+      if name.startswith('load_') and not name.startswith('load_gym.')
+  ]
+  if loaders:
+    print(f'Note: nothing here reads the bindings {", ".join(loaders)}.')
 
 
 def _task(environment):

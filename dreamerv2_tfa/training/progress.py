@@ -112,7 +112,9 @@ class Progress:
     """
     self.forecast.tried(seconds)
     updates = self._plan.updates_due(self._plan.steps) - self._updates
-    self.say(estimate(updates, seconds, updates * seconds, self._gpu))
+    self.say(estimate(
+        updates, seconds, updates * seconds, self._gpu, 'at least '
+    ))
 
   def episodes(self, done):
     """Notes the episodes that the evaluation under way has played: int."""
@@ -224,7 +226,7 @@ class Progress:
     return text_lib.Text(line, no_wrap=True, overflow='crop', end='')
 
 
-def estimate(updates, each, seconds, gpu):
+def estimate(updates, each, seconds, gpu, at_least=''):
   """A sentence of what a run will take.
 
   Args:
@@ -232,6 +234,7 @@ def estimate(updates, each, seconds, gpu):
     each: float, seconds from one to the next.
     seconds: float, of all that is left.
     gpu: bool, whether updates run on one.
+    at_least: 'at least ' where something is not counted in `seconds`.
 
   Returns:
     str.
@@ -239,7 +242,7 @@ def estimate(updates, each, seconds, gpu):
   line = (
       f'Estimate: {updates:,} updates of about '
       f'{forecast_lib.duration(each)} on this machine: '
-      f'{forecast_lib.duration(seconds)} in all.'
+      f'{at_least}{forecast_lib.duration(seconds)} in all.'
   )
   if seconds > _LONG and not gpu:
     line += (

@@ -121,7 +121,7 @@ def train(
     print(presets_lib.said(presets, parts.agent.time_step_spec.observation))
     print(folder.describe(parts, plan, batch_size, sequence_length), flush=True)
     if dry_run:
-      folder.warn_unused(root_dir)
+      folder.warn_unused(root_dir, task)
       return
     old = None if adopt is None else run_lib.load(
         parts.agent, adopt, adopt_keys
@@ -132,7 +132,7 @@ def train(
         eval_episodes=eval_episodes, eval_steps=eval_steps,
         replay_from=replay_from, sampling=sampling,
     )
-    folder.warn_unused(root_dir)
+    folder.warn_unused(root_dir, task)
     with contextlib.closing(session), interrupt.Interrupt() as stop:
       if old is not None:
         session.adopt(old)

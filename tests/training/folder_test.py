@@ -1,5 +1,6 @@
 """Tests of the run's folder: what may be written, what is there."""
 
+import json
 import os
 import pathlib
 import tempfile
@@ -152,3 +153,44 @@ def test_what_a_killed_save_left_behind_is_no_checkpoint(tmp_path):
   (tmp_path / 'checkpoints' / 'ckpt-40_temp').mkdir(parents=True)
   (tmp_path / 'checkpoints' / 'ckpt-40_temp' / 'part').touch()
   assert folder.resumed_steps(tmp_path) is None
+
+
+@pytest.mark.parametrize('resumed, steps, rows, exported, episodes, wanted', [
+    (80, 80, [320], True, 1, True),
+    (80, 60, [320], True, 1, True),
+    (80, 81, [320], True, 1, False),
+    (None, 80, [], False, 1, False),
+    (80, 80, [160], True, 1, False),  # the last evaluation was stopped
+    (80, 80, [320], False, 1, False),  # the export was
+    (80, 80, [], True, 0, True),  # there are none to play
+])
+def test_a_run_is_finished_once_it_is_evaluated_and_exported(
+    tmp_path, capsys, resumed, steps, rows, exported, episodes, wanted):
+  facts = {'task': 'x', 'action_repeat': 4, 'precision': 'float32', 'seed': 0,
+           'presets': []}
+  (tmp_path / 'protocol.json').write_text(json.dumps(facts))
+  (tmp_path / 'metrics.jsonl').write_text(''.join(
+      f'{{"step": {step}, "eval_return": 1.0}}\n' for step in rows))
+  if exported:
+    (tmp_path / 'policies' / 'greedy').mkdir(parents=True)
+  assert folder.tell_finished(tmp_path, resumed, steps, episodes) == wanted
+  said = capsys.readouterr().out
+  assert said == (
+      f'The run in {tmp_path} is finished: 80 of {steps} steps. To train '
+      'longer: --steps=160\n' if wanted else '')
+
+
+@pytest.mark.parametrize('on_path', [False, True])
+def test_the_line_to_copy_names_a_program_that_is_there(
+    tmp_path, monkeypatch, on_path):
+  program = tmp_path / 'a b' / 'tensorboard'
+  program.parent.mkdir()
+  program.write_text('')
+  monkeypatch.setattr(
+      folder.shutil, 'which', lambda name: f'/usr/bin/{name}' * on_path or None)
+  monkeypatch.setattr(
+      folder.sys, 'executable', str(program.with_name('python')))
+  first, second = folder.where(tmp_path / 'my run').splitlines()
+  assert first == f'Run folder: {tmp_path}/my run'
+  command = 'tensorboard' if on_path else f"'{program}'"
+  assert second == f"Watch it:   {command} --logdir '{tmp_path}/my run'"

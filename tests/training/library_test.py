@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import dreamerv2_tfa
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import library
 from dreamerv2_tfa.training import presets
 from dreamerv2_tfa.training import train as train_lib
@@ -193,3 +194,19 @@ def test_importing_the_package_turns_onednn_on_where_nobody_said_otherwise(
       [sys.executable, '-c', script], cwd=_ROOT, env=environ, check=True,
       capture_output=True, text=True)
   assert process.stdout == wanted + '\n'
+
+
+@pytest.mark.parametrize('settings, said', [
+    ({}, ''), ({'load_gym.keys': '.*'}, ''),
+    ({'load_minigrid.tile_size': 4, 'RSSM.deter': 9},
+     'Note: nothing here reads the bindings load_minigrid.tile_size.\n')])
+def test_a_preset_of_another_suite_is_no_mistake_but_a_setting_is(
+    trained, capsys, settings, said):
+  dreamerv2_tfa.train(Fall(), root_dir='x', preset='minigrid', **settings)
+  assert capsys.readouterr().out == said
+  gin.clear_config()
+  gin.parse_config('load_minigrid.tile_size = 4')
+  folder.warn_unused(_task(trained))
+  assert 'tile_size' not in capsys.readouterr().out
+  folder.warn_unused('minigrid_Empty-5x5')
+  assert 'reads the bindings load_minigrid.tile' in capsys.readouterr().out

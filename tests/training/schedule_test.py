@@ -1,5 +1,7 @@
 """Tests of the schedule: updates by hand, numbers that mean nothing."""
 
+import contextlib
+
 import pytest
 
 from dreamerv2_tfa.training import schedule
@@ -69,3 +71,18 @@ def test_a_multiple_is_due_once_when_it_is_reached_or_passed(before, now, due):
 def test_the_last_step_reports_and_leaves_the_rest_to_the_end_of_the_run():
   result = make(save_every=10, eval_every=10).due(99, 100)
   assert result == (True, False, False)
+
+
+@pytest.mark.parametrize('steps, prefill, is_refused', [
+    (59, 60, True), (60, 60, False), (61, 60, False)])
+def test_a_run_that_would_end_before_its_first_update_is_refused(
+    steps, prefill, is_refused):
+  plan = schedule.make(
+      steps=steps, prefill=prefill, pretrain=1, steps_per_update=5,
+      log_every=1, eval_every=1, save_every=1)
+  caught = contextlib.nullcontext()
+  if is_refused:
+    caught = pytest.raises(
+        ValueError, match='train.steps = 59 .*train.prefill = 60.*lower')
+  with caught:
+    schedule.check_updates(plan)
