@@ -178,7 +178,7 @@ def test_the_listed_parts_are_those_that_are_built():
 def test_a_misspelt_part_is_noted_with_the_one_that_is_meant(clean, capsys):
   gin.parse_config(['rewad/MLP.units = 7', 'MLP.units = 5'])
   layers.MLP(3)
-  folder.warn_unused()
+  folder.warn_unused('x', 'catch')
   assert capsys.readouterr().out == (
       'Note: nothing here reads the bindings rewad/MLP.units. For '
       'rewad/MLP.units, did you mean reward/MLP.units?\n')

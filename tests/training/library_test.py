@@ -206,7 +206,7 @@ def test_a_preset_of_another_suite_is_no_mistake_but_a_setting_is(
   assert capsys.readouterr().out == said
   gin.clear_config()
   gin.parse_config('load_minigrid.tile_size = 4')
-  folder.warn_unused(_task(trained))
+  folder.warn_unused('x', _task(trained))
   assert 'tile_size' not in capsys.readouterr().out
-  folder.warn_unused('minigrid_Empty-5x5')
+  folder.warn_unused('x', 'minigrid_Empty-5x5')
   assert 'reads the bindings load_minigrid.tile' in capsys.readouterr().out
