@@ -65,7 +65,8 @@ _DEFINE = {
     ),
     'gin_bindings': lambda: flags.DEFINE_multi_string(
         'gin_bindings', [], "One setting, such as 'train.batch_size = 32'; "
-        'repeatable. gin/defaults.gin lists all settings, with units.'
+        'repeatable. gin/defaults.gin lists all settings, with units; so does '
+        '--show_config, without.'
     ),
     'task': lambda: flags.DEFINE_string(
         'task', None, 'What to learn, such as atari_pong, dmc_walker_walk, '

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import textwrap
 
 import gin
 
@@ -11,6 +12,7 @@ from dreamerv2_tfa.commands import help as help_lib
 from dreamerv2_tfa.training import presets
 
 _LINE = re.compile(r'^(\S+) = (.*)$')
+_WIDTH = 80
 
 
 def shown(argv):
@@ -66,27 +68,21 @@ def tasks(prefix=''):
 
 def list_presets():
   """Lines of presets, then overlays, with the first sentence of each file."""
-  files = sorted(presets.folder().glob('*.gin'))
-  texts = {path.stem: path.read_text(encoding='utf-8') for path in files}
-  is_overlay = lambda name: name != 'defaults' and not re.search(
-      r'^include ', texts[name], re.M)
-  width = max(map(len, texts)) + 2
-  lines = ['Presets, one a run: --gin_file=NAME']
-  for overlays in (False, True):
-    lines += ['Overlays, after a preset:'] if overlays else []
-    lines += [
-        f'  {name.ljust(width)}{_purpose(text)}'
-        for name, text in texts.items() if is_overlay(name) == overlays]
+  found = presets.describe()
+  width = max(map(len, found)) + 4
+  lines = []
+  for heading, overlay in (
+      ('Presets, one a run: --gin_file=NAME', False),
+      ('Overlays, after a preset, or over the one of the task', True)):
+    lines.append(heading)
+    for name, preset in found.items():
+      if preset.overlay == overlay:
+        said = re.sub('^An overlay[^:]*: ', '', preset.summary)
+        lines += textwrap.wrap(
+            said[:1].upper() + said[1:], _WIDTH,
+            initial_indent=f'  {name}'.ljust(width),
+            subsequent_indent=' ' * width)
   return lines
-
-
-def _purpose(text):
-  """The first sentence of the comment that a file begins with."""
-  comment = re.match(r'(?:#.*\n)*', text).group()
-  words = ' '.join(line.lstrip('# ') for line in comment.splitlines())
-  words = re.sub(r'^An overlay[^:]*: ', '', words)
-  first = re.split(r'(?:\.|:)(?: |$)', words)[0]
-  return first[:1].upper() + first[1:]
 
 
 def settings(names):

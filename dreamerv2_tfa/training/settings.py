@@ -21,7 +21,8 @@ _FOLDERS = ('train.replay_from', 'train.model_from')
 def parse(root_dir, files, bindings, make_task=None):
   """Reads the settings of a run into gin, a later one wins.
 
-    a new run         the preset that suits its task, or the given files
+    a new run         the given files, and below them the preset that suits
+                      its task where they are overlays or none
     a folder's run    the settings that it had, then the given files
     both              then the given bindings
 
@@ -56,11 +57,10 @@ def parse(root_dir, files, bindings, make_task=None):
       )
     before = list(there['presets'])
     given = before + [name for name in given if name not in before]
-  elif not files:
-    files = given = [
-        presets.of_task(task) if root_dir is None
-        else _chosen(bindings, task, make_task)
-    ]
+  elif all(map(_is_overlay, files)):
+    chosen = presets.of_task(task) if root_dir is None else _chosen(
+        bindings, task, make_task)
+    files, given = [chosen, *files], [chosen, *given]
   gin_files.parse(files, bindings)
   for name in _FOLDERS:
     _make_absolute(name)
@@ -76,6 +76,15 @@ def _task(bindings):
 
 def _name(file):
   return pathlib.Path(file).stem
+
+
+def _is_overlay(file):
+  """Whether it is one of ours that lies over a preset and is none itself."""
+  preset = presets.describe().get(_name(file))
+  own = pathlib.Path(file)
+  ours = presets.folder() / f'{_name(file)}.gin'
+  return preset is not None and preset.overlay and (
+      not own.is_file() or own.samefile(ours))
 
 
 def _recorded(root_dir, given):

@@ -72,7 +72,7 @@ def test_without_a_flag_the_preset_is_the_quickstart(parse):
   assert gin.query_parameter('RSSM.deter') == 128
 
 
-@pytest.mark.parametrize('name', ['atari', 'debug', 'quickstart'])
+@pytest.mark.parametrize('name', ['atari', 'crafter', 'quickstart'])
 def test_a_gin_file_is_found_by_the_name_that_the_readme_uses(parse, name):
   assert parse(f'--gin_file=gin/{name}.gin') == [name]
 

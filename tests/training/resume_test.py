@@ -81,6 +81,20 @@ def test_a_folder_without_a_run_gets_the_preset_of_the_task(tmp_path):
   assert _bound('train.task', 'RSSM.deter') == ['atari_pong', 600]
 
 
+def test_overlays_lie_over_the_preset_of_the_task(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  names = settings.parse(
+      'new', ['debug', 'gin/random.gin'], ["train.task = 'atari_pong'"])
+  assert names == ['atari', 'debug', 'random']
+  assert _bound('RSSM.deter', 'WorldModel.kl_scale') == [16, 0.1]
+  gin.clear_config()
+  assert settings.parse('new', ['crafter', 'debug'], []) == ['crafter', 'debug']
+  gin.clear_config()
+  (tmp_path / 'debug.gin').write_text('RSSM.deter = 5\n')  # no overlay of ours
+  assert settings.parse('new', ['debug.gin'], []) == ['debug']
+  assert _bound('RSSM.deter') == [5]
+
+
 def test_another_task_is_left_to_be_refused_with_both_names(folder):
   settings.parse(folder(*_RUN), [], ["train.task = 'atari_pong'"])
   assert _bound('train.task') == ['atari_pong']
