@@ -175,7 +175,7 @@ def exported(installed):
   """A run of a few steps in `run` and its export in `exported`."""
   said = run(
       installed, 'dreamerv2-train', '--root_dir=run',
-      '--gin_file=quickstart.gin', '--gin_file=debug.gin',
+      '--gin_file=quickstart', '--gin_file=debug',
       '--gin_bindings=Catch.balls = 1',
       *(f'--gin_bindings={line}' for line in _SHORT))
   assert 'Evaluation at 30 frames' in said
@@ -221,9 +221,8 @@ def test_a_console_script_lists_its_flags(name, installed):
       check=False, timeout=120)
   flag = {'check-env': '--steps', 'export': '--out', 'import': '--from',
           'serve': '--policy', 'train': '--dry_run'}[name]
-  wanted = rf'{flag}\b|--\[no\]{flag[2:]}\b'
-  assert re.search(wanted, process.stdout), process.stdout
-  assert not process.stderr
+  assert flag in process.stdout
+  assert (process.returncode, process.stderr) == (0, '')
 
 
 def test_the_library_trains_and_every_preset_builds(installed, exported):
@@ -273,7 +272,7 @@ def test_a_run_of_the_published_package_is_imported(installed):
   said = run(
       installed, 'dreamerv2-import', '--from=old', '--root_dir=moved',
       '--task=world:World', '--keys=position,speed',
-      '--gin_file=dmc_proprio.gin', *(f'--gin_bindings={x}' for x in sizes),
+      '--gin_file=dmc_proprio', *(f'--gin_bindings={x}' for x in sizes),
       '--gin_bindings=train.replay_capacity = 1000')
   assert 'Imported' in said
   assert (installed.folder / 'moved' / 'checkpoints').is_dir()
