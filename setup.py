@@ -10,6 +10,7 @@ BOTH = [
     'absl-py==2.5.1',
     'ale-py==0.12.1',
     'cloudpickle==3.1.2',
+    'dm-env==1.6',
     'dm-tree==0.1.10',
     'gin-config==0.5.0',
     'gym==0.23.0',  # the newest that tf-agents allows

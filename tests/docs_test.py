@@ -116,6 +116,7 @@ for line in sys.stdin:
   except BaseException:
     error = traceback.format_exc()
   print(json.dumps(error), file=out, flush=True)
+os._exit(0)  # TensorFlow would take long to leave
 """
 
 
@@ -247,11 +248,14 @@ class Page:
 
   def close(self):
     """Ends what runs still."""
+    pids = self._folder / 'pids'
+    for pid in pids.read_text().split() if pids.exists() else ():
+      subprocess.run(['kill', pid], check=False)
     if self._python is not None:
-      self._python.communicate(timeout=60)
-    for line in (self._folder / 'pids').read_text().split() if (
-        self._folder / 'pids').exists() else ():
-      subprocess.run(['kill', line], check=False)
+      self._python.stdin.close()
+      self._python.kill()
+      self._python.wait()
+      self._python.stdout.close()
 
 
 @pytest.fixture(scope='module')
