@@ -264,6 +264,19 @@ def test_the_bar_returns_frames_a_second_as_well(monkeypatch, clock):
   assert speeds == [pytest.approx(200)]
 
 
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
+    monkeypatch, clock):
+  terminal = _Terminal()
+  monkeypatch.setattr(sys, 'stdout', terminal)
+  monkeypatch.setenv('TERM', 'dumb')
+  display = progress.Progress(_PLAN, 1000, 10)
+  display.start()
+  display.report(*_train(display, clock), {'model_loss': 1.0})
+  display.close()
+  assert 'model loss 1 | 23 min 0 s left\n' in terminal.getvalue()
+  assert '\x1b' not in terminal.getvalue()
+
+
 def test_words_are_written_beside_the_bar_as_they_are(monkeypatch):
   use = lambda display: display.say('Evaluation [at 5] frames.')
   assert 'Evaluation [at 5] frames.\n' in _shown(monkeypatch, use)
