@@ -57,7 +57,7 @@ class Progress:
     self._live = None
 
   def start(self):
-    """Draws the bar, where the output is a terminal that can move its cursor."""
+    """Draws the bar, where the output is a terminal that moves its cursor."""
     console = console_lib.Console()
     if not sys.stdout.isatty() or console.is_dumb_terminal:
       return

@@ -146,7 +146,8 @@ def _step_slowly(display, clock):
 @pytest.mark.parametrize('use, word', [
     (_prefill, 'Prefill: 150 of 1,000 random steps, 5 steps/s.'),
     (_evaluate, 'Evaluate: 5 of 20 episodes.'),
-    (_update_slowly, 'Train: 13 of 1,410 updates, 20 s an update, 7 h 46 min left.'),
+    (_update_slowly,
+     'Train: 13 of 1,410 updates, 20 s an update, 7 h 46 min left.'),
     (_step_slowly, 'Train: 10 of 1,410 updates.'),
 ], ids=['prefill', 'evaluate', 'update', 'step'])
 def test_whatever_is_done_there_is_a_line_every_half_minute(
