@@ -57,10 +57,10 @@ class Progress:
     self._live = None
 
   def start(self):
-    """Draws the bar, where the output is a terminal."""
-    if not sys.stdout.isatty():
-      return
+    """Draws the bar, where the output is a terminal that moves its cursor."""
     console = console_lib.Console()
+    if not sys.stdout.isatty() or console.is_dumb_terminal:
+      return
     self._live = live.Live(
         console=console, get_renderable=lambda: self._line(console),
         transient=True, refresh_per_second=4, vertical_overflow='crop',

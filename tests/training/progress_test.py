@@ -146,7 +146,8 @@ def _step_slowly(display, clock):
 @pytest.mark.parametrize('use, word', [
     (_prefill, 'Prefill: 150 of 1,000 random steps, 5 steps/s.'),
     (_evaluate, 'Evaluate: 5 of 20 episodes.'),
-    (_update_slowly, 'Train: 13 of 1,410 updates, 20 s an update, 7 h 46 min left.'),
+    (_update_slowly,
+     'Train: 13 of 1,410 updates, 20 s an update, 7 h 46 min left.'),
     (_step_slowly, 'Train: 10 of 1,410 updates.'),
 ], ids=['prefill', 'evaluate', 'update', 'step'])
 def test_whatever_is_done_there_is_a_line_every_half_minute(
@@ -262,6 +263,19 @@ def test_the_bar_returns_frames_a_second_as_well(monkeypatch, clock):
   speeds = []
   _shown(monkeypatch, use)
   assert speeds == [pytest.approx(200)]
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
+    monkeypatch, clock):
+  terminal = _Terminal()
+  monkeypatch.setattr(sys, 'stdout', terminal)
+  monkeypatch.setenv('TERM', 'dumb')
+  display = progress.Progress(_PLAN, 1000, 10)
+  display.start()
+  display.report(*_train(display, clock), {'model_loss': 1.0})
+  display.close()
+  assert 'model loss 1 | 23 min 0 s left\n' in terminal.getvalue()
+  assert '\x1b' not in terminal.getvalue()
 
 
 def test_words_are_written_beside_the_bar_as_they_are(monkeypatch):

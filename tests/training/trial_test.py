@@ -56,7 +56,8 @@ def test_what_is_said_comes_from_the_trial(capsys):
   progress.Progress(plan, 0, 0).tried(5.0)
   line = capsys.readouterr().out
   assert line.startswith(
-      'Estimate: 3,121,877 updates of about 5 s on this machine: at least 180 days')
+      'Estimate: 3,121,877 updates of about 5 s on this machine: '
+      'at least 180 days')
   assert 'meant for a GPU' in line
 
 
