@@ -155,8 +155,8 @@ def check(root_dir):
   """
   if not _files(pathlib.Path(root_dir) / 'replay'):
     raise ValueError(
-        f'{root_dir} has no stored rows: replay/ holds no *.npz. Give the '
-        '--root_dir of a run that has saved.'
+        f'train.replay_from = {str(root_dir)!r} has no stored rows: replay/ '
+        'holds no *.npz. Give the folder of a run that has saved.'
     )
 
 

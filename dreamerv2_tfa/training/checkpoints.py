@@ -62,8 +62,12 @@ class Checkpoints:
         file.unlink()
 
 
-def last(root_dir):
+def last(root_dir, name='root_dir'):
   """Path of a run's last checkpoint.
+
+  Args:
+    root_dir: Path of the run's folder.
+    name: What the user calls it.
 
   Raises:
     ValueError: If there is none, or it is damaged.
@@ -71,8 +75,8 @@ def last(root_dir):
   latest = find(root_dir)
   if latest is None:
     raise ValueError(
-        f'{root_dir} holds no saved run: it has no checkpoints/. Give the '
-        '--root_dir of a bin/train that has saved.'
+        f'{name} = {str(root_dir)!r} holds no saved run: it has no '
+        'checkpoints/. Give the folder of a run that has saved.'
     )
   return latest
 
@@ -203,7 +207,7 @@ def load_model(agent, root_dir):
   Raises:
     ValueError: If there is no checkpoint, or its model is of another form.
   """
-  path = last(root_dir)
+  path = last(root_dir, 'train.model_from')
   # The name is that of the agent's attribute.
   part = tf.train.Checkpoint(_world_model=agent.world_model)
   try:
@@ -212,8 +216,9 @@ def load_model(agent, root_dir):
   except (ValueError, AssertionError) as error:
     reason = str(error).strip().splitlines()[0]
     raise ValueError(
-        f'The world model of {root_dir} is of another form ({reason}). Take '
-        'the settings in its operative_config.gin.'
+        f'The world model of train.model_from = {str(root_dir)!r} is of '
+        f'another form ({reason}). Take the settings in its '
+        'operative_config.gin.'
     ) from error
 
 
