@@ -99,7 +99,6 @@ def train(
   ):
     if not dry_run:
       stack.enter_context(lock.held(root_dir))
-      print(folder.where(root_dir), flush=True)
     resumed = folder.resumed_steps(root_dir)
     if resumed is None and replay_from is None and adopt is None:
       schedule.check_updates(plan)
@@ -114,6 +113,8 @@ def train(
       comparison.check_world_model(model_from, parts)
       checkpoints.load_model(parts.agent, model_from)
     comparison.check(root_dir, parts, stored=resumed is not None)
+    if not dry_run:
+      print(folder.where(root_dir), flush=True)
     capacity = capacity_lib.take(
         parts, replay_capacity, replay_from or root_dir, plan, batch_size,
         sequence_length, resumed=resumed is not None,

@@ -140,7 +140,7 @@ def test_the_version_is_that_of_the_package_and_its_hosts(play):
 
 def test_every_preset_is_listed_once_with_what_it_is(play):
   code, out, _ = play('--list_presets')
-  presets, overlays = out.split('Overlays, after a preset:')
+  presets, overlays = out.split('Overlays, after a preset')
   names = lambda text: re.findall(r'^  (\w+)  +[A-Z]', text, re.M)
   files = sorted(path.stem for path in (_ROOT / 'gin').glob('*.gin'))
   assert code == 0
@@ -182,7 +182,7 @@ def test_the_settings_are_shown_as_gin_reads_them_with_marks(play, tmp_path):
       '--show_config')
   assert (code, err) == (0, '')
   lines = out.splitlines()
-  assert lines[0] == '# Presets: debug.'
+  assert lines[0] == '# Presets: quickstart, debug.'
   assert 'train.steps = 2000  # command line, default: 100000000.0' in lines
   assert 'RSSM.deter = 17  # command line, default: 1024' in lines
   assert 'train.pretrain = 1' in lines  # as gin/defaults.gin has it

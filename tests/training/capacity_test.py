@@ -117,7 +117,9 @@ def test_a_run_on_a_full_machine_says_so_first_and_records_both(
   root = tmp_path / 'run'
   pretend(monkeypatch, free=5_800_000)  # a tenth holds 140 rows of 4,132 bytes
   _train(root, 'train.steps = 130')
-  assert capsys.readouterr().out.startswith(
+  folder, watch, line, *_ = capsys.readouterr().out.splitlines()
+  assert folder.startswith('Run folder') and watch.startswith('Watch it')
+  assert line.startswith(
       "Replay memory: 140 of the preset's 2,000,000 steps, 0.6 MB, because 5.8 "
       'MB of 24.0 GB are free')
   assert protocol.read(root)['replay_capacity'] == 140
