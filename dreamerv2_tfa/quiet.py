@@ -20,7 +20,7 @@ _NAMES = (
 )
 _FILES = re.compile(rf'[/\\]\w+-packages[/\\]({"|".join(_NAMES)})[/\\]')
 _MODULES = rf'({"|".join(_NAMES)})(\.|$)'  # for `warnings`, which matches it
-_LOGS = ('absl', 'tensorflow')
+_LOGS = (None, 'absl', 'tensorflow')  # None: the root, for its own lines
 
 
 @contextlib.contextmanager

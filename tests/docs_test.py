@@ -60,7 +60,7 @@ _EXEMPT = {  # lines, as they stand without their comments
 # `bin/train` of the folder: the real one with more bindings.
 _TRAIN = """#!/bin/sh
 case " $* " in *" --dry_run"*) exec {program} "$@" ;; esac
-exec {program} "$@" {bindings}
+exec {program} "$@" {bindings} --steps={steps}
 """
 # `bin/serve`: in the background; returns when it serves, and notes the port.
 _SERVE = """#!/bin/sh

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import importlib.util
+import inspect
 import os
 import re
 import sys
@@ -170,6 +171,10 @@ def from_factory(name, factory):
 def _made(name, factory, seed):
   source = factories.call(factory, seed)
   whose = f'The task {name!r} returned'
+  if inspect.isclass(source):
+    raise checks.UserError(
+        f'{whose} the class {source.__name__}; wanted an environment. Return '
+        f'{source.__name__}(...).')
   factories.claim(source, whose)
   with factories.closed_on_error(source):
     made = as_py_environment(source, whose, seed)

@@ -99,8 +99,8 @@ def describe(found, stored=0):
     )
   else:
     text = (
-        f"Replay memory: {found.rows:,} of the preset's {found.asked:,} steps, "
-        f'{size}, because {_free(found)}; older steps are forgotten after '
+        f'Replay memory: {found.rows:,} of the {found.asked:,} steps that '
+        f'were asked for, {size}, because {_free(found)}; older steps are forgotten after '
         f'{found.rows:,}.'
     )
   stored = min(stored, found.asked)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import gin
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import metrics
@@ -60,7 +61,7 @@ def load(root_dir, task=None, precision=None):
   gin.clear_config()
   protocol.parse_config(root_dir)
   parts = parts_lib.build(
-      task or facts['task'], facts['seed'],
+      task or _task(root_dir, facts['task']), facts['seed'],
       precision or _PRECISIONS[facts['precision']], eager=False, session=0,
   )
   with contextlib.ExitStack() as stack:  # where something raises
@@ -70,6 +71,19 @@ def load(root_dir, task=None, precision=None):
     run = Run(parts, _facts(parts, facts, evaluation))
     stack.pop_all()
   return run
+
+
+def _task(root_dir, name):
+  """The run's own `Task`, by its name."""
+  try:
+    return tasks.load(name)
+  except checks.UserError as error:
+    reason = str(error).partition('. ')[0]
+    raise checks.UserError(
+        f'The environment of the run in {root_dir} cannot be made by its name '
+        f'{name!r} ({reason}). Give one of the same specs: '
+        '--task=module:factory.'
+    ) from error
 
 
 def _facts(parts, facts, evaluation):

@@ -1,5 +1,6 @@
 """A run's folder: what may be written there, and what is there."""
 
+import os
 import pathlib
 import re
 import shlex
@@ -90,7 +91,7 @@ def resumed_steps(root_dir):
 
 def where(root_dir):
   """Two lines for whoever starts a run: its folder, and how to watch it."""
-  root_dir = pathlib.Path(root_dir).absolute()
+  root_dir = os.path.abspath(root_dir)
   program = shutil.which('tensorboard')
   if program is None:  # the one beside this Python, which is not on the PATH
     beside = pathlib.Path(sys.executable).with_name('tensorboard')
@@ -101,6 +102,20 @@ def where(root_dir):
       f'Run folder: {root_dir}\n'
       f'Watch it:   {program} --logdir {shlex.quote(str(root_dir))}'
   )
+
+
+def tell(root_dir, parts, presets, seed):
+  """Prints where a run is and, where it is resumed, what has changed.
+
+  Args:
+    root_dir: Path of the run's folder.
+    parts: `Parts` of the run.
+    presets: Names of the gin files.
+    seed: int.
+  """
+  facts = protocol.describe(parts, presets, seed)
+  lines = [where(root_dir), *comparison.notes(root_dir, facts)]
+  print('\n'.join(lines), flush=True)
 
 
 def tell_finished(root_dir, resumed, steps, eval_episodes):
@@ -235,7 +250,7 @@ def warn_unused(root_dir, task):
 
 
 def record(root_dir, parts, presets, seed, replay_capacity):
-  """Writes `operative_config.gin` and `protocol.json`; says what has changed.
+  """Writes `operative_config.gin` and `protocol.json`.
 
   Args:
     root_dir: Path of the run's folder; made if it does not exist.
@@ -246,6 +261,4 @@ def record(root_dir, parts, presets, seed, replay_capacity):
   """
   facts = protocol.describe(parts, presets, seed)
   facts['replay_capacity'] = replay_capacity
-  for line in comparison.notes(root_dir, facts):
-    print(line)
   protocol.write(root_dir, facts)

@@ -92,9 +92,51 @@ def _path(name):
   return path
 
 
+def is_overlay(name):
+  """Whether a gin file is no whole preset, and neither includes one.
+
+  Args:
+    name: Path, or name of a preset.
+
+  Raises:
+    UserError: If there is no such file.
+  """
+  path = _path(name)
+  if path.parent.resolve() == presets.folder().resolve():
+    return presets.describe()[path.stem].overlay
+  text = path.read_text(encoding='utf-8', errors='replace')
+  return all(
+      is_overlay(_find(found.group(3), path.parent) or found.group(3))
+      for found in _INCLUDE.finditer(text))
+
+
+def name(file):
+  """What a gin file is called in the record of a run.
+
+  Args:
+    file: Path, or name of a preset.
+
+  Returns:
+    Its name without '.gin'; with it where a file of the user's is called like a
+    preset.
+
+  Raises:
+    UserError: If there is no such file.
+  """
+  path = _path(file)
+  ours = path.parent.resolve() == presets.folder().resolve()
+  return path.name if f'{path.stem}.gin' in presets.names() and not ours else (
+      path.stem)
+
+
 def _find(name, *folders):
-  """The file of this name in these folders, or where gin files are; or None."""
+  """The file of this name in these folders, or where gin files are; or None.
+
+  A bare word such as 'debug' is the preset of that name where there is one.
+  """
   package = presets.folder()
+  if f'{name}.gin' in presets.names():
+    return package / f'{name}.gin'
   for folder in (*folders, '', package, package.parent):
     for path in (pathlib.Path(folder, name), pathlib.Path(folder, f'{name}.gin')):
       if path.is_file():

@@ -73,8 +73,9 @@ def _specs(task, environment):
   """Lines about specs, encoders and memory."""
   observation = specs.flat_observation(environment.observation_spec())
   policy = _random(environment)
-  lines = [f'Task {task.name}: {task.action_repeat} environment frames an '
-           'agent step.']
+  repeat = task.action_repeat
+  lines = [f'Task {task.name}: {repeat} environment frame{"s" * (repeat > 1)} '
+           'an agent step.']
   try:
     encoder = encoder_lib.Encoder(observation)
     images, vectors = encoder.image_keys, encoder.vector_keys

@@ -58,6 +58,10 @@ def train(environment, *, root_dir, preset=None, evaluation=None, **bindings):
       presets = settings.parse(root_dir, files, lines)
       train_lib.train(root_dir, presets=presets)
     else:
+      if 'task' in bindings or 'train.task' in bindings:
+        raise checks.UserError(
+            f'Got {environment!r} and a task. Give one of them: the task '
+            'alone, by its name, or the environment.')
       presets = settings.parse(
           root_dir, files, lines, make_task=lambda: _task(environment))
       _tell_unread(bindings)

@@ -9,6 +9,7 @@ import gin
 import tree
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import quiet
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 _OF_SUITE = {
@@ -51,7 +52,8 @@ def folder():
   )
 
 
-@functools.cache  # a second call would add the same folder again
+@functools.cache  # a second call would add the same reader again
+@quiet.libraries()
 def register_gin():
   """Makes gin itself read the presets: by name, and with all that they bind.
 
@@ -63,7 +65,11 @@ def register_gin():
   """
   from dreamerv2_tfa.training import train  # noqa: F401 - slow to import
 
-  gin.add_config_file_search_path(str(folder()))
+  # A search path would do, but gin logs an error for each place before it.
+  gin.config.register_file_reader(
+      lambda path: (folder() / path).open(encoding='utf-8'),
+      lambda path: path in names(),
+  )
 
 
 def names():

@@ -85,7 +85,7 @@ def check_updates(plan):
   """Refuses a run that would end before its first update.
 
   Args:
-    plan: `Schedule` of a run that begins, and collects.
+    plan: `Schedule` of a run that trains, from its beginning or on.
 
   Raises:
     UserError: If it has fewer steps than its prefill.

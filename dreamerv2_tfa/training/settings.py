@@ -1,12 +1,12 @@
 """Which settings a run has: its own, its presets', and those that are given."""
 
 import contextlib
-import pathlib
 import re
 
 import gin
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import scopes
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import comparison
@@ -21,8 +21,8 @@ _FOLDERS = ('train.replay_from', 'train.model_from')
 def parse(root_dir, files, bindings, make_task=None):
   """Reads the settings of a run into gin, a later one wins.
 
-    a new run         the given files, and below them the preset that suits
-                      its task where they are overlays or none
+    a new run         the given files; below them the preset that suits its
+                      task, where none of them is or includes a preset
     a folder's run    the settings that it had, then the given files
     both              then the given bindings
 
@@ -44,7 +44,7 @@ def parse(root_dir, files, bindings, make_task=None):
   """
   if root_dir is not None:
     root_dir = checks.folder('--root_dir', root_dir)
-  given = list(map(_name, files))
+  given = list(map(gin_files.name, files))
   task = _task(bindings)
   there = None if root_dir is None else _recorded(root_dir, given)
   if there is not None:
@@ -56,15 +56,30 @@ def parse(root_dir, files, bindings, make_task=None):
           'dreamerv2_tfa.train(environment, root_dir=...).'
       )
     before = list(there['presets'])
-    given = before + [name for name in given if name not in before]
-  elif all(map(_is_overlay, files)):
+    given = [name for name in before if name not in given] + given
+  elif all(map(gin_files.is_overlay, files)):
     chosen = presets.of_task(task) if root_dir is None else _chosen(
         bindings, task, make_task)
     files, given = [chosen, *files], [chosen, *given]
   gin_files.parse(files, bindings)
+  _check_parts()
   for name in _FOLDERS:
     _make_absolute(name)
   return given
+
+
+def _check_parts():
+  """Refuses a setting of a part that is none, which nothing would read."""
+  for name in comparison.bindings(gin.config_str()):
+    scope, _, setting = name.rpartition('/')
+    kind = setting.partition('.')[0]
+    parts = scopes.PARTS.get(kind, ())
+    if scope and kind in scopes.PARTS and scope not in parts:
+      raise checks.UserError(
+          f'There is no part {scope!r} of {kind}, as in {name}.'
+          f'{checks.did_you_mean(scope, parts)} Its parts are '
+          f'{", ".join(parts)}.'
+      )
 
 
 def _task(bindings):
@@ -72,19 +87,6 @@ def _task(bindings):
   line = re.compile(r"""\s*train\.task\s*=\s*(['"])(.+)\1""")
   found = [match.group(2) for match in map(line.match, bindings) if match]
   return found[-1] if found else None
-
-
-def _name(file):
-  return pathlib.Path(file).stem
-
-
-def _is_overlay(file):
-  """Whether it is one of ours that lies over a preset and is none itself."""
-  preset = presets.describe().get(_name(file))
-  own = pathlib.Path(file)
-  ours = presets.folder() / f'{_name(file)}.gin'
-  return preset is not None and preset.overlay and (
-      not own.is_file() or own.samefile(ours))
 
 
 def _recorded(root_dir, given):

@@ -100,7 +100,7 @@ def train(
     if not dry_run:
       stack.enter_context(lock.held(root_dir))
     resumed = folder.resumed_steps(root_dir)
-    if resumed is None and replay_from is None and adopt is None:
+    if adopt is None:
       schedule.check_updates(plan)
     replay_from, model_from = _other_runs(replay_from, model_from)
     comparison.check_model(root_dir, model_from, stored=resumed is not None)
@@ -114,7 +114,7 @@ def train(
       checkpoints.load_model(parts.agent, model_from)
     comparison.check(root_dir, parts, stored=resumed is not None)
     if not dry_run:
-      print(folder.where(root_dir), flush=True)
+      folder.tell(root_dir, parts, presets, seed)
     capacity = capacity_lib.take(
         parts, replay_capacity, replay_from or root_dir, plan, batch_size,
         sequence_length, resumed=resumed is not None,

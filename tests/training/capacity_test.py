@@ -52,8 +52,8 @@ def test_walkers_preset_takes_what_fits_and_says_so(agent, monkeypatch):
   assert found.rows == pytest.approx((9.1 * _GB - needed) / row, rel=0.01)
   assert found.rows % 1000 == 0
   assert line == (
-      f"Replay memory: {found.rows:,} of the preset's 2,000,000 steps, 6.5 GB, "
-      'because 9.1 GB of 24.0 GB are free, of which TensorFlow and the updates '
+      f'Replay memory: {found.rows:,} of the 2,000,000 steps that were asked '
+      'for, 6.5 GB, because 9.1 GB of 24.0 GB are free, of which TensorFlow and the updates '
       f'need about 2.6 GB; older steps are forgotten after {found.rows:,}.')
 
 
@@ -120,8 +120,8 @@ def test_a_run_on_a_full_machine_says_so_first_and_records_both(
   folder, watch, line, *_ = capsys.readouterr().out.splitlines()
   assert folder.startswith('Run folder') and watch.startswith('Watch it')
   assert line.startswith(
-      "Replay memory: 140 of the preset's 2,000,000 steps, 0.6 MB, because 5.8 "
-      'MB of 24.0 GB are free')
+      'Replay memory: 140 of the 2,000,000 steps that were asked for, 0.6 MB, '
+      'because 5.8 MB of 24.0 GB are free')
   assert protocol.read(root)['replay_capacity'] == 140
   assert 'train.replay_capacity = 2000000.0' in (
       root / 'operative_config.gin').read_text()

@@ -125,6 +125,13 @@ def test_a_name_has_the_preset_of_its_suite(trained):
   assert "train.task = 'dmc_walker_run'" in trained[0][1]['gin']
 
 
+@pytest.mark.parametrize('name', ['task', 'train.task'])
+def test_a_task_beside_an_object_is_refused(trained, name):
+  with pytest.raises(ValueError, match='and a task. Give one of them'):
+    dreamerv2_tfa.train(Fall(), root_dir='x', **{name: 'catch'})
+  assert trained == []
+
+
 @pytest.mark.parametrize('made, name', [
     (Fall(), 'Fall'), (Fall, 'Fall'),
     (gymnasium.make('CartPole-v1'), 'CartPole-v1'),

@@ -71,7 +71,7 @@ def test_given_bindings_and_files_lie_on_top_in_this_order(folder, tmp_path):
 
 def test_a_preset_that_the_run_had_is_named_once(folder):
   names = settings.parse(folder(*_RUN), ['quickstart'], ['train.steps = 78'])
-  assert names == ['quickstart', 'mine']
+  assert names == ['mine', 'quickstart']  # the one that wins is the last
   assert _bound('RSSM.deter', 'train.steps') == [128, 78]
 
 
@@ -90,9 +90,26 @@ def test_overlays_lie_over_the_preset_of_the_task(tmp_path, monkeypatch):
   gin.clear_config()
   assert settings.parse('new', ['crafter', 'debug'], []) == ['crafter', 'debug']
   gin.clear_config()
-  (tmp_path / 'debug.gin').write_text('RSSM.deter = 5\n')  # no overlay of ours
-  assert settings.parse('new', ['debug.gin'], []) == ['debug']
-  assert _bound('RSSM.deter') == [5]
+  (tmp_path / 'debug.gin').write_text('RSSM.deter = 5\n')  # not ours
+  (tmp_path / 'whole.gin').write_text("include 'mine.gin'\n")
+  (tmp_path / 'mine.gin').write_text("include 'crafter.gin'\n")
+  assert settings.parse('new', ['debug.gin'], []) == ['quickstart', 'debug.gin']
+  assert _bound('RSSM.deter', 'RSSM.stoch') == [5, 8]
+  gin.clear_config()
+  assert settings.parse('new', ['debug'], []) == ['quickstart', 'debug']
+  assert _bound('RSSM.deter') == [16]
+  gin.clear_config()
+  assert settings.parse('new', ['whole.gin', 'debug.gin'], []) == [
+      'whole', 'debug.gin']
+
+
+@pytest.mark.parametrize('name, meant', [
+    ('rewad/MLP.units', 'reward'), ('modl/Optimizer.clip_norm', 'model'),
+    ('reward/Optimizer.clip_norm', 'actor'),
+])
+def test_a_part_that_is_none_is_refused(name, meant, tmp_path):
+  with pytest.raises(checks.UserError, match=f'no part.*{meant}'):
+    settings.parse(tmp_path, [], [f'{name} = 20'])
 
 
 def test_another_task_is_left_to_be_refused_with_both_names(folder):
