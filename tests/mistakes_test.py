@@ -22,7 +22,7 @@ import exported
 import gin
 import pytest
 
-import dreamerv2_tfa  # noqa: F401, for the lines of Python
+import dreamerv2_tfa
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import arguments as arguments_lib
 from dreamerv2_tfa.commands import check_env

@@ -18,6 +18,6 @@ def _show(kind, error, trace):
 sys.excepthook = _show
 
 # isort: split
-from dreamerv2_tfa import quiet
+from dreamerv2_tfa import quiet  # noqa: E402 - Ctrl-C is caught by now
 
 quiet.process()

@@ -104,7 +104,8 @@ def task(argv, page):
   if not argv[1:]:
     return
   word, given = argv[1], configuration.value('task')
-  meant = None if words_lib.is_task(word) else words_lib.meant_by(word, page.flags())
+  meant = None if words_lib.is_task(word) else words_lib.meant_by(
+      word, page.flags())
   if meant:
     raise checks.UserError(f'{word!r} is no task. Did you mean {meant}?')
   if given not in (None, word):

@@ -158,7 +158,8 @@ def load_gym(
   action_repeat = checks.integer('load_gym.action_repeat', action_repeat)
   max_steps = checks.integer('load_gym.max_steps', max_steps, 0)
   size = checks.integer('load_gym.size', size)
-  for which, each in dict(keys=keys, pictures=pictures, numbers=numbers).items():
+  patterns = dict(keys=keys, pictures=pictures, numbers=numbers)
+  for which, each in patterns.items():
     checks.pattern(f'load_gym.{which}', each)
 
   def make(seed):

@@ -1,4 +1,4 @@
-"""Rows that can be learned from: all numbers in them finite and not too large."""
+"""Rows that can be learned from: their numbers are finite and not too large."""
 
 import numpy as np
 import tensorflow as tf

@@ -100,8 +100,8 @@ def describe(found, stored=0):
   else:
     text = (
         f'Replay memory: {found.rows:,} of the {found.asked:,} steps that '
-        f'were asked for, {size}, because {_free(found)}; older steps are forgotten after '
-        f'{found.rows:,}.'
+        f'were asked for, {size}, because {_free(found)}; older steps are '
+        f'forgotten after {found.rows:,}.'
     )
   stored = min(stored, found.asked)
   if stored > found.rows:

@@ -118,7 +118,7 @@ def _check_file(path, facts, name):
 
 
 def _saved_model(path):
-  """The functions of a SavedModel, which hold it: signatures hold no variable."""
+  """The functions of a SavedModel; they hold it, as signatures do not."""
   model = tf.saved_model.load(str(path))
 
   def initial_state(rows, seed):

@@ -57,9 +57,8 @@ def names():
   They are those that the presets bind, which bind every setting; so the names
   are there without the package's slow imports.
   """
-  texts = (
-      path.read_text(encoding='utf-8') for path in presets.folder().glob('*.gin')
-  )
+  files = presets.folder().glob('*.gin')
+  texts = (path.read_text(encoding='utf-8') for path in files)
   return sorted({name for text in texts for name in _SETTING.findall(text)})
 
 
@@ -247,12 +246,14 @@ def explain(error, sources):
   if place:
     source, line = _named(sources, place.group(1)), int(place.group(2))
     return _misnamed(error, said, source, line)
-  if found := re.match(r"No bindings specified for '([\w./]+?)/gin.macro'", said):
+  if found := re.match(
+      r"No bindings specified for '([\w./]+?)/gin.macro'", said):
     return _found(sources, f'%{found.group(1)}', (
         f'The macro %{found.group(1)} is not bound. Bind it: '
         f'{found.group(1)} = VALUE; or write a value in its place.'))
   if found := re.search(r"reference '(@[\w./]+)", said):
-    return _found(sources, found.group(1), _no_class(found.group(1)[1:], found.group(1)))
+    name = found.group(1)
+    return _found(sources, name, _no_class(name[1:], name))
   return error
 
 
@@ -272,8 +273,8 @@ def _misnamed(error, said, source, line):
     name = found.group(1)
     return at(source, line, text.find(name), no_file(name))
   if found := re.match(r"No configurable matching reference '(@\S+?)'", said):
-    return at(
-        source, line, text.find(found.group(1)), _no_class(found.group(1)[1:], found.group(1)))
+    name = found.group(1)
+    return at(source, line, text.find(name), _no_class(name[1:], name))
   name = re.match(r'\s*([\w./]*)', text).group(1)
   missing = re.match(r"Configurable '(\S+?)' .*parameter named '(\w+)'", said)
   if missing and '.' not in name:  # within a block

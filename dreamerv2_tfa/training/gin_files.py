@@ -138,8 +138,8 @@ def _find(name, *folders):
   if f'{name}.gin' in presets.names():
     return package / f'{name}.gin'
   for folder in (*folders, '', package, package.parent):
-    for path in (pathlib.Path(folder, name), pathlib.Path(folder, f'{name}.gin')):
-      if path.is_file():
+    for named in (name, f'{name}.gin'):
+      if (path := pathlib.Path(folder, named)).is_file():
         return path
   return None
 

@@ -53,8 +53,8 @@ def test_walkers_preset_takes_what_fits_and_says_so(agent, monkeypatch):
   assert found.rows % 1000 == 0
   assert line == (
       f'Replay memory: {found.rows:,} of the 2,000,000 steps that were asked '
-      'for, 6.5 GB, because 9.1 GB of 24.0 GB are free, of which TensorFlow and the updates '
-      f'need about 2.6 GB; older steps are forgotten after {found.rows:,}.')
+      'for, 6.5 GB, because 9.1 GB of 24.0 GB are free, of which TensorFlow '
+      f'and the updates need about 2.6 GB; older steps are forgotten after {found.rows:,}.')
 
 
 def test_a_larger_batch_leaves_less(agent, monkeypatch):

@@ -16,7 +16,7 @@ from dreamerv2_tfa.training import library
 from dreamerv2_tfa.training import presets
 from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import settings
-from dreamerv2_tfa.training import train  # noqa: F401, gin must know its parts
+from dreamerv2_tfa.training import train
 
 pytestmark = pytest.mark.usefixtures('clean')
 
