@@ -60,7 +60,7 @@ _EXEMPT = {  # lines, as they stand without their comments
 # `bin/train` of the folder: the real one with more bindings.
 _TRAIN = """#!/bin/sh
 case " $* " in *" --dry_run"*) exec {program} "$@" ;; esac
-exec {program} "$@" {bindings} --steps={steps}
+exec {program} "$@" {bindings}
 """
 # `bin/serve`: in the background; returns when it serves, and notes the port.
 _SERVE = """#!/bin/sh
@@ -192,6 +192,7 @@ class Page:
     bindings = ' '.join(
         shlex.quote(f'--gin_bindings={name} = {value!r}')
         for name, value in _settings().items())
+    bindings += f' --steps={_SHORT["train.steps"]}'  # wins over the block's
     self._replace('bin/train', _TRAIN, _ROOT / 'bin' / 'train', bindings)
     self._replace('bin/serve', _SERVE, _ROOT / 'bin' / 'serve')
     (folder / 'path').mkdir()

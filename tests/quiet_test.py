@@ -29,7 +29,8 @@ _OURS = (
     r'( \| .+ left)?',
     r'(Prefill|Compile|Pretrain|Train|Evaluate|Save|Export): .+\.',
     r'Evaluation at [\d,]+ frames: .+\.', r'Resumed at .+\.',
-    r'Note: resumed with train.eager = .+',
+    r'Note: resumed with train.(eager|steps) = .+',
+    r'Preset \w+( \+ \w+)*(: .+)?\.',
     r'Done: [\d,]+ frames, [\d,]+ updates\.', r'The run in \S+ is finished: .+',
 )
 

@@ -330,5 +330,8 @@ def test_a_process_says_what_it_would_do_and_nothing_else(tmp_path):
       tmp_path, '--gin_file=gin/atari.gin', _DEBUG, '--dry_run',
   )
   assert (process.returncode, process.stderr) == (0, '')
-  assert process.stdout.startswith('Task atari_pong: 4 environment frames')
+  memory, preset, task, *_ = process.stdout.splitlines()
+  assert memory.startswith('Replay memory: 1,000 steps')
+  assert preset == 'Preset atari + debug.'
+  assert task == 'Task atari_pong: 4 environment frames an agent step.'
   assert not list(tmp_path.iterdir())

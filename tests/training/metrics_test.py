@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 import small
@@ -30,7 +31,9 @@ def root(tmp_path_factory):
 def _events(folder):
   """Points in the event files of a folder: list of tag, step, value."""
   points = []
-  for path in sorted(folder.glob('events.out.tfevents.*')):
+  # Of files of one second the last number in the name says the order.
+  order = lambda path: list(map(int, re.findall(r'\d+', path.name)))
+  for path in sorted(folder.glob('events.out.tfevents.*'), key=order):
     for record in tf.data.TFRecordDataset(str(path)):
       event = event_pb2.Event.FromString(record.numpy())
       for value in event.summary.value:
