@@ -3,7 +3,7 @@
 TensorFlow, TF-Agents and their kin log and warn of what only their authors can
 change, some thirty lines in a short run, and Gym prints a notice when TF-Agents
 imports it. Hidden is what is said by a module of theirs below the level of an
-error. Everything else is shown: errors, this package's notes, and whatever an
+error. Everything else is shown: errors, this package's notes, and what an
 environment's own code says, through the same logs too.
 """
 

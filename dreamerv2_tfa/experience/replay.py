@@ -73,7 +73,8 @@ def fit(data_spec, asked, *, reserve, shrink, least=1):
   way_out = (
       'Lower it, for example with '
       f"--gin_bindings='train.replay_capacity = {fits}'" if fits >= least else
-      'Free some, or take a machine or container with more'
+      'Free some; or raise the limit of this process (ulimit -v) or of its '
+      'container; or take a machine with more'
   )
   raise ValueError(
       f'Replay memory of {asked:,} steps needs {_size(asked * row)}; '

@@ -92,8 +92,8 @@ def test_a_capacity_out_of_a_preset_is_made_to_fit_and_the_line_says_so(
   found = fit(2 * 10**9, reserve=3 * 10**9, shrink=True)
   assert (found.rows, found.asked) == (69_318_000, 2 * 10**9)
   assert replay.describe(found) == (
-      "Replay memory: 69,318,000 of the preset's 2,000,000,000 steps, 6.1 GB, "
-      'because 9.1 GB of 24.0 GB are free, of which TensorFlow and the updates '
+      'Replay memory: 69,318,000 of the 2,000,000,000 steps that were asked '
+      'for, 6.1 GB, because 9.1 GB of 24.0 GB are free, of which TensorFlow and the updates '
       'need about 3.0 GB; older steps are forgotten after 69,318,000.')
 
 
@@ -119,7 +119,7 @@ def test_a_small_replay_memory_is_taken_where_the_rest_alone_is_too_large(
 def test_nothing_is_taken_where_no_two_sequences_fit(monkeypatch):
   pretend_memory(monkeypatch, 10**9, 110 * ROW_BYTES)
   assert fit(100, reserve=10**9, shrink=True, least=11).rows == 11
-  with pytest.raises(ValueError, match='Free some, or take a machine'):
+  with pytest.raises(ValueError, match='Free some; or raise the limit'):
     fit(100, reserve=10**9, shrink=True, least=12)
 
 
