@@ -13,7 +13,6 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa import quiet
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import faults
-from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.export import export
 from dreamerv2_tfa.export import run as run_lib
 from dreamerv2_tfa.training import evaluation as evaluation_lib
@@ -147,15 +146,10 @@ class Run:
     """A `Task` of copies of what was given, or the run's own by its name."""
     if self._environment is not None:
       return library.copies(self._environment, self._evaluation)
-    try:
-      return tasks.load(self._task)
-    except checks.UserError as error:
-      reason = str(error).partition('. ')[0]
-      raise checks.UserError(
-          f'The environment of the run in {self.folder} cannot be made by its '
-          f'name {self._task!r} ({reason}). Give it, as to train: '
-          'Run(folder, environment).'
-      ) from error
+    return run_lib.own_task(
+        self.folder, self._task,
+        'Give it, as to train: Run(folder, environment).',
+    )
 
 
 @functools.wraps(library.train)

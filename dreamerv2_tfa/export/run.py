@@ -61,7 +61,10 @@ def load(root_dir, task=None, precision=None):
   gin.clear_config()
   protocol.parse_config(root_dir)
   parts = parts_lib.build(
-      task or _task(root_dir, facts['task']), facts['seed'],
+      task or own_task(
+          root_dir, facts['task'],
+          'Give one of the same specs: --task=module:factory.',
+      ), facts['seed'],
       precision or _PRECISIONS[facts['precision']], eager=False, session=0,
   )
   with contextlib.ExitStack() as stack:  # where something raises
@@ -73,16 +76,24 @@ def load(root_dir, task=None, precision=None):
   return run
 
 
-def _task(root_dir, name):
-  """The run's own `Task`, by its name."""
+def own_task(root_dir, name, way_out):
+  """The `Task` of a run, by its name.
+
+  Args:
+    root_dir: Path of the run's folder.
+    name: Python string, what the run calls it.
+    way_out: Python string, how an error ends.
+
+  Raises:
+    UserError: If it cannot be made by its name, as an object cannot.
+  """
   try:
     return tasks.load(name)
   except checks.UserError as error:
     reason = str(error).partition('. ')[0]
     raise checks.UserError(
         f'The environment of the run in {root_dir} cannot be made by its name '
-        f'{name!r} ({reason}). Give one of the same specs: '
-        '--task=module:factory.'
+        f'{name!r} ({reason}). {way_out}'
     ) from error
 
 

@@ -96,7 +96,7 @@ def check_rows(root_dir, parts):
   if there is None:
     return
   here = protocol.describe(parts, (), 0)
-  differences = _different_task(here, there) + _different_specs(here, there)
+  differences = _different_run(here, there)
   if there['action_repeat'] != here['action_repeat']:
     differences.append(
         f'action repeat {here["action_repeat"]}, and '
@@ -140,9 +140,7 @@ def check_world_model(root_dir, parts):
   there = protocol.read(root_dir)
   if there is not None:
     here = protocol.describe(parts, (), 0)
-    _refuse(
-        root_dir, _different_task(here, there) + _different_specs(here, there)
-    )
+    _refuse(root_dir, _different_run(here, there))
 
 
 def check_alike(root_dir, other):
@@ -157,9 +155,7 @@ def check_alike(root_dir, other):
   """
   here, there = protocol.read(root_dir), protocol.read(other)
   if here is not None and there is not None:
-    _refuse(
-        other, _different_task(here, there) + _different_specs(here, there)
-    )
+    _refuse(other, _different_run(here, there))
 
 
 def is_same_task(name, other):
@@ -172,10 +168,12 @@ def is_same_task(name, other):
   return bare(name) == bare(other)
 
 
-def _different_task(here, there):
+def _different_run(here, there):
+  """What differs of the task and the specs, in words."""
+  differences = _different_specs(here, there)
   if is_same_task(here['task'], there['task']):
-    return []
-  return [f'task {here["task"]}, and {there["task"]} there']
+    return differences
+  return [f'task {here["task"]}, and {there["task"]} there', *differences]
 
 
 def _different_specs(here, there):

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import re
 import shlex
 import shutil
 import sys
@@ -202,7 +201,7 @@ def _action(spec):
 
 def unused_bindings():
   """Names of gin bindings that nothing has read so far: sorted list of str."""
-  bound = _names(gin.config_str())
+  bound = set(comparison.bindings(gin.config_str()))
 
   def binding(name):
     """The binding that a value was read from: of the innermost scope."""
@@ -211,13 +210,8 @@ def unused_bindings():
     return next((each for each in reversed(tries) if each in bound), None)
 
   return sorted(bound - {
-      binding(name) for name in _names(gin.operative_config_str())
+      binding(name) for name in comparison.bindings(gin.operative_config_str())
   })
-
-
-def _names(text):
-  """Names of the settings in gin's text: set of str."""
-  return {match.group(1) for match in re.finditer(r'^(\S+) = ', text, re.M)}
 
 
 def warn_unused(root_dir, task):
@@ -238,7 +232,7 @@ def warn_unused(root_dir, task):
   ]
   if not unused:
     return
-  known = _names(gin.operative_config_str())
+  known = set(comparison.bindings(gin.operative_config_str()))
   known |= {
       f'{part}/{name}' for name in known
       for part in scopes.PARTS.get(name.partition('.')[0], ())}

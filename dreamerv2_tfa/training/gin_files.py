@@ -102,7 +102,7 @@ def is_overlay(name):
     UserError: If there is no such file.
   """
   path = _path(name)
-  if path.parent.resolve() == presets.folder().resolve():
+  if _is_preset(path):
     return presets.describe()[path.stem].overlay
   text = path.read_text(encoding='utf-8', errors='replace')
   return all(
@@ -124,9 +124,12 @@ def name(file):
     UserError: If there is no such file.
   """
   path = _path(file)
-  ours = path.parent.resolve() == presets.folder().resolve()
-  return path.name if f'{path.stem}.gin' in presets.names() and not ours else (
-      path.stem)
+  shadows = f'{path.stem}.gin' in presets.names() and not _is_preset(path)
+  return path.name if shadows else path.stem
+
+
+def _is_preset(path):
+  return path.parent.resolve() == presets.folder().resolve()
 
 
 def _find(name, *folders):

@@ -17,8 +17,7 @@ _OF_SUITE = {
     'minigrid': 'minigrid', 'gym': 'gym', 'gymnasium': 'gym',
 }
 DEFAULT = 'quickstart'
-PUBLISHED = 'gym'  # the published sizes for what is looked at
-LOOK = 'gym.gin'  # the settings to look at an environment with
+PUBLISHED = 'gym'  # sizes, and settings to look at an environment with
 _LOOKED_AT = ('gym', 'gymnasium')
 _SMALL = 'gym_small', 'gym_pixels_small'
 

@@ -104,7 +104,7 @@ def _chosen(bindings, task, make_task):
   """The preset of a task; where its suite does not say it, by what it shows."""
   if make_task is None and not presets.is_shown(task):
     return presets.of_task(task)
-  gin_files.parse([presets.LOOK], bindings)
+  gin_files.parse([presets.PUBLISHED], bindings)
   made = make_task() if make_task else tasks.load(task)
   with contextlib.ExitStack() as stack:
     environment = made.make(0)
