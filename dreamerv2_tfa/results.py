@@ -8,13 +8,13 @@ import tempfile
 import gin
 import pandas as pd
 
-from dreamerv2_tfa import acting
+from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import quiet
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import faults
-from dreamerv2_tfa.export import export
-from dreamerv2_tfa.export import run as run_lib
+from dreamerv2_tfa.deployment import export
+from dreamerv2_tfa.deployment import run as run_lib
 from dreamerv2_tfa.training import evaluation as evaluation_lib
 from dreamerv2_tfa.training import folder as folder_lib
 from dreamerv2_tfa.training import library
@@ -91,7 +91,7 @@ class Run:
       seed: int, of the latents that the policy draws.
 
     Returns:
-      `acting.Policy`, with `reset()` and `act(observation)`, see `load_policy`.
+      `client.Policy`, with `reset()` and `act(observation)`, see `load_policy`.
 
     Raises:
       ValueError: If nothing is saved yet, or the task cannot be made here.
@@ -102,7 +102,7 @@ class Run:
           run.parts.agent, 'saved_model', pathlib.Path(aside), run.facts,
           None if adapted is None else adapted.parts,
       )
-      return acting.load_policy(aside, seed)
+      return client.load_policy(aside, seed)
 
   def evaluate(self, episodes=10):
     """Plays greedily on an environment of its own.

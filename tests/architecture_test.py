@@ -47,22 +47,20 @@ _ROOMS = {
     ),
     'migration': ('specs',),
     'training': (
-        'quiet', 'checks', 'scopes', 'specs', 'observations', 'networks',
-        'environments',
+        'quiet', 'checks', 'scopes', 'specs', 'observations', 'environments',
         'experience', 'agent', 'migration',
     ),
-    'export': (
-        'checks', 'noise', 'specs', 'observations', 'environments',
+    'deployment': (
+        'quiet', 'checks', 'noise', 'specs', 'observations', 'environments',
         'world_model', 'behaviour', 'training',
     ),
-    'acting': ('quiet', 'export'),
-    'results': (
-        'quiet', 'checks', 'environments', 'training', 'export', 'acting',
+    'results': ('quiet', 'checks', 'environments', 'training', 'deployment'),
+    'reports': (
+        'checks', 'specs', 'networks', 'environments', 'experience', 'dream',
+        'training',
     ),
-    'serving': ('checks', 'export', 'acting'),
-    'reports': ('specs', 'experience', 'dream', 'training'),
     'commands': (
-        'quiet', 'checks', 'environments', 'training', 'export', 'serving',
+        'quiet', 'checks', 'environments', 'training', 'deployment', 'reports',
     ),
 }
 _PURE = (

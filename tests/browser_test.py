@@ -17,7 +17,7 @@ import small
 from tf_agents.utils import common
 
 from dreamerv2_tfa.environments import catch
-from dreamerv2_tfa.export import export
+from dreamerv2_tfa.deployment import export
 
 _PAGE = pathlib.Path(__file__).resolve().parents[1] / 'examples' / 'browser'
 _NODE = shutil.which('node')

@@ -6,7 +6,7 @@ from tf_agents.environments import random_py_environment
 from tf_agents.environments import tf_py_environment
 from tf_agents.specs import tensor_spec
 
-from dreamerv2_tfa.export import export
+from dreamerv2_tfa.deployment import export
 
 MIXED = {  # numbers with bounds, so that a world can be made of them
     'position': tensor_spec.BoundedTensorSpec([3], tf.float32, -2.0, 2.0),

@@ -13,12 +13,12 @@ import tensorflow as tf
 from tf_agents.policies import policy_saver
 
 import dreamerv2_tfa
-from dreamerv2_tfa import acting
+from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa import specs
-from dreamerv2_tfa.export import export
-from dreamerv2_tfa.export import manifest
-from dreamerv2_tfa.export import names
-from dreamerv2_tfa.export import replay
+from dreamerv2_tfa.deployment import export
+from dreamerv2_tfa.deployment import manifest
+from dreamerv2_tfa.deployment import names
+from dreamerv2_tfa.deployment import replay
 from dreamerv2_tfa.reports import open_loop
 from dreamerv2_tfa.training import named
 from dreamerv2_tfa.training import saved
@@ -222,7 +222,7 @@ def test_a_run_is_loaded_exported_and_acts(run, tmp_path):
   agent = saved.load(root)
   assert set(agent.time_step_spec.observation) == set(keys)
   export.write(agent, 'saved_model', tmp_path, {'task': 'toy', 'updates': 3})
-  policy = acting.load_policy(tmp_path)
+  policy = client.load_policy(tmp_path)
   observation = {key: np.float32([i, 0]) for i, key in enumerate(keys)}
   assert policy.act(observation) in (0, 1)
 

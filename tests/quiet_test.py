@@ -140,7 +140,7 @@ def _warn(module):
     ('tensorflow.python.data', False), ('tensorflow_probability.x', False),
     ('tf_agents.policies', False), ('keras', False),
     ('kerastuner', True), ('cart', True), ('gymnasium.core', True),
-    ('dreamerv2_tfa.acting', True),
+    ('dreamerv2_tfa.deployment.client', True),
 ])
 def test_a_warning_is_hidden_by_the_module_it_comes_from(module, shown):
   with warnings.catch_warnings(record=True) as heard:

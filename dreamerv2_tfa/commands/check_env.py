@@ -49,7 +49,7 @@ def run(argv):
         'module:factory.'
     )
   # After the flags: they are slow to import. Gin must know all of `train`.
-  from dreamerv2_tfa.training import inspection
+  from dreamerv2_tfa.reports import inspection
   from dreamerv2_tfa.training import train  # noqa: F401
 
   configuration.parse()

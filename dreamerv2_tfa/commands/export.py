@@ -38,7 +38,7 @@ PAGE = help_lib.Page(
 
 def run(unused_argv):
   """Exports, or verifies, and says what was compared."""
-  from dreamerv2_tfa.export import export  # after the flags: slow to import
+  from dreamerv2_tfa.deployment import export  # after the flags: slow to import
 
   root_dir, task = map(configuration.value, ('root_dir', 'task'))
   if not root_dir or not _OUT.value:

@@ -44,7 +44,7 @@ PAGE = help_lib.Page(
 
 def run(unused_argv):
   """Loads the policy and serves until it is told to end."""
-  from dreamerv2_tfa.serving import server  # after the flags: slow to import
+  from dreamerv2_tfa.deployment import server  # after the flags: slow to import
 
   if not _POLICY.value:
     raise checks.UserError(

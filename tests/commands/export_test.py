@@ -12,7 +12,7 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import export as export_command
 from dreamerv2_tfa.commands import serve as serve_command
-from dreamerv2_tfa.export import export
+from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.training import presets
 from dreamerv2_tfa.training import train
 

@@ -1,0 +1,180 @@
+"""The HTTP interface, as a WSGI application.
+
+    POST   /v1/models/<name>:predict   TensorFlow Serving's request; stateless
+    GET    /v1/models/<name>           its status
+    POST   /v1/sessions                -> {"session": id}
+    POST   /v1/sessions/<id>:act       -> {"action": ...}
+    DELETE /v1/sessions/<id>
+    GET    /healthz, /metrics
+"""
+
+import json
+import logging
+import time
+
+import werkzeug
+from werkzeug import exceptions
+from werkzeug import routing
+
+from dreamerv2_tfa.deployment import names
+from dreamerv2_tfa.deployment import batching
+from dreamerv2_tfa.deployment import latency
+from dreamerv2_tfa.deployment import requests
+from dreamerv2_tfa.deployment import sessions as sessions_lib
+
+_ROUTES = routing.Map([
+    routing.Rule('/v1/models/<name>:predict', methods=['POST'],
+                 endpoint='predict'),
+    routing.Rule('/v1/models/<name>', methods=['GET'], endpoint='status'),
+    routing.Rule('/v1/sessions', methods=['POST'], endpoint='create'),
+    routing.Rule('/v1/sessions/<name>:act', methods=['POST'], endpoint='act'),
+    routing.Rule('/v1/sessions/<name>', methods=['DELETE'], endpoint='delete'),
+    routing.Rule('/healthz', methods=['GET'], endpoint='health'),
+    routing.Rule('/metrics', methods=['GET'], endpoint='metrics'),
+])
+_ACTING = ('predict', 'act')
+
+
+class Application:
+  """Answers requests; thread-safe."""
+
+  def __init__(
+      self, policy, *, name, max_sessions, idle_seconds, max_bytes,
+      clock=time.monotonic,
+  ):
+    """Starts what answers.
+
+    Args:
+      policy: `loaded.SavedPolicy`.
+      name: Name of the model.
+      max_sessions: int, sessions at once.
+      idle_seconds: float, after which an unused session is forgotten.
+      max_bytes: int, size of a request's body.
+      clock: Function that returns seconds.
+    """
+    self._policy = policy
+    self._name = name
+    self._max_bytes = max_bytes
+    self._idle_seconds = idle_seconds
+    self._sessions = sessions_lib.Sessions(
+        policy, limit=max_sessions, idle_seconds=idle_seconds, clock=clock
+    )
+    self._batcher = batching.Batcher(policy)
+    self._latency = latency.Latency()
+
+  def close(self):
+    """Ends the thread that calls the model."""
+    self._batcher.close()
+
+  def __call__(self, environ, start_response):
+    start = time.perf_counter()
+    request = werkzeug.Request(environ)
+    request.max_content_length = self._max_bytes
+    endpoint = None
+    try:
+      endpoint, arguments = _ROUTES.bind_to_environ(environ).match()
+      status, body = getattr(self, f'_{endpoint}')(request, **arguments)
+    except exceptions.HTTPException as error:
+      status, body = error.code, {'error': error.description}
+    except ValueError as error:
+      status, body = 400, {'error': str(error)}
+    except Exception:  # a fault of ours; the server goes on
+      logging.exception('While answering %s', request.path)
+      status, body = 500, {'error': 'The server failed; its log says how.'}
+    text = body if isinstance(body, str) else json.dumps(body) + '\n'
+    kind = 'text/plain' if isinstance(body, str) else 'application/json'
+    self._latency.add(
+        status, time.perf_counter() - start,
+        status == 200 and endpoint in _ACTING,
+    )
+    response = werkzeug.Response(text, status, content_type=kind)
+    return response(environ, start_response)
+
+  def _check_name(self, name):
+    if name != self._name:
+      raise exceptions.NotFound(
+          f'There is no model {name!r} here; there is {self._name!r}.'
+      )
+
+  def _status(self, unused_request, name):
+    self._check_name(name)
+    return 200, {'model_version_status': [{
+        'version': str(self._policy.facts['updates']), 'state': 'AVAILABLE',
+        'status': {'error_code': 'OK', 'error_message': ''},
+    }]}
+
+  def _predict(self, request, name):
+    self._check_name(name)
+    body = requests.read(
+        request.get_data(), ('instances', 'inputs', 'signature_name')
+    )
+    signature = body.get('signature_name', 'action')
+    if signature == 'get_initial_state':
+      state = self._policy.initial_state(*requests.initial_inputs(body))
+      return 200, {'outputs': requests.plain(state)}
+    if signature != 'action':
+      raise ValueError(
+          "signature_name must be 'action' or 'get_initial_state'; got "
+          f'{str(signature)[:40]!r}.'
+      )
+    inputs, by_row = requests.step_inputs(self._policy, body)
+    outputs = self._batcher.step(inputs)
+    if by_row:
+      return 200, {'predictions': requests.rows_of(outputs)}
+    return 200, {'outputs': requests.plain(outputs)}
+
+  def _create(self, request):
+    body = requests.read(request.get_data(), ('seed',))
+    name = self._sessions.create(requests.seed(body))
+    if name is None:
+      raise exceptions.TooManyRequests(
+          'There are as many sessions as may be. Delete one with DELETE '
+          f'/v1/sessions/<id>; idle ones end after {self._idle_seconds:g} s.'
+      )
+    return 201, {'session': name, 'idle_seconds': self._idle_seconds}
+
+  def _act(self, request, name):
+    session = self._sessions.get(name)
+    if session is None:
+      raise _unknown(name)
+    body = requests.read(request.get_data(), ('observation', 'is_first'))
+    inputs, is_first = requests.observation(self._policy, body)
+    if not session.lock.acquire(blocking=False):
+      raise exceptions.Conflict(
+          'This session is acting already. Wait for its answer: an '
+          'environment takes one step after another.'
+      )
+    try:
+      first = session.begins if is_first is None else is_first
+      outputs = self._batcher.step(
+          {**inputs, names.FIRST: [first], **session.state}
+      )
+      action = outputs.pop('action')
+      session.state, session.begins = outputs, False
+    finally:
+      session.lock.release()
+    return 200, {'action': action[0].tolist()}
+
+  def _delete(self, unused_request, name):
+    if not self._sessions.delete(name):
+      raise _unknown(name)
+    return 200, {'deleted': name}
+
+  def _health(self, unused_request):
+    return 200, {'status': 'ok', 'task': self._policy.facts['task']}
+
+  def _metrics(self, unused_request):
+    return 200, '\n'.join([
+        *self._latency.lines(),
+        f'dreamerv2_sessions {len(self._sessions)}',
+        f'dreamerv2_model_calls_total {self._batcher.calls}',
+        f'dreamerv2_model_rows_total {self._batcher.rows}',
+    ]) + '\n'
+
+
+def _unknown(name):
+  return exceptions.NotFound(
+      f'Unknown session {name[:80]!r}. It was deleted, idle for too long, or '
+      'begun before the server was restarted. Begin another: POST '
+      '/v1/sessions.'
+  )

@@ -1,0 +1,257 @@
+"""Acting with an exported policy: NumPy in, NumPy out."""
+
+import numpy as np
+
+from dreamerv2_tfa import quiet
+from dreamerv2_tfa.deployment import loaded
+from dreamerv2_tfa.deployment import names
+
+
+class Policy:
+  """An exported policy with its memory, for one environment or many."""
+
+  def __init__(self, path, seed=0):
+    """Loads an export; see `load_policy`."""
+    self._policy = loaded.SavedPolicy(path)
+    self._seed = seed
+    self.facts = self._policy.facts
+    self.reset()
+
+  def reset(self):
+    """Forgets everything: the next observation begins episodes.
+
+    The seed begins anew too, so the same observations give the same actions.
+    """
+    self._rows = self._state = None
+
+  def act(self, observation, is_first=None):
+    """The greedy action.
+
+    Args:
+      observation: What the environment shows: a nest of arrays, or of several
+        environments, `[N, ...]`. A bare array where there is one key.
+      is_first: bool, or bool `[N]`: whether an episode begins with this
+        observation. None: after `reset` it does, later it does not.
+
+    Returns:
+      Array, the environment's action, or `[N, ...]`.
+
+    Raises:
+      ValueError: If something is missing, unknown, of another shape or dtype,
+        or not finite, or N is not what it was since `reset`.
+    """
+    inputs, rows = self._read(observation)
+    if self._state is None:
+      self._rows = rows
+      self._state = self._policy.initial_state(rows or 1, self._seed)
+      if is_first is None:
+        is_first = True
+    elif rows != self._rows:
+      raise ValueError(
+          f'Got observations of {_environments(rows)}; those before were of '
+          f'{_environments(self._rows)}. Call reset() first.'
+      )
+    first = np.broadcast_to(self._is_first(is_first, rows), [rows or 1])
+    result = self._policy.step({**inputs, names.FIRST: first, **self._state})
+    action = result.pop('action')
+    self._state = result
+    return action if rows is not None else action[0]
+
+  def _read(self, observation):
+    """Inputs `[rows, ...]` by name, and the rows, None for one alone."""
+    arrays, batched = read(self._policy, observation)
+    rows = {len(array) for array in arrays.values()} if batched else {None}
+    if len(rows) > 1 or rows == {0}:
+      raise ValueError(
+          f'Got observations of {sorted(rows)} environments; wanted as many of '
+          'each key, and one at least.'
+      )
+    if not batched:
+      arrays = {name: array[None] for name, array in arrays.items()}
+    return arrays, rows.pop()
+
+  def _is_first(self, is_first, rows):
+    first = np.asarray(False if is_first is None else is_first)
+    if first.dtype != bool or first.shape not in ((), (rows,)):
+      raise ValueError(
+          f'is_first must be a bool, or bools [{rows or 1}]; got '
+          f'{first.dtype} {list(first.shape)}.'
+      )
+    return first
+
+
+def _environments(rows):
+  return 'one environment' if rows is None else f'{rows} environments'
+
+
+@quiet.libraries()
+def load_policy(path, seed=0):
+  """Loads an exported policy, to act with.
+
+  Args:
+    path: Path of a folder that `bin/export` wrote, in any format.
+    seed: int, of the latents that a SavedModel draws. TensorFlow Lite and ONNX
+      take their mode.
+
+  Returns:
+    `Policy`, with `reset()` and `act(observation)`.
+
+  Raises:
+    ValueError: If it is no export, or the package that runs its format is not
+      installed.
+  """
+  return Policy(path, seed)
+
+
+def read(policy, observation):
+  """An observation as the inputs of `action`, by their names.
+
+  Args:
+    policy: `loaded.SavedPolicy`.
+    observation: What one environment shows, or several side by side
+      `[N, ...]`: a nest of what NumPy takes for arrays, or that alone where the
+      observation has one key.
+
+  Returns:
+    Dict of arrays, and whether they have an axis for environments.
+
+  Raises:
+    ValueError: If a key is missing, dtype, shape or range are wrong, or a
+      number is not finite.
+  """
+  if policy.parts is not None:
+    return _read_parts(policy, observation)
+  arrays = _as_arrays(policy, observation)
+  known = policy.inputs
+  ranks = {
+      array.ndim - len(known[name]['shape']) for name, array in arrays.items()
+  }
+  batched = ranks == {1}
+  for name, array in arrays.items():
+    check_shape(name, array if batched else array[None], known[name])
+  return arrays, batched
+
+
+def _read_parts(policy, observation):
+  """`read` of what the environment shows."""
+  values = {part.key: _find(part, observation) for part in policy.parts}
+  axes = int(all(
+      _rank(values[part.key]) == len(part.shape) + 1 for part in policy.parts
+  ))
+  return {
+      policy.observations[part.key]: part.prepare(values[part.key], axes)
+      for part in policy.parts
+  }, bool(axes)
+
+
+def _rank(value):
+  """Number of axes; -1 where it is no array, which `Part.check` refuses."""
+  try:
+    return np.ndim(value)
+  except ValueError:
+    return -1
+
+
+def check_parts(policy, arrays):
+  """Refuses inputs of `action` that are not in the environment's space.
+
+  Args:
+    policy: `loaded.SavedPolicy`.
+    arrays: Dict of arrays `[rows, ...]` by the inputs' names.
+
+  Raises:
+    ValueError: If one is not.
+  """
+  for part in policy.parts or ():
+    if not part.shrinks:
+      part.prepare(arrays[policy.observations[part.key]], axes=1)
+
+
+def _find(part, observation):
+  """The value of a part, by its path in the observation or by its key."""
+  if isinstance(observation, dict):
+    there = part.path and part.path[0] in observation
+    if part.key in observation and not there:
+      return observation[part.key]
+  elif len(part.path) == 1 and isinstance(part.path[0], str):
+    return observation  # the one key's value alone
+  return part.find(observation)
+
+
+def _as_arrays(policy, observation):
+  """An observation as arrays of the right dtypes, by the inputs' names."""
+  keys = policy.observations
+  if not isinstance(observation, dict) and len(keys) == 1:
+    observation = {next(iter(keys)): observation}
+  got = sorted(map(str, observation)) if isinstance(observation, dict) else (
+      type(observation).__name__
+  )
+  if got != sorted(keys):
+    raise ValueError(
+        f'The observation must be a dict of {sorted(keys)}; got {got}.'
+    )
+  return {
+      name: as_array(name, observation[key], policy.inputs[name])
+      for key, name in keys.items()
+  }
+
+
+def as_array(name, value, spec):
+  """One input as an array of its dtype.
+
+  Args:
+    name: What it is called.
+    value: What NumPy takes for an array.
+    spec: Dict with its `dtype`.
+
+  Returns:
+    Array. Numbers are converted where none of their meaning is lost: whole
+    numbers to any dtype that holds them, floats to float32.
+
+  Raises:
+    ValueError: If it is no array, of another kind, or not finite.
+  """
+  wanted = np.dtype(spec['dtype'])
+  try:
+    array = np.asarray(value)
+  except (ValueError, OverflowError) as error:
+    raise ValueError(f'{name} is no array of numbers: {error}.') from error
+  if array.dtype == wanted:
+    fits = True
+  elif array.dtype.kind in 'iu' and wanted.kind in 'iu':
+    limits = np.iinfo(wanted)
+    fits = not array.size or (
+        array.min() >= limits.min and array.max() <= limits.max
+    )
+  else:
+    fits = wanted.kind == 'f' and array.dtype.kind in 'iuf'
+  if not fits:
+    raise ValueError(
+        f'{name} must be {wanted}; got {array.dtype}'
+        + (f' from {array.min()} to {array.max()}'
+           if array.size and array.dtype.kind in 'iuf' else '')
+        + '. Give it as the environment does: images as uint8 in [0, 255].'
+    )
+  with np.errstate(over='ignore'):
+    array = array.astype(wanted)
+  if wanted.kind == 'f' and not np.isfinite(array).all():
+    raise ValueError(f'{name} must be finite; got NaN or infinity in it.')
+  return array
+
+
+def check_shape(name, array, spec):
+  """Refuses an array whose rows have another shape.
+
+  Args:
+    name: What it is called.
+    array: Array `[rows, ...]`.
+    spec: Dict with the `shape` of a row.
+
+  Raises:
+    ValueError: If they have.
+  """
+  if list(array.shape[1:]) != spec['shape'] or array.ndim == 0:
+    raise ValueError(
+        f'{name} must have shape {spec["shape"]}, or one axis more for several '
+        f'environments; got {list(array.shape[1:])}.'
+    )

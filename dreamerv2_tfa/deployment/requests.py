@@ -1,0 +1,157 @@
+"""What clients send: JSON to arrays, or an error that names the fault.
+
+Everything here raises `ValueError` for what a client got wrong.
+"""
+
+import json
+
+import numpy as np
+
+from dreamerv2_tfa.deployment import client
+from dreamerv2_tfa.deployment import names
+from dreamerv2_tfa.deployment import batching
+
+
+def read(body, known):
+  """A JSON object.
+
+  Args:
+    body: bytes.
+    known: Keys that it may have.
+
+  Returns:
+    Dict; empty where the body is.
+  """
+  try:
+    value = json.loads(body or b'{}', parse_constant=_refuse_constant)
+  except (ValueError, RecursionError) as error:
+    raise ValueError(f'The body is no JSON: {error}.') from error
+  if not isinstance(value, dict):
+    raise ValueError(
+        f'The body must be a JSON object; got {type(value).__name__}.'
+    )
+  if unknown := sorted(set(value) - set(known)):
+    raise ValueError(
+        f'The body has unknown keys {unknown}; it may have {sorted(known)}.'
+    )
+  return value
+
+
+def _refuse_constant(name):
+  raise ValueError(f'{name} is no number in JSON')
+
+
+def seed(body):
+  """The `seed` of a body, int32; None where there is none."""
+  return _scalar('seed', body['seed'], 0) if 'seed' in body else None
+
+
+def _scalar(name, value, low, high=2**31 - 1):
+  whole = isinstance(value, int) and not isinstance(value, bool)
+  if not whole or not low <= value <= high:
+    raise ValueError(
+        f'{name} must be a whole number from {low} to {high}; got '
+        f'{str(value)[:40]}.'
+    )
+  return value
+
+
+def observation(policy, body):
+  """One environment's observation, `is_first` included.
+
+  Args:
+    policy: `loaded.SavedPolicy`.
+    body: Dict with `observation`, and `is_first` or not.
+
+  Returns:
+    Dict of arrays `[1, ...]` by the inputs' names, and a bool or None.
+  """
+  if 'observation' not in body:
+    raise ValueError("The body lacks the key 'observation'.")
+  arrays, batched = client.read(policy, body['observation'])
+  if batched:
+    raise ValueError(
+        'The observation must be that of one environment; got one axis more. '
+        'A session is one environment.'
+    )
+  arrays = {name: array[None] for name, array in arrays.items()}
+  is_first = body.get('is_first')
+  if is_first is not None and not isinstance(is_first, bool):
+    raise ValueError('is_first must be true, false or left out.')
+  return arrays, is_first
+
+
+def step_inputs(policy, body):
+  """Inputs of `action` from the `instances` or `inputs` of a request.
+
+  Args:
+    policy: `loaded.SavedPolicy`.
+    body: Dict with one of the two.
+
+  Returns:
+    Dict of arrays `[rows, ...]` by name, and whether they came as instances.
+  """
+  if ('instances' in body) == ('inputs' in body):
+    raise ValueError("The body must have either 'instances' or 'inputs'.")
+  if by_row := 'instances' in body:
+    fields = _columns(body['instances'], policy.inputs)
+  else:
+    fields = body['inputs']
+    _check_names('inputs', fields, policy.inputs)
+  arrays = {
+      name: client.as_array(name, fields[name], spec)
+      for name, spec in policy.inputs.items()
+  }
+  rows = {array.shape[:1] for array in arrays.values()}
+  for name, array in arrays.items():
+    client.check_shape(name, array, policy.inputs[name])
+  if len(rows) > 1 or not 0 < len(arrays[names.FIRST]) <= batching.ROWS:
+    raise ValueError(
+        f'All inputs must have the same number of rows, 1 to {batching.ROWS}; '
+        f'got {sorted({len(array) for array in arrays.values()})}.'
+    )
+  client.check_parts(policy, arrays)
+  return arrays, by_row
+
+
+def _columns(instances, wanted):
+  if not isinstance(instances, list) or not instances:
+    raise ValueError("'instances' must be a list of one object or more.")
+  for i, row in enumerate(instances):
+    _check_names(f'instances[{i}]', row, wanted)
+  return {name: [row[name] for row in instances] for name in wanted}
+
+
+def _check_names(where, fields, wanted):
+  got = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
+  if got != sorted(wanted):
+    raise ValueError(
+        f'{where} must be an object of {sorted(wanted)}; got {str(got)[:500]}.'
+    )
+
+
+def initial_inputs(body):
+  """`batch_size` and `seed` of `get_initial_state`: two ints."""
+  if 'instances' in body or 'inputs' not in body:
+    raise ValueError(
+        "get_initial_state takes 'inputs': one batch_size and one seed."
+    )
+  _check_names('inputs', body['inputs'], ('batch_size', 'seed'))
+  return (
+      _scalar('batch_size', body['inputs']['batch_size'], 1, batching.ROWS),
+      _scalar('seed', body['inputs']['seed'], 0),
+  )
+
+
+def plain(arrays):
+  """Arrays as JSON has them: dict of lists; float32 comes back bit by bit."""
+  return {name: np.asarray(array).tolist() for name, array in arrays.items()}
+
+
+def rows_of(arrays):
+  """The same, row by row: list of dicts."""
+  columns = plain(arrays)
+  return [
+      dict(zip(columns, row, strict=True))
+      for row in zip(*columns.values(), strict=True)
+  ]

@@ -1,1 +1,0 @@
-"""An exported policy behind HTTP."""
