@@ -1,11 +1,27 @@
 """DreamerV2 as a TF-Agents agent."""
 
+import importlib
 import importlib.metadata
 import os
 import sys
+from typing import TYPE_CHECKING
+from typing import Any
 
 from dreamerv2_tfa import quiet
 from dreamerv2_tfa import rendering
+
+if TYPE_CHECKING:  # what `__getattr__` imports at the first use
+  from dreamerv2_tfa.agent import DreamerV2Agent
+  from dreamerv2_tfa.behaviour.policy import FeaturePolicy
+  from dreamerv2_tfa.deployment.client import load_policy
+  from dreamerv2_tfa.dream import DreamEnvironment
+  from dreamerv2_tfa.experience.store import windows as sample_windows
+  from dreamerv2_tfa.results import Run
+  from dreamerv2_tfa.results import train
+  from dreamerv2_tfa.training.config import load_config
+  from dreamerv2_tfa.training.evaluation import Evaluation
+  from dreamerv2_tfa.training.runs import load as load_agent
+  from dreamerv2_tfa.training.runs import load_rows
 
 
 def _choose_keras():
@@ -45,39 +61,38 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 rendering.choose()
 
 
-def __getattr__(name):
+# Imported at the first use, and TensorFlow with them: name, module, its name.
+_PUBLIC = {
+    'DreamEnvironment': ('dream', 'DreamEnvironment'),
+    'DreamerV2Agent': ('agent', 'DreamerV2Agent'),
+    'Evaluation': ('training.evaluation', 'Evaluation'),
+    'FeaturePolicy': ('behaviour.policy', 'FeaturePolicy'),
+    'Run': ('results', 'Run'),
+    'load_agent': ('training.runs', 'load'),
+    'load_config': ('training.config', 'load_config'),
+    'load_policy': ('deployment.client', 'load_policy'),
+    'load_rows': ('training.runs', 'load_rows'),
+    'sample_windows': ('experience.store', 'windows'),
+    'train': ('results', 'train'),
+}
+__all__ = [
+    'DreamEnvironment', 'DreamerV2Agent', 'Evaluation', 'FeaturePolicy', 'Run',
+    'load_agent', 'load_config', 'load_policy', 'load_rows', 'sample_windows',
+    'train',
+]
+
+
+def __getattr__(name: str) -> Any:
   """Imports what is asked for, and TensorFlow with it, at the first use."""
+  if name == '__version__':
+    return importlib.metadata.version('dreamerv2_tfa')
+  if name not in _PUBLIC:
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+  module, attribute = _PUBLIC[name]
   with quiet.libraries():
-    return _imported(name)
+    return getattr(importlib.import_module(f'{__name__}.{module}'), attribute)
 
 
-def _imported(name):
-  if name == 'DreamerV2Agent':
-    from dreamerv2_tfa import agent
-
-    return agent.DreamerV2Agent
-  if name == 'load_policy':
-    from dreamerv2_tfa.deployment import client
-
-    return client.load_policy
-  if name == 'DreamEnvironment':
-    from dreamerv2_tfa import dream
-
-    return dream.DreamEnvironment
-  if name == 'load_agent':
-    from dreamerv2_tfa.training import saved
-
-    return saved.load
-  if name == 'register_gin':
-    from dreamerv2_tfa.training import presets
-
-    return presets.register_gin
-  if name == 'train':
-    from dreamerv2_tfa import results
-
-    return results.train
-  if name == 'Run':
-    from dreamerv2_tfa import results
-
-    return results.Run
-  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+def __dir__() -> list[str]:
+  """What there is to use: public names, and those of every module."""
+  return sorted({*__all__, '__version__', *globals()})

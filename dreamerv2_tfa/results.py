@@ -2,25 +2,26 @@
 
 import contextlib
 import functools
+import os
 import pathlib
 import tempfile
+from typing import Any
 
-import gin
 import pandas as pd
 
-from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import quiet
-from dreamerv2_tfa.environments import batch
-from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.deployment import run as run_lib
+from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import evaluation as evaluation_lib
-from dreamerv2_tfa.training import folder as folder_lib
 from dreamerv2_tfa.training import library
-from dreamerv2_tfa.training import metrics
-from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import protocol
+from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import surroundings
 
 
@@ -34,11 +35,14 @@ class Run:
     folder: `pathlib.Path` of the run.
   """
 
-  def __init__(self, folder, environment=None, evaluation=None):
+  def __init__(
+      self, folder: str | os.PathLike, environment: Any = None,
+      evaluation: Any = None,
+  ):
     """Finds the run; loads nothing yet.
 
     Args:
-      folder: Path of the run's folder.
+      folder: The run's folder.
       environment: As in `dreamerv2_tfa.train`: needed for `policy` and
         `evaluate` where the run was trained on an object, which the folder
         cannot make. It is copied and not stepped.
@@ -48,17 +52,18 @@ class Run:
       ValueError: If there is no run, or its `protocol.json` is damaged.
     """
     self.folder = checks.folder('folder', folder)
-    if not (self.folder / protocol.NAME).is_file():
+    self._paths = runs.RunFolder(self.folder)
+    if not self._paths.protocol.is_file():
       raise ValueError(
-          f'There is no run in {self.folder}: {protocol.NAME} is missing. Give '
-          'the folder that train or bin/train wrote.'
+          f'There is no run in {self.folder}: {self._paths.protocol.name} is '
+          'missing. Give the folder that train or bin/train wrote.'
       )
-    self._task = protocol.wanted(self.folder)['task']
+    self._task = protocol.wanted(self._paths.protocol)['task']
     self._environment, self._evaluation = environment, evaluation
 
   def __repr__(self):
     """The folder, agent steps at the last save, and the last return."""
-    steps = folder_lib.saved_steps(self.folder)
+    steps = self._paths.saved_steps()
     said = [f'{str(self.folder)!r}', f'{steps:,} steps']
     frame = self.metrics
     for name in ('eval_return', 'train_return'):
@@ -68,7 +73,7 @@ class Run:
     return f'Run({", ".join(said)})'
 
   @property
-  def metrics(self):
+  def metrics(self) -> pd.DataFrame:
     """`pandas.DataFrame` of metrics.jsonl as it is now, by environment frame.
 
     The index is `step`; a report and an evaluation at the same frame are two
@@ -76,19 +81,19 @@ class Run:
     has superseded are left out. `run.metrics.eval_return.dropna().plot()`
     draws a curve.
     """
-    frame = pd.DataFrame(metrics.read(self.folder))
+    frame = pd.DataFrame(metrics_lib.read(self._paths.metrics))
     if 'step' not in frame:
       frame['step'] = pd.Series(dtype='int64')
     return frame.set_index('step')
 
-  def policy(self, seed=0):
+  def policy(self, seed: int = 0) -> client.Policy:
     """The greedy policy, to act with: it acts as an export by bin/export does.
 
     It is exported to a temporary folder and loaded from there, which takes the
     time of an export (about ten seconds) and the disk that the weights need.
 
     Args:
-      seed: int, of the latents that the policy draws.
+      seed: Of the latents that the policy draws.
 
     Returns:
       `client.Policy`, with `reset()` and `act(observation)`, see `load_policy`.
@@ -97,14 +102,14 @@ class Run:
       ValueError: If nothing is saved yet, or the task cannot be made here.
     """
     with self._loaded() as run, tempfile.TemporaryDirectory() as aside:
-      adapted = batch.adapted(run.parts.evaluation_environment)
+      adapted = batch.adapted(run.environment)
       export.write(
-          run.parts.agent, 'saved_model', pathlib.Path(aside), run.facts,
+          run.agent, 'saved_model', pathlib.Path(aside), run.described,
           None if adapted is None else adapted.parts,
       )
       return client.load_policy(aside, seed)
 
-  def evaluate(self, episodes=10):
+  def evaluate(self, episodes: int = 10) -> dict[str, float]:
     """Plays greedily on an environment of its own.
 
     The environment and its seed are those of the run's evaluations: the same
@@ -123,41 +128,45 @@ class Run:
     """
     episodes = checks.integer('episodes', episodes)
     with self._loaded() as run:
-      return evaluation_lib.Evaluation(
-          run.parts.evaluation_environment, run.parts.agent.policy, episodes,
-          int(gin.query_parameter('train.eval_steps')),
+      metrics = evaluation_lib.Evaluation(
+          run.environment, run.agent.policy, episodes,
+          int(config.recorded_value(self._paths.config, 'train.eval_steps')),
       ).run()
+    assert metrics is not None  # nobody can stop it
+    return metrics
 
   @contextlib.contextmanager
   def _loaded(self):
     """The run as its last checkpoint has it, a `run_lib.Run`, closed after."""
     with (
-        quiet.libraries(), surroundings.kept(), surroundings.gin_kept(),
+        quiet.libraries(), surroundings.kept(), config.isolated(),
         faults.surfaced(),
     ):
-      protocol.parse_config(self.folder)
+      config.parse_recorded(self._paths.config)
       run = run_lib.load(self.folder, self._made())
       try:
         yield run
       finally:
-        parts_lib.close(run.parts)
+        batch.close(run.environment)
 
   def _made(self):
     """A `Task` of copies of what was given, or the run's own by its name."""
     if self._environment is not None:
       return library.copies(self._environment, self._evaluation)
     return run_lib.own_task(
-        self.folder, self._task,
+        self._paths, self._task,
         'Give it, as to train: Run(folder, environment).',
     )
 
 
 @functools.wraps(library.train)
-def train(environment, *, root_dir, evaluation=None, **settings):
+def train(
+    environment: Any, *, root_dir: str | os.PathLike, evaluation: Any = None,
+    dry_run: bool = False, **settings: Any,
+) -> Run | None:
   """See `training.library.train`; returns a `Run`, or None for a dry run."""
   library.train(
-      environment, root_dir=root_dir, evaluation=evaluation, **settings
+      environment, root_dir=root_dir, evaluation=evaluation, dry_run=dry_run,
+      **settings
   )
-  if not (checks.folder('root_dir', root_dir) / protocol.NAME).is_file():
-    return None  # a dry run
-  return Run(root_dir, environment, evaluation)
+  return None if dry_run else Run(root_dir, environment, evaluation)

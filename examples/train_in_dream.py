@@ -17,10 +17,7 @@ from tf_agents.replay_buffers import tf_uniform_replay_buffer
 from tf_agents.utils import common
 
 from dreamerv2_tfa import quiet
-from dreamerv2_tfa.behaviour import policy
 from dreamerv2_tfa.environments import catch
-from dreamerv2_tfa.experience import store
-from dreamerv2_tfa.training import evaluation
 
 
 def learn(dream, updates):
@@ -50,13 +47,13 @@ def main(root_dir, seed=0, updates=5000, episodes=50):
   """Prints the return of real episodes: random play gets -3, the best 5."""
   tf.keras.utils.set_random_seed(seed)
   agent = dreamerv2_tfa.load_agent(root_dir, task='catch')
-  rows = store.read(root_dir, agent.collect_data_spec)
-  rows = store.windows(rows, count=200, length=13, seed=seed)
+  rows = dreamerv2_tfa.load_rows(root_dir, agent.collect_data_spec)
+  rows = dreamerv2_tfa.sample_windows(rows, count=200, length=13, seed=seed)
   dream = dreamerv2_tfa.DreamEnvironment(agent, rows, horizon=15, seed=seed)
-  awake = policy.FeaturePolicy(
+  awake = dreamerv2_tfa.FeaturePolicy(
       agent.time_step_spec, agent.action_spec, agent.world_model,
       learn(dream, updates), seed=seed)
-  real = evaluation.Evaluation(catch.Catch(seed=seed), awake, episodes)
+  real = dreamerv2_tfa.Evaluation(catch.Catch(seed=seed), awake, episodes)
   print(f'Seed {seed}: return {real.run()["eval_return"]:.2f}')
 
 

@@ -45,14 +45,14 @@ _ROOMS = {
     'dream': (
         'types', 'checks', 'noise', 'specs', 'experience', 'world_model',
     ),
-    'migration': ('specs',),
     'training': (
         'quiet', 'checks', 'scopes', 'specs', 'observations', 'environments',
-        'experience', 'agent', 'migration',
+        'experience', 'agent',
     ),
+    'migration': ('specs', 'agent', 'training'),
     'deployment': (
         'quiet', 'checks', 'noise', 'specs', 'observations', 'environments',
-        'world_model', 'behaviour', 'training',
+        'world_model', 'behaviour', 'agent', 'training',
     ),
     'results': ('quiet', 'checks', 'environments', 'training', 'deployment'),
     'reports': (
@@ -60,7 +60,8 @@ _ROOMS = {
         'training',
     ),
     'commands': (
-        'quiet', 'checks', 'environments', 'training', 'deployment', 'reports',
+        'quiet', 'checks', 'environments', 'training', 'migration',
+        'deployment', 'reports',
     ),
 }
 _PURE = (

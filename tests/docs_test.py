@@ -88,8 +88,9 @@ import traceback
 
 out, sys.stdout = os.fdopen(os.dup(1), 'w'), sys.stderr
 import dreamerv2_tfa
-from dreamerv2_tfa.training import train as every_configurable
 import gin
+
+dreamerv2_tfa.load_config()
 
 settings = json.loads(sys.argv[1])
 sizes = [f'{name} = {value!r}' for name, value in settings.items()

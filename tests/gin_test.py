@@ -15,7 +15,8 @@ from dreamerv2_tfa.environments import suites
 from dreamerv2_tfa.networks import decoder
 from dreamerv2_tfa.networks import encoder
 from dreamerv2_tfa.networks import layers
-from dreamerv2_tfa.training import folder
+from dreamerv2_tfa.training import config
+from dreamerv2_tfa.training import settings
 from dreamerv2_tfa.training import train
 from dreamerv2_tfa.world_model import rssm
 from dreamerv2_tfa.world_model import world_model
@@ -29,7 +30,7 @@ _PRESETS = sorted(
     path.stem for path in _GIN.glob('*.gin') if path.stem not in _OVERLAYS
 )
 _CONFIGURABLES = {
-    'train': train.train,
+    'train': settings.read,
     'DreamerV2Agent': agent.DreamerV2Agent.__init__,
     'WorldModel': world_model.WorldModel.__init__,
     'RSSM': rssm.RSSM.__init__,
@@ -54,7 +55,7 @@ _HOME = {
 }
 # What a caller passes, so that no binding may: not in the gin files.
 _WIRED = {
-    'train': {'root_dir', 'presets', 'dry_run', 'adopt', 'adopt_keys'},
+    'train': set(),
     'DreamerV2Agent': {
         'seed', 'train_step_counter', 'schedule_step', 'name',
         'exploration_steps', 'freeze_model',
@@ -151,8 +152,8 @@ def test_a_preset_builds_and_reads_every_line(names, monkeypatch, tmp_path):
   # A capacity for image and vectors in colour, whatever this machine has.
   monkeypatch.setattr('dreamerv2_tfa.experience.memory.free', lambda: 10**12)
   _parse(*names, bindings=_SMALL)
-  train.train(tmp_path / 'run', dry_run=True)
-  assert folder.unused_bindings() == []
+  train.describe(tmp_path / 'run')
+  assert config.unused() == []
   assert not (tmp_path / 'run').exists()
 
 

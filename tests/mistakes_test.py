@@ -32,6 +32,7 @@ from dreamerv2_tfa.commands import import_published
 from dreamerv2_tfa.commands import serve
 from dreamerv2_tfa.commands import train
 from dreamerv2_tfa.training import bindings
+from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import train as train_lib
 
@@ -504,10 +505,10 @@ def test_every_setting_refuses_nonsense_and_says_its_name(folder, value):
   for name in sorted({*bindings.names()} - _NAMED):
     gin.clear_config()
     choice = _READ_BY.get(name.partition('.')[0])
-    gin_files.parse(
+    config.parse(
         ['quickstart', 'debug'], [*filter(None, [choice]), f'{name} = {value}'])
     try:
-      train_lib.train('run', dry_run=True)
+      train_lib.describe('run')
       wrong.append(f'{name} is taken')
     except Exception as error:  # to be judged, whatever it is
       if not checks.is_refusal(error) or name not in gin_files.plain(error):

@@ -13,15 +13,15 @@ import tensorflow as tf
 from tf_agents.policies import policy_saver
 
 import dreamerv2_tfa
-from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa import specs
+from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.deployment import manifest
 from dreamerv2_tfa.deployment import names
 from dreamerv2_tfa.deployment import replay
 from dreamerv2_tfa.reports import open_loop
 from dreamerv2_tfa.training import named
-from dreamerv2_tfa.training import saved
+from dreamerv2_tfa.training import runs
 
 TAKEN = ('kl', 'reward', 'discount', 'continue', 'model', 'actor', 'critic',
          'expl_expl', 'expl_actor', 'expl_critic', 'previous', 'prev_action',
@@ -219,7 +219,7 @@ def test_a_run_writes_a_loss_for_each_observation(run):
 
 def test_a_run_is_loaded_exported_and_acts(run, tmp_path):
   keys, root = run
-  agent = saved.load(root)
+  agent = runs.load(root)
   assert set(agent.time_step_spec.observation) == set(keys)
   export.write(agent, 'saved_model', tmp_path, {'task': 'toy', 'updates': 3})
   policy = client.load_policy(tmp_path)
@@ -230,7 +230,7 @@ def test_a_run_is_loaded_exported_and_acts(run, tmp_path):
 def test_the_policies_of_a_run_take_its_keys(run):
   keys, root = run
   policy = tf.saved_model.load(str(root / 'policies' / 'greedy'))
-  agent = saved.load(root)
+  agent = runs.load(root)
   step = tf.nest.map_structure(
       lambda spec: tf.zeros([1] + spec.shape.as_list(), spec.dtype),
       agent.time_step_spec,

@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 import dreamerv2_tfa
-from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.deployment import export
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.training import metrics
-from dreamerv2_tfa.training import session
+from dreamerv2_tfa.training import train as train_lib
 
 pytestmark = pytest.mark.slow  # it trains
 
@@ -115,8 +115,8 @@ def test_the_policy_acts_as_the_export_does(trained, tmp_path):
   policy = dreamerv2_tfa.Run(run.folder, env).policy(seed=3)
   with run._loaded() as loaded:
     export.write(
-        loaded.parts.agent, 'saved_model', tmp_path, loaded.facts,
-        batch.adapted(loaded.parts.evaluation_environment).parts)
+        loaded.agent, 'saved_model', tmp_path, loaded.described,
+        batch.adapted(loaded.environment).parts)
   exported = dreamerv2_tfa.load_policy(tmp_path, seed=3)
   rng = np.random.default_rng(0)
   shown = [{'dial': int(rng.integers(3)),
@@ -204,7 +204,7 @@ def test_a_finished_run_says_so_and_does_nothing(
     trained, monkeypatch, capsys):
   run, env = trained
   before = (run.folder / 'metrics.jsonl').read_bytes()
-  monkeypatch.setattr(session.Session, 'finish', None)
+  monkeypatch.setattr(train_lib, '_loop', None)
   again = dreamerv2_tfa.train(
       env, root_dir=run.folder, steps=80, **_SETTINGS)
   assert capsys.readouterr().out.splitlines()[-1] == (

@@ -10,7 +10,9 @@ import small
 
 from dreamerv2_tfa import scopes
 from dreamerv2_tfa.networks import layers
-from dreamerv2_tfa.training import folder
+from dreamerv2_tfa.training import config
+from dreamerv2_tfa.training import runs
+from dreamerv2_tfa.training import summary
 
 
 def widths(agent):
@@ -130,7 +132,7 @@ def operative(*bindings):
     made = small.agent.DreamerV2Agent(
         time_steps, small.DISCRETE, exploration='plan2explore', jit='off'
     )
-    return made, gin.operative_config_str(), folder.unused_bindings()
+    return made, gin.operative_config_str(), config.unused()
 
 
 def test_scopes_survive_the_operative_configuration():
@@ -178,7 +180,7 @@ def test_the_listed_parts_are_those_that_are_built():
 def test_a_misspelt_part_is_noted_with_the_one_that_is_meant(clean, capsys):
   gin.parse_config(['rewad/MLP.units = 7', 'MLP.units = 5'])
   layers.MLP(3)
-  folder.warn_unused('x', 'catch')
+  summary.print_unused(runs.RunFolder('x'), 'catch')
   assert capsys.readouterr().out == (
       'Note: nothing here reads the bindings rewad/MLP.units. For '
       'rewad/MLP.units, did you mean reward/MLP.units?\n')

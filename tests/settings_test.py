@@ -14,7 +14,7 @@ import tensorflow as tf
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import suites
 from dreamerv2_tfa.environments import tasks
-from dreamerv2_tfa.training import gin_files
+from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import library
 from dreamerv2_tfa.training import train
 
@@ -114,7 +114,7 @@ def test_a_run_with_floats_is_the_run_with_integers(tmp_path):
   for change in (int, float):
     root = tmp_path / change.__name__
     gin.clear_config()
-    gin_files.parse(
+    config.parse(
         ['quickstart.gin', 'debug.gin'],
         [f'train.{name} = {change(value)!r}' for name, value in _RUN.items()])
     train.train(root)

@@ -79,8 +79,8 @@ assert pathlib.Path('pole/policies/greedy/saved_model.pb').is_file()
 
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import train
-dreamerv2_tfa.register_gin()
-dreamerv2_tfa.register_gin()
+dreamerv2_tfa.load_config()
+dreamerv2_tfa.load_config()
 pathlib.Path('far').mkdir()
 pathlib.Path('far/mine.gin').write_text(
     "include 'defaults.gin'\\nRSSM.deter = 77\\n")
@@ -93,7 +93,7 @@ dreamerv2_tfa.train(
 for preset in presets:
   gin.clear_config()
   gin.parse_config_files_and_bindings([f'{preset}.gin', 'debug.gin'], [])
-  train.train('nowhere', presets=[preset, 'debug'], dry_run=True)
+  train.describe('nowhere', presets=[preset, 'debug'])
   print('built', preset)
 
 policy = dreamerv2_tfa.load_policy('exported')

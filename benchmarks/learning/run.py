@@ -23,8 +23,8 @@ import gin
 import matplotlib
 import numpy as np
 
+import dreamerv2_tfa
 from dreamerv2_tfa import commands  # noqa: F401, silences the libraries
-from dreamerv2_tfa.training import train  # noqa: F401, registers all of gin
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import tasks
@@ -76,8 +76,7 @@ _NAMES = {
 def settings(task, seed):
   """The published package's settings, read from the gin files."""
   gin.clear_config()
-  gin.add_config_file_search_path(str(_ROOT / 'gin'))
-  gin.parse_config_files_and_bindings([str(_GIN)], list(_BINDINGS[task]))
+  dreamerv2_tfa.load_config([_GIN], _BINDINGS[task])
   read = gin.query_parameter
   config = {name: read(ours) for ours, names in _NAMES.items()
             for name in names}

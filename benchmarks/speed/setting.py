@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import gin
 import numpy as np
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
@@ -12,7 +11,7 @@ from dreamerv2_tfa import specs
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import protocol
-from dreamerv2_tfa.training import train  # noqa: F401, registers all of gin
+from dreamerv2_tfa.training import settings as settings_lib
 
 
 class Setting(NamedTuple):
@@ -28,18 +27,17 @@ class Setting(NamedTuple):
 def make():
   """Builds what the command line asks for: a `Setting`."""
   presets = configuration.parse()
-  read = lambda name: gin.query_parameter(f'train.{name}')
-  parts = parts_lib.build(
-      read('task'), read('seed'), read('precision'), read('eager'), 0,
-      environments=int(read('environments')), processes=read('processes'))
-  batch_size, length = int(read('batch_size')), int(read('sequence_length'))
+  settings = settings_lib.read()
+  parts = parts_lib.build(settings)
+  batch_size, length = settings.batch_size, settings.sequence_length
   described = dict(
       presets=presets, task=parts.task.name, precision=parts.precision,
       batch_size=batch_size, sequence_length=length,
       actions=_actions(parts.agent.action_spec),
       parameters=protocol.parameter_counts(parts.agent))
   return Setting(
-      parts, batch_size, length, int(read('steps_per_update')), described)
+      parts, batch_size, length, settings.timetable.steps_per_update,
+      described)
 
 
 def _actions(spec):

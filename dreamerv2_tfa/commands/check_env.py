@@ -48,9 +48,7 @@ def run(argv):
         f'Which task? For example: {name} atari_pong, or {name} '
         'module:factory.'
     )
-  # After the flags: they are slow to import. Gin must know all of `train`.
-  from dreamerv2_tfa.reports import inspection
-  from dreamerv2_tfa.training import train  # noqa: F401
+  from dreamerv2_tfa.reports import inspection  # after the flags: slow
 
   configuration.parse()
   steps = configuration.value('steps')

@@ -134,9 +134,9 @@ def parse(folder=None):
   Raises:
     UserError: If a file is missing, or a line names what does not exist.
   """
-  from dreamerv2_tfa.training import settings  # imports TensorFlow
+  from dreamerv2_tfa.training import run_settings  # imports TensorFlow
 
-  return settings.parse(folder, value('gin_file'), bindings())
+  return run_settings.parse(folder, value('gin_file'), bindings())
 
 
 def root_dir():

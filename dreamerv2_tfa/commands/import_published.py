@@ -47,8 +47,8 @@ PAGE = help_lib.Page(
 
 
 def run(unused_argv):
-  """Parses gin and calls `train` to take over a run."""
-  from dreamerv2_tfa.training import train  # after the flags: slow to import
+  """Parses gin and imports a run."""
+  from dreamerv2_tfa.migration import run as run_lib  # slow to import
 
   if not _FROM.value:
     raise checks.UserError(
@@ -56,9 +56,8 @@ def run(unused_argv):
     )
   root_dir = configuration.root_dir()
   presets = configuration.parse(root_dir)
-  train.train(
-      root_dir, presets=presets,
-      adopt=_FROM.value, adopt_keys=_KEYS.value,
+  run_lib.import_run(
+      _FROM.value, root_dir, keys=_KEYS.value, presets=presets
   )
 
 

@@ -4,8 +4,6 @@ import re
 import sys
 import textwrap
 
-import gin
-
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import help as help_lib
@@ -97,13 +95,12 @@ def settings(names):
   Returns:
     List of str, which gin can read.
   """
-  from dreamerv2_tfa.training import gin_files
-  from dreamerv2_tfa.training import surroundings  # slow to import
+  from dreamerv2_tfa.training import config  # slow to import
 
-  text = re.sub(r'\n# =+\n', '\n', gin.config_str(max_line_length=10**6))
-  with surroundings.gin_kept():
-    gin_files.parse(['defaults'], [])
-    defaults = dict(_bound(gin.config_str(max_line_length=10**6)))
+  text = re.sub(r'\n# =+\n', '\n', config.text())
+  with config.isolated():
+    config.parse(['defaults'], [])
+    defaults = dict(_bound(config.text()))
   given = {
       line.partition('=')[0].strip() for line in configuration.bindings()}
   lines = [f'# Presets: {", ".join(names)}.']

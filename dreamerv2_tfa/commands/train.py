@@ -55,10 +55,8 @@ def run(argv):
   if _SHOW_CONFIG.value:
     help_lib.say('\n'.join(listing.settings(presets)))
     return
-  train.train(
-      root_dir, presets=presets,
-      dry_run=_DRY_RUN.value,
-  )
+  run_or_describe = train.describe if _DRY_RUN.value else train.train
+  run_or_describe(root_dir, presets=presets)
 
 
 def main():

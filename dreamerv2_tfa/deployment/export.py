@@ -19,7 +19,7 @@ from dreamerv2_tfa.deployment import manifest
 from dreamerv2_tfa.deployment import model
 from dreamerv2_tfa.deployment import play
 from dreamerv2_tfa.deployment import run as run_lib
-from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import surroundings
 
 FORMATS = ('saved_model', 'tflite', 'onnx')
@@ -29,7 +29,7 @@ _REPLAY = pathlib.Path(__file__).with_name('replay.py')
 
 
 @surroundings.kept()
-@surroundings.gin_kept()
+@config.isolated()
 @faults.surfaced()
 def export(root_dir, out, form='saved_model', task=None):
   """Writes a run's greedy policy and checks it against the agent.
@@ -63,13 +63,13 @@ def export(root_dir, out, form='saved_model', task=None):
   aside = pathlib.Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
   try:
     write(
-        run.parts.agent, form, aside, run.facts,
-        _observation_parts(run.parts.evaluation_environment),
+        run.agent, form, aside, run.described,
+        _observation_parts(run.environment),
     )
     found = compare(
-        run.parts.agent, run.parts.evaluation_environment, aside
+        run.agent, run.environment, aside
     )
-    if run.facts['precision'] != run.parts.precision:
+    if _precision(form) and run.described['precision'] != 'float32':
       found['rounding'] = _rounding(run, root_dir, task, form)
     aside.chmod(0o755)
     if out.exists():
@@ -77,7 +77,7 @@ def export(root_dir, out, form='saved_model', task=None):
     aside.rename(out)
   finally:
     shutil.rmtree(aside, ignore_errors=True)
-    parts_lib.close(run.parts)
+    batch.close(run.environment)
   return found
 
 
@@ -94,18 +94,18 @@ def _rounding(run, root_dir, task, form):
     and `largest`, the greatest difference.
   """
   record = play.record(
-      run.parts.evaluation_environment, _policy(run.parts.agent, form),
+      run.environment, _policy(run.agent, form),
       seed=_SEED,
   )
   own = run_lib.load(root_dir, task)
   try:
-    actions = play.follow(_policy(own.parts.agent, form), record)
+    actions = play.follow(_policy(own.agent, form), record)
   finally:
-    parts_lib.close(own.parts)
+    batch.close(own.environment)
   gaps = np.abs(np.float64(actions) - np.float64(record['action']))
   axes = tuple(range(1, gaps.ndim))
   return {
-      'precision': run.facts['precision'],
+      'precision': run.described['precision'],
       'differ': int(np.sum(gaps.max(axis=axes, initial=0.0) > 0.0)),
       'largest': float(gaps.max()),
   }
@@ -156,7 +156,7 @@ def _policy(agent, form):
 
 
 @surroundings.kept()
-@surroundings.gin_kept()
+@config.isolated()
 @faults.surfaced()
 def verify(root_dir, out, task=None):
   """Plays with the run's agent and, in a fresh process, with the export.
@@ -180,15 +180,15 @@ def verify(root_dir, out, task=None):
   run = run_lib.load(root_dir, task, _precision(facts['format']))
   try:
     for key in ('task', 'updates'):
-      if facts[key] != run.facts[key]:
+      if facts[key] != run.described[key]:
         raise ValueError(
             f'{out} was exported from a run with {key} {facts[key]}, and the '
-            f'one in {root_dir} has {key} {run.facts[key]}. Give that run, or '
+            f'one in {root_dir} has {key} {run.described[key]}. Give that run, or '
             'export again.'
         )
-    return compare(run.parts.agent, run.parts.evaluation_environment, out)
+    return compare(run.agent, run.environment, out)
   finally:
-    parts_lib.close(run.parts)
+    batch.close(run.environment)
 
 
 def compare(agent, environment, folder):

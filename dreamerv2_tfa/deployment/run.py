@@ -1,88 +1,100 @@
-"""From a run's folder to its agent, as the last checkpoint has it."""
+"""What an export needs of a run: its agent, and an environment to play in."""
 
-import contextlib
+import os
+from typing import Any
 from typing import NamedTuple
 
-import gin
+from tf_agents.environments import tf_environment
 
+from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
+from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import metrics
-from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import parts
 from dreamerv2_tfa.training import protocol
-from dreamerv2_tfa.training import train  # noqa: F401, gin must know it all
-
-_PRECISIONS = {'mixed_float16': '16', 'mixed_bfloat16': 'bf16', 'float32': '32'}
+from dreamerv2_tfa.training import runs
 
 
 class Run(NamedTuple):
-  """A run that has been restored."""
+  """A run that has been restored; whoever loads it closes the environment."""
 
-  parts: parts_lib.Parts
-  facts: dict  # of the run, for `policy.json`
+  agent: agent_lib.DreamerV2Agent
+  environment: tf_environment.TFEnvironment  # one, for evaluation
+  described: dict[str, Any]  # what `policy.json` says of the run
 
 
-def load(root_dir, task=None, precision=None):
-  """Builds the agent of a run and restores its weights.
-
-  What gin had bound is forgotten.
+def load(
+    root_dir: str | os.PathLike, task: batch.Task | str | None = None,
+    precision: str | None = None,
+) -> Run:
+  """Loads the agent of a run and makes its evaluation environment.
 
   Args:
-    root_dir: Path of the run's folder.
-    task: Name of a task with the same specs, where the run's own was made of
-      an object and has no name to make it by. None: the run's.
+    root_dir: The run's folder.
+    task: A task with the same specs, or its name, where the run's own was made
+      of an object and has no name to make it by. None: the run's.
     precision: '32' to compute in float32 in any case. None: as the run does.
-
-  Returns:
-    `Run`.
 
   Raises:
     ValueError: If there is no run, or no checkpoint of it, or a file of it is
       damaged, or its task cannot be made here or has other specs.
   """
-  root_dir = checks.folder('--root_dir', root_dir)
-  config = root_dir / 'operative_config.gin'
-  protocol_file = root_dir / 'protocol.json'
-  if not (config.is_file() and protocol_file.is_file()):
+  folder = runs.RunFolder(root_dir, '--root_dir')
+  if not (folder.config.is_file() and folder.protocol.is_file()):
     raise ValueError(
-        f'There is no run in {root_dir}: operative_config.gin and '
-        'protocol.json are missing. Give the folder that bin/train wrote: '
-        '--root_dir=RUN.'
+        f'There is no run in {folder.root}: {folder.config.name} and '
+        f'{folder.protocol.name} are missing. Give the folder that bin/train '
+        'wrote: --root_dir=RUN.'
     )
-  if checkpoints.find(root_dir) is None:
+  latest = checkpoints.find(folder.checkpoints)
+  if latest is None:
     raise ValueError(
-        f'The run in {root_dir} has no checkpoint yet. It writes one every '
+        f'The run in {folder.root} has no checkpoint yet. It writes one every '
         'train.save_every steps, at its end, and at Ctrl-C.'
     )
-  facts = protocol.wanted(root_dir)
-  evaluation = _last_evaluation(root_dir)
-  gin.clear_config()
-  protocol.parse_config(root_dir)
-  parts = parts_lib.build(
-      task or own_task(
-          root_dir, facts['task'],
-          'Give one of the same specs: --task=module:factory.',
-      ), facts['seed'],
-      precision or _PRECISIONS[facts['precision']], eager=False, session=0,
-  )
-  with contextlib.ExitStack() as stack:  # where something raises
-    stack.callback(parts_lib.close, parts)
-    comparison.check_weights(root_dir, parts)
-    checkpoints.Checkpoints(root_dir, agent=parts.agent, steps=parts.steps)
-    run = Run(parts, _facts(parts, facts, evaluation))
-    stack.pop_all()
-  return run
+  there = protocol.wanted(folder.protocol)
+  evaluation = _last_evaluation(folder)
+  with config.isolated():
+    config.parse_recorded(folder.config)
+    environment = _environment(folder, there, task)
+  try:
+    comparison.check_weights(folder, environment)
+    agent = runs.load(folder.root, precision=precision)
+  except BaseException:
+    batch.close(environment)
+    raise
+  return Run(agent, environment, {
+      'task': there['task'],
+      'presets': there['presets'],
+      'precision': there['precision'],
+      'updates': int(agent.train_step_counter),
+      'frames': checkpoints.step(latest) * there['action_repeat'],
+      'evaluation': evaluation,
+  })
 
 
-def own_task(root_dir, name, way_out):
-  """The `Task` of a run, by its name.
+def _environment(folder, there, task):
+  if task is None:
+    task = own_task(
+        folder, there['task'],
+        'Give one of the same specs: --task=module:factory.',
+    )
+  elif isinstance(task, str):
+    task = tasks.load(task)
+  return parts.evaluation_environment(task, there['seed'])
+
+
+def own_task(folder: runs.RunFolder, name: str, way_out: str) -> batch.Task:
+  """The task of a run, by its name.
 
   Args:
-    root_dir: Path of the run's folder.
-    name: Python string, what the run calls it.
-    way_out: Python string, how an error ends.
+    folder: Of the run.
+    name: What the run calls it.
+    way_out: How an error ends.
 
   Raises:
     UserError: If it cannot be made by its name, as an object cannot.
@@ -92,26 +104,15 @@ def own_task(root_dir, name, way_out):
   except checks.UserError as error:
     reason = str(error).partition('. ')[0]
     raise checks.UserError(
-        f'The environment of the run in {root_dir} cannot be made by its name '
-        f'{name!r} ({reason}). {way_out}'
+        f'The environment of the run in {folder.root} cannot be made by its '
+        f'name {name!r} ({reason}). {way_out}'
     ) from error
 
 
-def _facts(parts, facts, evaluation):
-  return {
-      'task': facts['task'],
-      'presets': facts['presets'],
-      'precision': facts['precision'],
-      'updates': int(parts.agent.train_step_counter),
-      'frames': int(parts.steps.result()) * parts.task.action_repeat,
-      'evaluation': evaluation,
-  }
-
-
-def _last_evaluation(root_dir):
+def _last_evaluation(folder):
   """Frames, return and length of the last evaluation, or None."""
   last = None
-  for row in metrics.read(root_dir):
+  for row in metrics.read(folder.metrics):
     if 'eval_return' in row:
       last = {'frames': row['step'], 'return': row['eval_return'],
               'length': row['eval_length']}

@@ -33,16 +33,16 @@ class Store:
       all environments.
   """
 
-  def __init__(self, root_dir, buffer, capacity, kept=None):
+  def __init__(self, replay_dir, buffer, capacity, kept=None):
     """Prepares the store; reads and writes nothing.
 
     Args:
-      root_dir: Path of the run's folder.
+      replay_dir: `replay/` of a run's folder.
       buffer: `TFUniformReplayBuffer`, empty.
       capacity: int, rows that each block of the buffer holds.
       kept: int, rows of each block that stay on disk. None: as many.
     """
-    self._directory = pathlib.Path(root_dir) / 'replay'
+    self._directory = pathlib.Path(replay_dir)
     self._buffer = buffer
     self._capacity = capacity
     self._kept = capacity if kept is None else kept
@@ -144,33 +144,33 @@ class Store:
       self._buffer.add_batch(row)
 
 
-def check(root_dir):
+def check(replay_dir):
   """Refuses a folder where no rows are stored.
 
   Args:
-    root_dir: Path of a run's folder.
+    replay_dir: `replay/` of a run's folder.
 
   Raises:
     ValueError: If there are none.
   """
-  if not _files(pathlib.Path(root_dir) / 'replay'):
+  if not _files(pathlib.Path(replay_dir)):
     raise ValueError(
-        f'train.replay_from = {str(root_dir)!r} has no stored rows: replay/ '
+        f'train.replay_from = {str(pathlib.Path(replay_dir).parent)!r} has no stored rows: replay/ '
         'holds no *.npz. Give the folder of a run that has saved.'
     )
 
 
-def rows(root_dir):
+def rows(replay_dir):
   """Rows of each block that a run has on disk, by their numbers: int."""
-  first, end = _read_span(pathlib.Path(root_dir) / 'replay')
+  first, end = _read_span(pathlib.Path(replay_dir))
   return end - first
 
 
-def read(root_dir, data_spec, *, at_least=20_000):
+def read(replay_dir, data_spec, *, at_least=20_000):
   """The newest rows that a run has stored, with no replay buffer.
 
   Args:
-    root_dir: Path of the run's folder.
+    replay_dir: `replay/` of a run's folder.
     data_spec: Nest of specs of a row: `agent.collect_data_spec`.
     at_least: int; older files are left alone once there are so many rows.
 
@@ -182,9 +182,9 @@ def read(root_dir, data_spec, *, at_least=20_000):
     ValueError: If nothing is stored, or a file is damaged, or its rows are of
       another form.
   """
-  check(root_dir)
+  check(replay_dir)
   chosen, rows = [], 0
-  for path in reversed(_files(pathlib.Path(root_dir) / 'replay')):
+  for path in reversed(_files(pathlib.Path(replay_dir))):
     chosen.insert(0, (int(path.stem), _columns(path, data_spec)))
     rows += len(chosen[0][1][0])
     if rows >= at_least:

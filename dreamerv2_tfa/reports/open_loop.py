@@ -26,7 +26,7 @@ from dreamerv2_tfa import dream
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.training import comparison
-from dreamerv2_tfa.training import saved
+from dreamerv2_tfa.training import runs
 
 WAYS = ('open_loop', 'filtered', 'mean')
 
@@ -156,10 +156,10 @@ def report(
     ValueError: If a folder holds no run, too few rows, or rows of other
       observations or actions.
   """
-  replay_from = replay_from or root_dir
-  comparison.check_alike(root_dir, replay_from)
-  agent = saved.load(root_dir)
-  rows = store.read(replay_from, agent.collect_data_spec)
+  source = runs.RunFolder(replay_from or root_dir)
+  comparison.check_alike(runs.RunFolder(root_dir), source)
+  agent = runs.load(root_dir)
+  rows = store.read(source.replay, agent.collect_data_spec)
   errors = measure(agent, store.windows(
       rows, windows, context + horizon + 1, seed=seed, whole=True
   ), context, seed=seed)

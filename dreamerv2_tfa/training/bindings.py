@@ -1,8 +1,10 @@
 """What is wrong with a line of gin: where, and what it should have been."""
 
 import ast
+from collections.abc import Sequence
 import functools
 import io
+import os
 import re
 import tokenize
 from typing import NamedTuple
@@ -43,7 +45,7 @@ class Source(NamedTuple):
   number: int  # of a binding, from 1
   text: str
 
-  def place(self, line, column):
+  def place(self, line: int, column: int) -> str:
     """Where a character is; both numbers count from 1."""
     if self.file:
       return f'{self.file}:{line}:{column}'
@@ -51,7 +53,7 @@ class Source(NamedTuple):
 
 
 @functools.cache
-def names():
+def names() -> list[str]:
   """Names of all settings, such as 'train.steps': sorted list of str.
 
   They are those that the presets bind, which bind every setting; so the names
@@ -62,11 +64,11 @@ def names():
   return sorted({name for text in texts for name in _SETTING.findall(text)})
 
 
-def meant(name):
+def meant(name: str) -> list[str]:
   """Returns the settings that a name may mean: list of str, at most three.
 
   Args:
-    name: str, such as 'train.stpes', 'RSMM.deter', or without a class: 'lr'.
+    name: Such as 'train.stpes', 'RSMM.deter', or without a class: 'lr'.
   """
   *_, name = name.split('/')
   *_, parameter = name.split('.')
@@ -82,7 +84,7 @@ def meant(name):
       if checks.near(parameter, [last(each)])]
 
 
-def no_setting(name):
+def no_setting(name: str) -> str:
   """Returns the sentence about a setting that does not exist."""
   found = meant(name)
   return f'There is no setting {name[:80]}.' + (
@@ -90,13 +92,13 @@ def no_setting(name):
       ' gin/defaults.gin lists them.')
 
 
-def shell(line):
+def shell(line: str) -> str:
   """Returns a binding as a flag of the command line, quoted for a shell."""
   quote = '"' if "'" in line else "'"
   return f'--gin_bindings={quote}{line}{quote}'
 
 
-def check(source):
+def check(source: Source) -> None:
   """Refuses a text that is no sequence of tokens, such as an open bracket.
 
   Args:
@@ -114,25 +116,26 @@ def check(source):
         unclosed.pop()
   except (tokenize.TokenError, SyntaxError) as error:
     if unclosed:
-      first = unclosed[0]
+      line, column = unclosed[0].start
       raise at(
-          source, *first.start, f'The bracket {first.string} is not closed.'
+          source, line, column,
+          f'The bracket {unclosed[0].string} is not closed.',
       ) from None
     if isinstance(error, SyntaxError):  # of the indentation
-      line, column, what = error.lineno, 0, error.msg
+      line, column, what = error.lineno or 1, 0, error.msg
     else:
       what, (line, column) = error.args
     raise unreadable(source, line, column, what) from None
 
 
-def at(source, line, column, what):
+def at(source: Source, line: int, column: int, what: str) -> checks.UserError:
   """Returns a refusal that shows a line and points at a character.
 
   Args:
     source: `Source`.
-    line: int, from 1.
-    column: int, from 0.
-    what: str, what is wrong and how to write it.
+    line: From 1.
+    column: From 0.
+    what: What is wrong and how to write it.
 
   Returns:
     `UserError`.
@@ -148,14 +151,16 @@ def at(source, line, column, what):
       f'{shown.strip()[:120]}\n    {" " * (column - indent)}^')
 
 
-def unreadable(source, line, column, what):
+def unreadable(
+    source: Source, line: int, column: int, what: str,
+) -> checks.UserError:
   """Returns the refusal of a line that gin cannot read.
 
   Args:
     source: `Source`.
-    line: int, from 1.
-    column: int, from 0, where reading ended.
-    what: str, what gin said.
+    line: From 1.
+    column: From 0, where reading ended.
+    what: What gin said.
 
   Returns:
     `UserError`, with the line as it should be where that can be told.
@@ -228,7 +233,7 @@ def _brief(what):
   return ' '.join(what.split('\n')[0].split()).rstrip('.')
 
 
-def explain(error, sources):
+def explain(error: Exception, sources: Sequence[Source]) -> Exception:
   """Returns what to raise for an error that gin raised while it read.
 
   Args:
@@ -275,7 +280,7 @@ def _misnamed(error, said, source, line):
   if found := re.match(r"No configurable matching reference '(@\S+?)'", said):
     name = found.group(1)
     return at(source, line, text.find(name), _no_class(name[1:], name))
-  name = re.match(r'\s*([\w./]*)', text).group(1)
+  name = re.split(r'[^\w./]', text.lstrip(), maxsplit=1)[0]
   missing = re.match(r"Configurable '(\S+?)' .*parameter named '(\w+)'", said)
   if missing and '.' not in name:  # within a block
     name = '.'.join(missing.groups())
@@ -303,7 +308,7 @@ def _found(sources, word, what):
   return checks.UserError(what)
 
 
-def no_file(name):
+def no_file(name: str | os.PathLike) -> str:
   """Returns the sentences about a gin file that does not exist."""
   known = [each.removesuffix('.gin') for each in presets.names()]
   word = re.split(r'[/\\]', str(name))[-1].removesuffix('.gin')
@@ -312,7 +317,7 @@ def no_file(name):
           f'{", ".join(known)}.')
 
 
-def check_macros(sources):
+def check_macros(sources: Sequence[Source]) -> None:
   """Refuses a name without its class, which gin takes for a macro.
 
   Args:

@@ -3,15 +3,19 @@
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
+from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import presets
 from dreamerv2_tfa.training import protocol
+from dreamerv2_tfa.training import runs
+from dreamerv2_tfa.training import settings as settings_lib
 
 _NAME = 'train.replay_capacity'
 
 
 def take(
-    parts, asked, root_dir, plan, batch_size, sequence_length, *, resumed
-):
+    parts: parts_lib.Parts, settings: settings_lib.Settings,
+    folder: runs.RunFolder, *, resumed: bool,
+) -> replay.Fit:
   """Decides and prints how many rows are taken; allocates nothing.
 
   Whoever binds a number of their own gets it or an error. A number out of a
@@ -19,38 +23,35 @@ def take(
   number when a run is resumed, perhaps on a smaller machine than it began on.
 
   Args:
-    parts: `Parts`.
-    asked: The setting train.replay_capacity.
-    root_dir: Path of the folder whose rows are read, which need not exist.
-    plan: `Schedule`.
-    batch_size: int B.
-    sequence_length: int T.
-    resumed: bool.
-
-  Returns:
-    `replay.Fit`.
+    parts: Of the run.
+    settings: Likewise; `replay_capacity` is what is asked for.
+    folder: Likewise; it need not exist.
+    resumed: Whether the run is resumed.
 
   Raises:
     ValueError: If the rows do not fit, or hold no sequence.
   """
-  asked = checks.integer(_NAME, asked)
+  asked = checks.integer(_NAME, settings.replay_capacity)
+  source = runs.RunFolder(settings.replay_from or folder.root)
   agent, environments = parts.agent, parts.environment.batch_size
-  least = replay.check(asked, sequence_length, plan.prefill, environments)
+  least = replay.check(
+      asked, settings.sequence_length, settings.timetable.prefill, environments
+  )
   found = replay.fit(
       agent.collect_data_spec, asked, least=least,
       reserve=reserve(
           sum(protocol.parameter_counts(agent).values()),
-          batch_size * sequence_length,
+          settings.batch_size * settings.sequence_length,
       ),
       shrink=resumed or asked in presets.numbers(_NAME),
   )
-  stored = environments * store.rows(root_dir)
+  stored = environments * store.rows(source.replay)
   print(replay.describe(found, stored), flush=True)
   return found
 
 
-def reserve(parameters, batch_rows):
-  """Bytes that a run takes beside replay once its agent is built: int.
+def reserve(parameters: int, batch_rows: int) -> int:
+  """Bytes that a run takes beside replay once its agent is built.
 
   Measured as peak less the use at this point, on a CPU, these add up to (see
   docs/sizes.md):
@@ -65,7 +66,7 @@ def reserve(parameters, batch_rows):
   too, run by then and are no part of it.
 
   Args:
-    parameters: int, trainable numbers.
-    batch_rows: int, B * T.
+    parameters: Trainable numbers.
+    batch_rows: B * T.
   """
   return 10**9 + 16 * parameters + 2 * 10**6 * batch_rows

@@ -3,10 +3,12 @@
 import pathlib
 import re
 import shutil
+from typing import Any
 
 import tensorflow as tf
 from tf_agents.policies import policy_saver
 
+from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa.training import named
 
 _KEPT = 2  # checkpoints
@@ -19,20 +21,20 @@ class Checkpoints:
   none where the state file is missing: here `find` alone says which is last.
   """
 
-  def __init__(self, root_dir, **parts):
+  def __init__(self, directory: pathlib.Path, **parts: Any):
     """Restores the last checkpoint where there is one.
 
     Args:
-      root_dir: Path of the run's folder.
+      directory: `checkpoints/` of the run.
       **parts: Trackable objects by name.
 
     Raises:
       ValueError: If the checkpoint is damaged, or was written by another
         configuration.
     """
-    self._directory = pathlib.Path(root_dir) / 'checkpoints'
+    self._directory = directory
     self._checkpoint = tf.train.Checkpoint(**parts)
-    self.latest = find(root_dir)  # path of the last checkpoint, or None
+    self.latest = find(directory)  # path of the last checkpoint, or None
     self.resumed = self.latest is not None
     if not self.resumed:
       return
@@ -47,7 +49,7 @@ class Checkpoints:
           'in operative_config.gin beside it.'
       ) from error
 
-  def save(self, step):
+  def save(self, step: int) -> None:
     """Writes a checkpoint; `step` counts agent steps."""
     self._directory.mkdir(parents=True, exist_ok=True)
     self._checkpoint.save_counter.assign_add(1)
@@ -62,26 +64,26 @@ class Checkpoints:
         file.unlink()
 
 
-def last(root_dir, name='root_dir'):
-  """Path of a run's last checkpoint.
+def last(directory: pathlib.Path, name: str = 'root_dir') -> str:
+  """Path of a run's last checkpoint, without endings.
 
   Args:
-    root_dir: Path of the run's folder.
-    name: What the user calls it.
+    directory: `checkpoints/` of the run.
+    name: What the user calls the run's folder.
 
   Raises:
     ValueError: If there is none, or it is damaged.
   """
-  latest = find(root_dir)
+  latest = find(directory)
   if latest is None:
     raise ValueError(
-        f'{name} = {str(root_dir)!r} holds no saved run: it has no '
+        f'{name} = {str(directory.parent)!r} holds no saved run: it has no '
         'checkpoints/. Give the folder of a run that has saved.'
     )
   return latest
 
 
-def find(root_dir):
+def find(directory: pathlib.Path) -> str | None:
   """The last whole checkpoint of a run: the one place where it is looked for.
 
   It is the one that the state file `checkpoints/checkpoint` names, or a newer
@@ -89,15 +91,14 @@ def find(root_dir):
   alone count, so a folder may be moved.
 
   Args:
-    root_dir: Path of the run's folder, which need not exist.
+    directory: `checkpoints/` of the run, which need not exist.
 
   Returns:
-    str, the path without endings; None where there is no checkpoint.
+    The path without endings; None where there is no checkpoint.
 
   Raises:
     ValueError: If the one that should be the last is damaged.
   """
-  directory = pathlib.Path(root_dir) / 'checkpoints'
   named = _named(directory)
   numbers = sorted(_numbers(directory, 'index'), reverse=True)
   for number in numbers:
@@ -118,8 +119,27 @@ def find(root_dir):
   return str(path)
 
 
-def step(path):
-  """Agent steps at a checkpoint: int."""
+def restore(path: str, **parts: Any) -> None:
+  """Restores some of what a checkpoint has.
+
+  Args:
+    path: Of `last`.
+    **parts: Trackable objects by their names in `Checkpoints`.
+
+  Raises:
+    ValueError: If one of them does not fit the checkpoint.
+  """
+  try:
+    status = tf.train.Checkpoint(**parts).restore(path)
+    status.assert_existing_objects_matched().expect_partial()
+  except (ValueError, AssertionError) as error:
+    raise ValueError(
+        f'The checkpoint {path} does not fit ({_reason(error)}).'
+    ) from error
+
+
+def step(path: str) -> int:
+  """Agent steps at a checkpoint."""
   return int(path.rpartition('-')[2])
 
 
@@ -197,27 +217,28 @@ def _damaged(path, fault, numbers):
   return ValueError(f'The last checkpoint is damaged: {fault}. {way_out}')
 
 
-def load_model(agent, root_dir):
-  """Gives an agent the world model of a run, as it was saved last.
+def load_model(
+    agent: agent_lib.DreamerV2Agent, directory: pathlib.Path,
+) -> None:
+  """Loads the world model of a run's last checkpoint into an agent.
 
   Args:
-    agent: `DreamerV2Agent`.
-    root_dir: Path of the run's folder.
+    agent: Whose world model is replaced.
+    directory: `checkpoints/` of the run.
 
   Raises:
     ValueError: If there is no checkpoint, or its model is of another form.
   """
-  path = last(root_dir, 'train.model_from')
+  path = last(directory, 'train.model_from')
   # The name is that of the agent's attribute.
   part = tf.train.Checkpoint(_world_model=agent.world_model)
   try:
-    status = tf.train.Checkpoint(agent=part).restore(path)
-    status.assert_existing_objects_matched().expect_partial()
-  except (ValueError, AssertionError) as error:
-    reason = str(error).strip().splitlines()[0]
+    restore(path, agent=part)
+  except ValueError as error:
+    reason = str(error.__cause__).strip().splitlines()[0]
     raise ValueError(
-        f'The world model of train.model_from = {str(root_dir)!r} is of '
-        f'another form ({reason}). Take the settings in its '
+        f'The world model of train.model_from = {str(directory.parent)!r} is '
+        f'of another form ({reason}). Take the settings in its '
         'operative_config.gin.'
     ) from error
 
@@ -225,14 +246,16 @@ def load_model(agent, root_dir):
 class Policies:
   """SavedModels of the agent's policies, replaced whole at each export."""
 
-  def __init__(self, root_dir, agent):
+  def __init__(
+      self, directory: pathlib.Path, agent: agent_lib.DreamerV2Agent,
+  ):
     """Prepares the export; writes nothing.
 
     Args:
-      root_dir: Path of the run's folder.
-      agent: `TFAgent`.
+      directory: `policies/` of the run.
+      agent: Whose policies they are.
     """
-    self._directory = pathlib.Path(root_dir) / 'policies'
+    self._directory = directory
     self._savers = {
         name: _saver(policy, agent.train_step_counter)
         for name, policy in (
@@ -240,7 +263,7 @@ class Policies:
         )
     }
 
-  def save(self):
+  def save(self) -> None:
     """Writes `policies/greedy` and `policies/collect`."""
     for name, saver in self._savers.items():
       final = self._directory / name

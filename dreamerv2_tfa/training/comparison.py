@@ -1,44 +1,48 @@
 """Whether what a run has stored means to another one what it meant to it."""
 
-import ast
 import pathlib
-import re
+from typing import Any
 
-import gin
+from tf_agents.environments import tf_environment
 
+from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import earlier
+from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import protocol
+from dreamerv2_tfa.training import runs
 
 # Bindings whose change is told, or refused, otherwise.
 _TOLD = ('train.task', 'train.seed', 'train.precision', 'train.environments')
 
 
-def check(root_dir, parts, *, stored=True):
+def check(
+    folder: runs.RunFolder, parts: parts_lib.Parts, *, stored: bool = True,
+) -> None:
   """Refuses a folder whose stored steps mean something else.
 
   What a `protocol.json` of an older version does not say is not compared.
 
   Args:
-    root_dir: Path of the run's folder, which need not exist.
-    parts: `Parts` of this run.
-    stored: bool; False where nothing was saved: the task alone is compared.
+    folder: Of the run; it need not exist.
+    parts: Of this run.
+    stored: False where nothing was saved: the task alone is compared.
 
   Raises:
     ValueError: If task, action repeat, number of environments, an observation
       or the action is another, or `protocol.json` is damaged.
   """
-  there = protocol.read(root_dir)
+  there = protocol.read(folder.protocol)
   if there is None:
     if stored:
       print(
-          f'Note: there is no {protocol.NAME} in {root_dir}: whether the run '
-          'was of this task cannot be told.'
+          f'Note: there is no {folder.protocol.name} in {folder.root}: whether '
+          'the run was of this task cannot be told.'
       )
     return
   if there['task'] != parts.task.name:
     raise ValueError(
-        f'The folder {root_dir} holds a run of the task {there["task"]}; got '
-        f'{parts.task.name}. Take another --root_dir.'
+        f'The folder {folder.root} holds a run of the task {there["task"]}; '
+        f'got {parts.task.name}. Take another --root_dir.'
     )
   if not stored:
     return
@@ -49,50 +53,52 @@ def check(root_dir, parts, *, stored=True):
                         ('environments', 'train.environments'))
       if there.get(key, here[key]) != here[key]
   ]
-  _refuse(root_dir, [
+  _refuse(folder, [
       *differences, *_different_specs(here, there),
       *earlier.differences(parts.evaluation_environment, there),
   ])
 
 
-def check_model(root_dir, held, *, stored=True):
-  """Refuses to change at a resume whose world model a run holds.
+def check_model(
+    folder: runs.RunFolder, model_from: str | None, *, stored: bool = True,
+) -> None:
+  """Refuses a resume with another frozen world model.
 
   Args:
-    root_dir: Path of the run's folder.
-    held: What `train.model_from` is now: a path, or None.
-    stored: bool; False where nothing was saved, and all may change.
+    folder: Of the run.
+    model_from: The setting `train.model_from`.
+    stored: False where nothing was saved, and all may change.
 
   Raises:
     ValueError: If it is not what it was.
   """
   if not stored:
     return
-  recorded = recorded_bindings(root_dir)
-  before = ast.literal_eval(recorded.get('train.model_from', 'None'))
+  before = config.recorded_value(folder.config, 'train.model_from')
   whole = lambda path: path and pathlib.Path(path).expanduser().absolute()
-  if whole(before) == whole(held):
+  if whole(before) == whole(model_from):
     return
   does = lambda path: 'learns its own' if path is None else (
-      f'holds that of {path}')
+      f'has frozen that of {path}')
+  got = None if model_from is None else str(model_from)
   raise ValueError(
-      f'train.model_from = {held if held is None else str(held)!r}, but the '
-      f'run in {root_dir} {does(before)} world model, which its checkpoint '
-      'has. Leave train.model_from out to resume; or take another --root_dir.'
+      f'train.model_from = {got!r}, but the run in {folder.root} '
+      f'{does(before)} world model, which its checkpoint has. Leave '
+      'train.model_from out to resume; or take another --root_dir.'
   )
 
 
-def check_rows(root_dir, parts):
+def check_rows(folder: runs.RunFolder, parts: parts_lib.Parts) -> None:
   """Refuses to learn from the rows of a run that mean something else.
 
   Args:
-    root_dir: Path of the other run's folder.
-    parts: `Parts` of this run.
+    folder: Of the other run.
+    parts: Of this run.
 
   Raises:
     ValueError: If task, action repeat, an observation or the action is another.
   """
-  there = protocol.read(root_dir)
+  there = protocol.read(folder.protocol)
   if there is None:
     return
   here = protocol.describe(parts, (), 0)
@@ -102,76 +108,68 @@ def check_rows(root_dir, parts):
         f'action repeat {here["action_repeat"]}, and '
         f'{there["action_repeat"]} there'
     )
-  _refuse(root_dir, differences + earlier.differences(
+  _refuse(folder, differences + earlier.differences(
       parts.evaluation_environment, there
   ))
 
 
-def check_weights(root_dir, parts):
-  """Refuses to act with the weights of a run that read something else.
+def check_weights(
+    folder: runs.RunFolder, environment: tf_environment.TFEnvironment,
+) -> None:
+  """Refuses an environment that the weights of a run cannot act in.
 
   Args:
-    root_dir: Path of the other run's folder.
-    parts: `Parts` of this run.
+    folder: Of the run.
+    environment: Of one environment, that a `Task` has made.
 
   Raises:
     ValueError: If an observation or the action is another.
   """
-  there = protocol.read(root_dir)
+  there = protocol.read(folder.protocol)
   if there is not None:
-    here = protocol.describe(parts, (), 0)
-    _refuse(root_dir, _different_specs(here, there) + earlier.differences(
-        parts.evaluation_environment, there, actions=False
+    here = protocol.describe_environment(environment)
+    _refuse(folder, _different_specs(here, there) + earlier.differences(
+        environment, there, actions=False
     ))
 
 
-def check_world_model(root_dir, parts):
+def check_world_model(folder: runs.RunFolder, parts: parts_lib.Parts) -> None:
   """Refuses the world model of a run of another task.
 
   Its reward and continue heads know that task alone.
 
   Args:
-    root_dir: Path of the other run's folder.
-    parts: `Parts` of this run.
+    folder: Of the other run.
+    parts: Of this run.
 
   Raises:
     ValueError: If the task, an observation or the action is another.
   """
-  there = protocol.read(root_dir)
+  there = protocol.read(folder.protocol)
   if there is not None:
     here = protocol.describe(parts, (), 0)
-    _refuse(root_dir, _different_run(here, there))
+    _refuse(folder, _different_run(here, there))
 
 
-def check_alike(root_dir, other):
+def check_alike(folder: runs.RunFolder, other: runs.RunFolder) -> None:
   """Refuses two runs of different tasks, observations or actions.
 
   Args:
-    root_dir: Path of one's folder.
-    other: Path of the other's, whose rows shall be read.
+    folder: Of one run.
+    other: Of the other, whose rows shall be read.
 
   Raises:
     ValueError: If the task, a name, shape, dtype or bound differs.
   """
-  here, there = protocol.read(root_dir), protocol.read(other)
+  here, there = protocol.read(folder.protocol), protocol.read(other.protocol)
   if here is not None and there is not None:
     _refuse(other, _different_run(here, there))
-
-
-def is_same_task(name, other):
-  """Whether two names are of one environment.
-
-  An object is called by its id or class, `gym_Id` and `module:Class` say where
-  that is from.
-  """
-  bare = lambda task: re.sub('^gym(nasium)?_', '', task).rpartition(':')[2]
-  return bare(name) == bare(other)
 
 
 def _different_run(here, there):
   """What differs of the task and the specs, in words."""
   differences = _different_specs(here, there)
-  if is_same_task(here['task'], there['task']):
+  if protocol.is_same_task(here['task'], there['task']):
     return differences
   return [f'task {here["task"]}, and {there["task"]} there', *differences]
 
@@ -200,35 +198,37 @@ def _different_specs(here, there):
   return differences
 
 
-def _refuse(root_dir, differences):
+def _refuse(folder, differences):
   if differences:
     raise ValueError(
-        f'What the run in {root_dir} has stored means something else: got '
+        f'What the run in {folder.root} has stored means something else: got '
         f'{"; ".join(differences)}. Set it as it is there, or take another '
         'folder.'
     )
 
 
-def notes(root_dir, facts):
+def notes(
+    folder: runs.RunFolder, here: dict[str, Any],
+) -> list[str]:
   """What a resumed run has changed, where it may: a line each.
 
   Args:
-    root_dir: Path of the run's folder, before `protocol.write`.
-    facts: Dict of `protocol.describe`.
+    folder: Of the run, before it is recorded again.
+    here: Of `protocol.describe`.
 
   Returns:
     List of str; empty where no run is there.
   """
-  there = protocol.read(root_dir)
+  there = protocol.read(folder.protocol)
   if there is None:
     return []
   lines = [
-      f'Note: resumed with {key} {facts[key]}; the run had {there[key]}.'
+      f'Note: resumed with {key} {here[key]}; the run had {there[key]}.'
       for key in ('seed', 'precision', 'presets')
-      if there.get(key, facts[key]) != facts[key]
+      if there.get(key, here[key]) != here[key]
   ]
-  old = recorded_bindings(root_dir)
-  new = bindings(gin.operative_config_str())
+  old = config.recorded(folder.config)
+  new = config.as_dict(config.operative())
   return lines + [
       f'Note: resumed with {name} = {value}; the run had {old[name]}.'
       for name, value in new.items()
@@ -236,39 +236,10 @@ def notes(root_dir, facts):
   ]
 
 
-def recorded_bindings(root_dir):
-  """As `bindings`, of what a run has read last; empty where there is none.
-
-  Args:
-    root_dir: Path of the run's folder, which need not exist.
-  """
-  path = pathlib.Path(root_dir) / protocol.CONFIG
-  if not path.is_file():
-    return {}
-  return bindings(path.read_text(encoding='utf-8', errors='replace'))
-
-
-def bindings(text):
-  """Names and values in a gin text, a value over several lines in one.
-
-  Args:
-    text: Python string, as gin writes its configuration.
-
-  Returns:
-    Dict of strings.
-  """
-  found = re.findall(r'^([\w./]+) = (.*(?:\n[ \t]+.*)*)', text, re.M)
-  # Where gin breaks lines depends on the length of the values.
-  return {
-      name: re.sub(r'\s+', ' ', value.replace('\\\n', ' ')).strip()
-      for name, value in found
-  }
-
-
-def _text(facts):
+def _text(spec):
   """A spec in words, its bounds cut where they are many."""
-  words = f'{facts["dtype"]} {facts["shape"]}'
-  if 'minimum' in facts:
-    low, high = (str(facts[key]) for key in ('minimum', 'maximum'))
+  words = f'{spec["dtype"]} {spec["shape"]}'
+  if 'minimum' in spec:
+    low, high = (str(spec[key]) for key in ('minimum', 'maximum'))
     words += f' from {low:.40} to {high:.40}'
   return words

@@ -1,7 +1,9 @@
 """A disk that is full, or gone, said in one sentence."""
 
+from collections.abc import Iterator
 import contextlib
 import errno
+import pathlib
 
 import tensorflow as tf
 
@@ -19,13 +21,13 @@ class DiskError(OSError):
 
 
 @contextlib.contextmanager
-def named(root_dir):
+def named(root_dir: pathlib.Path) -> Iterator[None]:
   """Raises a `DiskError` where a file of a run cannot be written.
 
   TensorFlow has errors of its own for a full disk, of several types.
 
   Args:
-    root_dir: Path of the run's folder.
+    root_dir: The run's folder.
 
   Raises:
     DiskError: If the disk is full, read-only or fails.
@@ -46,7 +48,7 @@ def named(root_dir):
 def _reason(error):
   """What is wrong with the disk, or None where it is something else."""
   if isinstance(error, OSError):
-    return _REASONS.get(error.errno)
+    return _REASONS.get(error.errno or 0)
   return next(
       (text for text in _REASONS.values() if text in str(error)), None
   )

@@ -5,7 +5,10 @@ stored in [-1, 1], several choices as the number of their combination, a choice
 counted from 0, and integers that are no picture without their scaling.
 """
 
+from typing import Any
+
 import numpy as np
+from tf_agents.environments import tf_environment
 
 from dreamerv2_tfa import observations
 from dreamerv2_tfa.environments import batch
@@ -13,13 +16,16 @@ from dreamerv2_tfa.environments import batch
 _PIXEL_RANGES = ((0, 1), (0, 255), (-1, 1))  # of pictures in floats
 
 
-def differences(environment, there, *, actions=True):
+def differences(
+    environment: tf_environment.TFEnvironment, there: dict[str, Any], *,
+    actions: bool = True,
+) -> list[str]:
   """What differs, in words.
 
   Args:
-    environment: `TFEnvironment` of one environment of this run's task.
-    there: Dict, the `protocol.json` of the run whose rows were stored.
-    actions: bool; False where its actions are not read, but its weights alone.
+    environment: Of one environment of this run's task.
+    there: The `protocol.json` of the run whose rows were stored.
+    actions: False where its actions are not read, but its weights alone.
 
   Returns:
     List of str; empty where it was written since.

@@ -1,27 +1,34 @@
 """Greedy evaluation on an environment of its own."""
 
+from collections.abc import Callable
 import functools
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from tf_agents.drivers import dynamic_episode_driver
+from tf_agents.environments import tf_environment
+from tf_agents.policies import tf_policy
 from tf_agents.utils import common
 
+from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import pace
 
 
 class Evaluation:
   """Plays whole episodes and reports their mean raw return and length."""
 
-  def __init__(self, environment, policy, episodes, most_steps=27_000):
+  def __init__(
+      self, environment: tf_environment.TFEnvironment,
+      policy: tf_policy.TFPolicy, episodes: int, most_steps: int = 27_000,
+  ):
     """Prepares the driver; plays nothing yet.
 
     Args:
-      environment: `TFEnvironment` of one environment that nothing else steps.
-      policy: `TFPolicy`, usually the agent's `policy`.
-      episodes: int, episodes an evaluation.
-      most_steps: int; a longer episode is cut after so many.
+      environment: Of one environment that nothing else steps.
+      policy: Usually the agent's `policy`.
+      episodes: How many an evaluation plays.
+      most_steps: A longer episode is cut after so many.
     """
     self._environment = environment
     self._policy = policy
@@ -36,16 +43,18 @@ class Evaluation:
         )
     )
 
-  def run(self, stop=None, watch=None):
+  def run(
+      self, stop: interrupt.Interrupt | None = None,
+      watch: Callable[[int], None] | None = None,
+  ) -> dict[str, float] | None:
     """Plays the episodes, as a graph.
 
     Args:
-      stop: `Interrupt` that ends it between two slices of steps, or None.
-      watch: Function of the number of episodes played, called after each slice
-        of steps, or None.
+      stop: Ends it between two slices of steps where it is requested.
+      watch: Told the number of episodes played after each slice of steps.
 
     Returns:
-      Dict of `eval_return`, `eval_length` and, where episodes were cut,
+      `eval_return`, `eval_length` and, where episodes were cut,
       `eval_cut`, how many; None where `stop` was requested.
     """
     # Whole episodes line by line would take minutes, where debugging is on.
@@ -56,16 +65,6 @@ class Evaluation:
     finally:
       tf.config.run_functions_eagerly(eager)
 
-  def said(self, numbers):
-    """What to tell of an evaluation's cut episodes: a sentence, or ''."""
-    if 'eval_cut' not in numbers:
-      return ''
-    return (
-        f' {numbers["eval_cut"]:.0f} of {self._episodes} episodes had no end '
-        f'and were cut after {self._most_steps:,} steps: their returns are of '
-        'these. Raise train.eval_steps, or let the environment end them.'
-    )
-
   def _play(self, stop, watch):
     time_step, state = self._begin()
     slices, played = pace.Pace(), []
@@ -74,9 +73,9 @@ class Evaluation:
         return None
       # At the last step there is none left, and the next row begins another.
       left = max(self._most_steps - int(self._tally.length), 1)
-      going_on = functools.partial(self._run, time_step, state)
+      run_from = functools.partial(self._run, time_step, state)
       time_step, state = slices.take(
-          lambda steps, run=going_on: run(tf.constant(steps)), left
+          lambda steps, run=run_from: run(tf.constant(steps)), left
       )
       cut = not (self._tally.ended or time_step.is_last()) and (
           int(self._tally.length) >= self._most_steps
@@ -96,8 +95,27 @@ class Evaluation:
     )
 
 
+def cut_episodes(
+    metrics: dict[str, float], episodes: int, most_steps: int,
+) -> str:
+  """What to say of an evaluation's cut episodes: a sentence, or ''.
+
+  Args:
+    metrics: Of `Evaluation.run`.
+    episodes: How many it played.
+    most_steps: Steps after which one was cut.
+  """
+  if 'eval_cut' not in metrics:
+    return ''
+  return (
+      f' {metrics["eval_cut"]:.0f} of {episodes} episodes had no end and were '
+      f'cut after {most_steps:,} steps: their returns are of these. Raise '
+      'train.eval_steps, or let the environment end them.'
+  )
+
+
 class _Episode(NamedTuple):
-  returned: np.float32
+  returned: float
   length: int
   cut: bool
 
@@ -120,20 +138,20 @@ class _Tally:
     """Observes a row `[1]`, in the driver."""
     # The row between two episodes is no step, and pays nothing.
     step = tf.reshape(~trajectory.is_boundary(), [])
-    going_on = tf.reshape(~trajectory.is_first(), [])
+    same_episode = tf.reshape(~trajectory.is_first(), [])
     self._returned.assign(
-        tf.where(going_on, self._returned, 0.0)
+        tf.where(same_episode, self._returned, 0.0)
         + tf.where(step, tf.reshape(trajectory.reward, []), 0.0)
     )
     self.length.assign(
-        tf.where(going_on, self.length, 0) + tf.cast(step, tf.int32)
+        tf.where(same_episode, self.length, 0) + tf.cast(step, tf.int32)
     )
-    self.ended.assign(~step)
+    self.ended.assign(tf.logical_not(step))
     return trajectory
 
   def pop(self, cut):
     """The episode as it is now, an `_Episode`; the next one begins at 0."""
-    episode = _Episode(self._returned.numpy(), int(self.length), cut)
+    episode = _Episode(float(self._returned), int(self.length), cut)
     self._returned.assign(0.0)
     self.length.assign(0)
     self.ended.assign(False)
@@ -142,7 +160,9 @@ class _Tally:
 
 def _summary(played):
   numbers = {
-      'eval_return': float(np.mean([x.returned for x in played])),
+      'eval_return': float(
+          np.mean([x.returned for x in played], dtype=np.float32)
+      ),
       'eval_length': float(
           np.mean([x.length for x in played], dtype=np.float32)
       ),

@@ -6,7 +6,10 @@ Phases are 'prefill' (random steps), 'compile' (the first update), 'pretrain'
 run a hundred times faster.
 """
 
+from collections.abc import Callable
 import time
+
+from dreamerv2_tfa.training import timetable as timetable_lib
 
 _STEADY = ('prefill', 'pretrain', 'train')  # counted as they proceed
 _END = ('evaluate', 'save', 'export')  # what ends a run, in this order
@@ -16,17 +19,20 @@ _HALF_LIFE = 600.0  # seconds of work after which a measurement counts half
 class Forecast:
   """Time left of a run, in seconds."""
 
-  def __init__(self, plan, steps, updates, *, evaluates=True, clock=None):
+  def __init__(
+      self, timetable: timetable_lib.Timetable, steps: int, updates: int, *,
+      evaluates: bool = True, clock: Callable[[], float] | None = None,
+  ):
     """Has measured nothing yet.
 
     Args:
-      plan: `Schedule`.
-      steps: int, agent steps of earlier sessions.
-      updates: int, updates of earlier sessions.
-      evaluates: bool, whether the run plays evaluations.
+      timetable: Of the run.
+      steps: Agent steps of earlier sessions.
+      updates: Updates of earlier sessions.
+      evaluates: Whether the run plays evaluations.
       clock: Function that returns seconds; None: `time.monotonic`.
     """
-    self._plan = plan
+    self._timetable = timetable
     self._steps, self._updates = steps, updates
     self._evaluates = evaluates
     self._clock = clock or time.monotonic
@@ -39,16 +45,16 @@ class Forecast:
     self._trial = None  # seconds of an update that was tried before the first
 
   @property
-  def phase(self):
+  def phase(self) -> str | None:
     """Name of the phase under way, or None."""
     return self._phase
 
   @property
-  def elapsed(self):
+  def elapsed(self) -> float:
     """Seconds since the phase began: float."""
     return self._clock() - self._began
 
-  def enter(self, phase):
+  def enter(self, phase: str | None) -> None:
     """Ends the phase under way and begins another one.
 
     Args:
@@ -64,12 +70,12 @@ class Forecast:
     self._began = self._mark = now
     self._pending, self._share = [0.0, 0], 0.0
 
-  def count(self, steps, updates):
+  def count(self, steps: int, updates: int) -> None:
     """Notes how far the run is.
 
     Args:
-      steps: int, agent steps so far.
-      updates: int, updates so far.
+      steps: Agent steps so far.
+      updates: Updates so far.
     """
     if self._phase in _STEADY:
       if self._phase == 'pretrain':
@@ -86,44 +92,41 @@ class Forecast:
         self._commit()
     self._steps, self._updates = steps, updates
 
-  def evaluated(self, share):
+  def evaluated(self, share: float) -> None:
     """Notes that a share of the evaluation under way is done, in [0, 1]."""
     self._share = share
 
-  def acted(self, seconds, steps):
+  def acted(self, seconds: float, steps: int) -> None:
     """Notes what agent steps with the policy have taken."""
     self._acting.add(seconds, steps)
 
-  def tried(self, seconds):
+  def tried(self, seconds: float) -> None:
     """Notes what an update took that was tried before the run's first."""
     self._trial = seconds
 
-  def rate(self, phase):
+  def rate(self, phase: str) -> float | None:
     """Seconds a step, an update or an event of a phase; None: unknown."""
     return self._of(phase).each
 
-  def measured(self, phase):
+  def measured(self, phase: str) -> float:
     """Seconds of the phase's work that `rate` stands on: float."""
     return self._of(phase).seconds
 
-  def update_seconds(self):
+  def update_seconds(self) -> float | None:
     """Seconds from one update to the next, steps included; None: unknown."""
     step = self._step_seconds()
-    return None if step is None else step * self._plan.steps_per_update
+    return None if step is None else step * self._timetable.steps_per_update
 
-  def left(self, evaluation_steps=0):
+  def left(self, evaluation_steps: float = 0) -> float | None:
     """Seconds until the run is done; None while that cannot be told.
 
     Args:
-      evaluation_steps: float, agent steps of an evaluation, as far as known:
+      evaluation_steps: Agent steps of an evaluation, as far as known:
         what it takes until one has been measured.
-
-    Returns:
-      float.
     """
-    plan = self._plan
-    random = max(plan.prefill - self._steps, 0)
-    train = max(plan.steps - max(self._steps, plan.prefill), 0)
+    timetable = self._timetable
+    random = max(timetable.prefill - self._steps, 0)
+    train = max(timetable.steps - max(self._steps, timetable.prefill), 0)
     each = self._step_seconds()
     if train and each is None or random and self.rate('prefill') is None:
       return None
@@ -138,32 +141,33 @@ class Forecast:
     if update is None:
       return None
     step = self._acting.each or self.rate('prefill') or 0.0
-    return update / self._plan.steps_per_update + step
+    return update / self._timetable.steps_per_update + step
 
   def _backlog(self):
     """Seconds of the updates that are due without another step."""
     if self._phase == 'train':
       return 0.0
-    first = max(self._steps, self._plan.prefill)
-    due = max(self._plan.updates_due(first) - self._updates, 0)
+    first = max(self._steps, self._timetable.prefill)
+    due = max(self._timetable.updates_due(first) - self._updates, 0)
     return due * (self.rate('pretrain') or self.update_seconds() or 0.0)
 
   def _events(self, evaluation_steps):
     """Seconds of the evaluations, exports and saves that are still due."""
-    plan = self._plan
-    first = max(self._steps, plan.prefill)
+    timetable = self._timetable
+    first = max(self._steps, timetable.prefill)
     if self._phase == 'train':  # what the last steps make due comes after them
       first -= self._pending[1]
-    cycles = -(-max(plan.steps - first, 0) // plan.steps_per_update)
+    cycles = -(-max(timetable.steps - first, 0) // timetable.steps_per_update)
     due = lambda every: min(
-        max((plan.steps - 1) // every - first // every, 0), cycles
+        max((timetable.steps - 1) // every - first // every, 0), cycles
     )
     last = _END  # what is still to come of the run's end
-    if self._steps >= plan.steps and self._phase in _END:
+    if self._steps >= timetable.steps and self._phase in _END:
       last = _END[_END.index(self._phase) + 1:]
     counts = {
-        'evaluate': due(plan.eval_every), 'save': due(plan.save_every),
-        'export': due(plan.eval_every),
+        'evaluate': due(timetable.eval_every),
+        'save': due(timetable.save_every),
+        'export': due(timetable.eval_every),
     }
     seconds = {name: self.rate(name) or 0.0 for name in _END}
     if self.rate('evaluate') is None:
@@ -217,14 +221,11 @@ class _Work:
     return self.seconds / self._units if self._units else None
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
   """Words for a time: '3 days 4 h', '2 h 5 min', '4 min 10 s', '0.31 s'.
 
   Args:
-    seconds: float, not negative.
-
-  Returns:
-    str.
+    seconds: Not negative.
   """
   if seconds < 9.95:
     return f'{seconds:.2g} s'

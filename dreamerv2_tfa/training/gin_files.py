@@ -1,62 +1,30 @@
 """Gin files as users have them: beside each other, with a byte-order mark."""
 
 import codecs
+from collections.abc import Iterator
 import contextlib
 import io
-import logging
+import os
 import pathlib
 import re
-
-import gin
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.training import bindings
 from dreamerv2_tfa.training import presets
 
 _INCLUDE = re.compile(r'''^(include\s+)(["'])(.+?)\2''', re.M)
-MARK = 'gin-file:'  # before paths that are read here
-_sources = []  # what the last `parse` has read so far
-
-
-def parse(names, lines):
-  """Reads gin files and bindings, a later one wins.
-
-  An `include` is looked for beside the including file first, then as the files
-  themselves are: from the working directory, then among the presets.
-
-  Args:
-    names: Paths or names of presets, with '.gin' or without it.
-    lines: Bindings, lines of gin.
-
-  Raises:
-    UserError: If a file is missing, or a line cannot be read or names what does
-      not exist; with the place of the mistake.
-  """
-  paths = [_path(name) for name in names]
-  _sources.clear()
-  gin.config.register_file_reader(_open, lambda path: path.startswith(MARK))
-  # gin logs an error for each place where an included file is not.
-  before = logging.root.manager.disable
-  logging.disable(logging.CRITICAL)
-  try:
-    for path in paths:
-      gin.parse_config_file(_marked(path))
-    for number, line in enumerate(lines, 1):
-      gin.parse_config(_read(bindings.Source(None, number, line), ''))
-    bindings.check_macros(_sources)
-    gin.finalize()
-  except (SyntaxError, ValueError, ImportError, OSError) as error:
-    if isinstance(error, checks.UserError):
-      raise
-    raise bindings.explain(error, _sources) from error
-  finally:
-    logging.disable(before)
-
-
 _FRAME = re.compile(r'\s*In (call to configurable|bindings string|file)')
+MARK = 'gin-file:'  # before a path, for `open_marked`
+_sources = []  # what has been read since `begin`
 
 
-def plain(error):
+def begin() -> list[bindings.Source]:
+  """Starts a new record of what is read; returns it, filled by `read`."""
+  _sources.clear()
+  return _sources
+
+
+def plain(error: Exception) -> str:
   """An error's text without the calls of configurables that gin adds to it."""
   text = str(error).replace(MARK, '').partition(' in config string:')[0]
   return '\n'.join(
@@ -64,7 +32,7 @@ def plain(error):
 
 
 @contextlib.contextmanager
-def without_frames():
+def without_frames() -> Iterator[None]:
   """Raises refusals without what gin adds to them.
 
   Raises:
@@ -80,41 +48,45 @@ def without_frames():
     raise kind(plain(error)).with_traceback(error.__traceback__) from None
 
 
-def _path(name):
-  """The file of this name, of a user's or among the presets."""
-  path = _find(name)
-  if path is None and str(name) and pathlib.Path(name).is_dir():
+def path(name: str | os.PathLike) -> pathlib.Path:
+  """The file of this name, of a user's or among the presets.
+
+  Raises:
+    UserError: If there is none.
+  """
+  found = _find(name)
+  if found is None and str(name) and pathlib.Path(name).is_dir():
     raise checks.UserError(
         f'{str(name)!r} is a folder; wanted a gin file. The folder of a run is '
         'given with --root_dir=DIR.')
-  if path is None:
+  if found is None:
     raise checks.UserError(bindings.no_file(name))
-  return path
+  return found
 
 
-def is_overlay(name):
+def is_overlay(name: str | os.PathLike) -> bool:
   """Whether a gin file is no whole preset, and neither includes one.
 
   Args:
-    name: Path, or name of a preset.
+    name: Or name of a preset.
 
   Raises:
     UserError: If there is no such file.
   """
-  path = _path(name)
-  if _is_preset(path):
-    return presets.describe()[path.stem].overlay
-  text = path.read_text(encoding='utf-8', errors='replace')
+  file = path(name)
+  if _is_preset(file):
+    return presets.describe()[file.stem].overlay
+  text = file.read_text(encoding='utf-8', errors='replace')
   return all(
-      is_overlay(_find(found.group(3), path.parent) or found.group(3))
+      is_overlay(_find(found.group(3), file.parent) or found.group(3))
       for found in _INCLUDE.finditer(text))
 
 
-def name(file):
+def name(file: str | os.PathLike) -> str:
   """What a gin file is called in the record of a run.
 
   Args:
-    file: Path, or name of a preset.
+    file: Or name of a preset.
 
   Returns:
     Its name without '.gin'; with it where a file of the user's is called like a
@@ -123,13 +95,13 @@ def name(file):
   Raises:
     UserError: If there is no such file.
   """
-  path = _path(file)
-  shadows = f'{path.stem}.gin' in presets.names() and not _is_preset(path)
-  return path.name if shadows else path.stem
+  found = path(file)
+  shadows = f'{found.stem}.gin' in presets.names() and not _is_preset(found)
+  return found.name if shadows else found.stem
 
 
-def _is_preset(path):
-  return path.parent.resolve() == presets.folder().resolve()
+def _is_preset(file):
+  return file.parent.resolve() == presets.folder().resolve()
 
 
 def _find(name, *folders):
@@ -147,40 +119,49 @@ def _find(name, *folders):
   return None
 
 
-def _marked(path):
-  return f'{MARK}{path}'
+def marked(file: pathlib.Path) -> str:
+  """A path that gin gives to `open_marked`."""
+  return f'{MARK}{file}'
 
 
-def _open(path):
-  """Opens a file that `parse` or an include in it has named.
+def open_marked(path: str) -> io.StringIO:
+  """Opens a file whose path is marked.
 
   Args:
-    path: Python string that begins with `MARK`.
+    path: Begins with `MARK`.
 
   Returns:
     A file of text without byte-order mark, whose includes bear the mark.
   """
-  path = pathlib.Path(path.removeprefix(MARK))
-  raw = path.read_bytes()
+  file = pathlib.Path(path.removeprefix(MARK))
+  raw = file.read_bytes()
   wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
   try:
     text = raw.decode('utf-16' if wide else 'utf-8').lstrip('\ufeff')
   except UnicodeDecodeError as error:
     raise checks.UserError(
-        f'The gin file {path} is no text in UTF-8 ({error.reason} at byte '
+        f'The gin file {file} is no text in UTF-8 ({error.reason} at byte '
         f'{error.start}). Save it as such.') from error
 
-  file = io.StringIO(_read(bindings.Source(str(path), 0, text), path.parent))
-  file.name = str(path)  # that gin tells of a mistake
-  return file
+  opened = io.StringIO(read(bindings.Source(str(file), 0, text), file.parent))
+  opened.name = str(file)  # that gin tells of a mistake
+  return opened
 
 
-def _read(source, folder):
-  """Notes a text, checks its tokens and marks the includes in it."""
+def read(source: bindings.Source, folder: str | pathlib.Path) -> str:
+  """Records a text, checks its tokens and marks the includes in it.
+
+  Args:
+    source: The text.
+    folder: Where its includes are looked for first.
+
+  Raises:
+    UserError: If a line cannot be read.
+  """
   def mark(match):
     start, quote, name = match.groups()
     found = _find(name, folder)
-    return f'{start}{quote}{_marked(found) if found else name}{quote}'
+    return f'{start}{quote}{marked(found) if found else name}{quote}'
 
   _sources.append(source)
   bindings.check(source)

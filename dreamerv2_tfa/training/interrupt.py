@@ -1,5 +1,6 @@
 """Ctrl-C as a request that the loop answers when it is safe."""
 
+from collections.abc import Iterator
 import contextlib
 import signal
 import sys
@@ -7,7 +8,7 @@ import threading
 
 
 @contextlib.contextmanager
-def terminable():
+def terminable() -> Iterator[None]:
   """Lets SIGTERM end the program as an error would, so that all is closed.
 
   A handler that is there already stays, and so does that of another thread.

@@ -1,25 +1,33 @@
 """`dreamerv2_tfa.train`: the loop, on an environment of one's own."""
 
 import ast
+from collections.abc import Sequence
 import copy
 import inspect
 import os
+from typing import Any
 
 import numpy as np
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import quiet
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import gin_files
-from dreamerv2_tfa.training import settings
-from dreamerv2_tfa.training import surroundings
+from dreamerv2_tfa.training import run_settings
+from dreamerv2_tfa.training import settings as settings_lib
 from dreamerv2_tfa.training import train as train_lib
 
-_SETTINGS = inspect.signature(train_lib.train).parameters
+_SETTINGS = inspect.signature(settings_lib.read).parameters
 
 
 @quiet.libraries()
-def train(environment, *, root_dir, preset=None, evaluation=None, **bindings):
+def train(
+    environment: Any, *, root_dir: str | os.PathLike,
+    preset: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
+    evaluation: Any = None, dry_run: bool = False, **bindings: Any,
+) -> None:
   """Trains DreamerV2, or goes on where the folder's run stopped.
 
   Whether actions are discrete or continuous, and which observations are images,
@@ -39,6 +47,7 @@ def train(environment, *, root_dir, preset=None, evaluation=None, **bindings):
       None: that of the task's suite; for environments of one's own `gym_small`
       or, where they show pictures, `gym_pixels_small`.
     evaluation: A second environment for evaluation. None: a copy of the first.
+    dry_run: Whether to build everything, print what it is, and write nothing.
     **bindings: Settings. `steps=1e6` is `train.steps`; others are written
       `**{'RSSM.deter': 200}`.
 
@@ -50,22 +59,25 @@ def train(environment, *, root_dir, preset=None, evaluation=None, **bindings):
     UserError: If a setting or the environment cannot be used; a `ValueError`.
     EnvironmentFailed: If the environment's own code raises, see `watched`.
   """
-  files = [preset] if isinstance(preset, str) else list(preset or ())
+  single = isinstance(preset, (str, os.PathLike))
+  files = [preset] if single else list(preset or ())
+  checks.flag('dry_run', dry_run)
+  run = train_lib.describe if dry_run else train_lib.train
   lines = [_binding(name, value) for name, value in bindings.items()]
-  with surroundings.gin_kept(), gin_files.without_frames():
+  with config.isolated(), gin_files.without_frames():
     if isinstance(environment, str):
       lines.append(f'train.task = {environment!r}')
-      presets = settings.parse(root_dir, files, lines)
-      train_lib.train(root_dir, presets=presets)
+      presets = run_settings.parse(root_dir, files, lines)
+      run(root_dir, presets=presets)
     else:
       if 'task' in bindings or 'train.task' in bindings:
         raise checks.UserError(
             f'Got {environment!r} and a task. Give one of them: the task '
             'alone, by its name, or the environment.')
-      presets = settings.parse(
+      presets = run_settings.parse(
           root_dir, files, lines, make_task=lambda: _task(environment))
       _tell_unread(bindings)
-      train_lib.train(
+      run(
           root_dir, presets=presets,
           task=_with_evaluation(environment, evaluation))
 
@@ -137,7 +149,7 @@ def _with_evaluation(environment, evaluation):
   return task._replace(make_evaluation=second.make)
 
 
-def copies(environment, evaluation=None):
+def copies(environment: Any, evaluation: Any = None) -> batch.Task | str:
   """A task like that of `train`, which leaves the objects as they are.
 
   Args:
@@ -145,7 +157,7 @@ def copies(environment, evaluation=None):
     evaluation: Likewise.
 
   Returns:
-    `Task` whose environments are made by the factory, or are copies of
+    A task whose environments are made by the factory, or are copies of
     `evaluation`, where it is given, else of `environment`; or a task's name.
 
   Raises:

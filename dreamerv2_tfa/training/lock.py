@@ -1,5 +1,6 @@
-"""One run a folder: who writes there holds its lock as long as it lives."""
+"""One run a folder: a process locks it as long as it trains there."""
 
+from collections.abc import Iterator
 import contextlib
 import errno
 import fcntl
@@ -8,30 +9,25 @@ import os
 import pathlib
 import socket
 
-_NAME = 'lock'
 _UNKNOWN = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextlib.contextmanager
-def held(root_dir):
-  """Holds the lock of a run's folder, which is made if it does not exist.
+def locked(path: pathlib.Path) -> Iterator[None]:
+  """Locks a run's folder, which is made if it does not exist.
 
   The lock is the kernel's, on an open file, so it ends with the process however
   that ends. The file stays, empty; only a folder that was made here and got
   nothing else is removed again.
 
   Args:
-    root_dir: Path of the run's folder.
-
-  Yields:
-    Nothing.
+    path: Of the lock file in it.
 
   Raises:
-    ValueError: If another run holds it.
+    ValueError: If another run trains there.
   """
-  root_dir = pathlib.Path(root_dir)
+  root_dir = path.parent
   made = _make(root_dir)
-  path = root_dir / _NAME
   file = None
   try:
     file = _acquire(path)
@@ -39,7 +35,7 @@ def held(root_dir):
   finally:
     if file is not None:
       file.truncate(0)
-      if made and os.listdir(root_dir) == [_NAME]:
+      if made and os.listdir(root_dir) == [path.name]:
         path.unlink()
         _remove(made)
       file.close()
@@ -68,10 +64,10 @@ def _acquire(path):
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-      holder = _holder(file)
+      owner = _owner(file)
       file.close()
       raise ValueError(
-          f'The folder {path.parent} is in use: {holder} trains there, and two '
+          f'The folder {path.parent} is in use: {owner} trains there, and two '
           'runs in one folder would spoil each other. Wait for it, stop it, or '
           'give another --root_dir.'
       ) from error
@@ -82,7 +78,7 @@ def _acquire(path):
           f'Note: {path.parent} cannot be locked ({error.strerror}). Let no '
           'other run write there.'
       )
-    # Whoever held it before may have removed the file.
+    # The process that locked it before may have removed the file.
     if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
       break
     file.close()
@@ -92,11 +88,11 @@ def _acquire(path):
   return file
 
 
-def _holder(file):
-  """Who holds the lock, in words."""
+def _owner(file):
+  """Which process has locked it, in words."""
   file.seek(0)
   try:
-    facts = json.loads(file.read())
-    return f'process {facts["pid"]} on {facts["host"]}'
+    owner = json.loads(file.read())
+    return f'process {owner["pid"]} on {owner["host"]}'
   except (ValueError, KeyError, TypeError):
     return 'another process'

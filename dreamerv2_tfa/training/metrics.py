@@ -1,21 +1,27 @@
 """Numbers to TensorBoard and to `metrics.jsonl`."""
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import itertools
 import json
 import math
 import pathlib
 import time
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.util import event_pb2
+from tensorflow.core.util import event_pb2 as event_lib
+from tf_agents.agents import tf_agent
 from tf_agents.utils import common
+
+from dreamerv2_tfa.training import runs
 
 
 class Writer:
   """Writes one line and one set of TensorBoard points a call."""
 
-  def __init__(self, root_dir, step):
+  def __init__(self, folder: runs.RunFolder, step: int):
     """Opens the files of a run for appending.
 
     Nothing whole is ever deleted. Where a session that was killed has written
@@ -23,14 +29,13 @@ class Writer:
     as superseded, see `read`; TensorBoard's mark is a session that starts.
 
     Args:
-      root_dir: Path of the run's folder, which exists.
-      step: int, environment frames that the run resumes at.
+      folder: Of the run; it exists.
+      step: Environment frames that the run resumes at.
 
     Raises:
       ValueError: If a line is damaged, other than the last one cut short.
     """
-    root_dir = pathlib.Path(root_dir)
-    path = root_dir / 'metrics.jsonl'
+    path = folder.metrics
     live, whole = _parse(path)
     if path.exists() and path.stat().st_size != whole:
       with path.open('r+b') as file:
@@ -41,15 +46,16 @@ class Writer:
     if any(row['step'] > step for row in live):
       self._write_line({'step': step, 'resumed': step})
     self._events = {
-        name: _events(root_dir / name, step) for name in ('train', 'eval')
+        name: _events(directory, step) for name, directory in (
+            ('train', folder.train_events), ('eval', folder.eval_events))
     }
 
-  def write(self, step, metrics):
+  def write(self, step: int, metrics: dict[str, float]) -> None:
     """Writes metrics.
 
     Args:
-      step: int, environment frames.
-      metrics: Dict of floats; those called `eval_...` go to the events of the
+      step: Environment frames.
+      metrics: Those called `eval_...` go to the events of the
         evaluation. Numbers that are not finite are written as null.
     """
     finite = {
@@ -68,26 +74,22 @@ class Writer:
     self._lines.write(json.dumps(row) + '\n')
     self._lines.flush()
 
-  def close(self):
+  def close(self) -> None:
     """Closes the files."""
     self._lines.close()
     for events in self._events.values():
       events.close()
 
 
-def read(root_dir):
-  """The lines of `metrics.jsonl` that no resumed session has superseded.
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+  """The lines of a `metrics.jsonl` that no resumed session has superseded.
 
-  Args:
-    root_dir: Path of the run's folder.
-
-  Returns:
-    List of dicts in the order of writing; empty where there is no file.
+  They are in the order of writing; there are none where there is no file.
 
   Raises:
     ValueError: If a line is damaged, other than the last one cut short.
   """
-  return _parse(pathlib.Path(root_dir) / 'metrics.jsonl')[0]
+  return _parse(path)[0]
 
 
 def _parse(path):
@@ -131,6 +133,7 @@ def _events(directory, step):
   """
   earlier = any(directory.glob('events.out.tfevents.*'))
   writer = tf.summary.create_file_writer(str(directory))
+  event_pb2: Any = event_lib  # its names are made at import
   start = event_pb2.Event(
       wall_time=time.time(), step=step + 1,
       session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START),
@@ -148,12 +151,11 @@ class Updates:
   at: nobody waits for it.
   """
 
-  def __init__(self, update):
+  def __init__(self, update: Callable[[], tf_agent.LossInfo]):
     """Runs nothing yet.
 
     Args:
-      update: Function without arguments that runs an update and returns its
-        `LossInfo`; `extra` is a dict of scalars.
+      update: Runs an update; `extra` of what it returns is a dict of scalars.
     """
     self._names, self._numbers = (), []
 
@@ -165,16 +167,16 @@ class Updates:
 
     self._run = common.function(run)
 
-  def __call__(self):
+  def __call__(self) -> None:
     """Runs an update."""
     self._numbers.append(self._run())
 
   @property
-  def pending(self):
+  def pending(self) -> bool:
     """Whether there are updates that no report has shown."""
     return bool(self._numbers)
 
-  def check(self):
+  def check(self) -> None:
     """Waits for the updates and looks at them.
 
     Raises:
@@ -188,8 +190,8 @@ class Updates:
             f'The loss is not finite ({", ".join(names)}).'
         )
 
-  def report(self):
-    """Dict of floats, means over the updates; empty without. Starts anew."""
+  def report(self) -> dict[str, float]:
+    """Means over the updates since the last call; empty without."""
     numbers, self._numbers = self._numbers, []
     if not numbers:
       return {}
@@ -201,18 +203,18 @@ class Updates:
     }
 
 
-class Outcomes:
-  """What episodes of the whole run achieved, such as Crafter's achievements.
+class Achievements:
+  """How many episodes of the whole run unlocked each achievement (Crafter).
 
   Attributes:
     state: `tf.train.Checkpoint` of the counts, to save and restore.
   """
 
-  def __init__(self, names):
+  def __init__(self, names: Sequence[str]):
     """Starts from no episode.
 
     Args:
-      names: Names of the outcomes; none where the task has none.
+      names: Names of the achievements; none where the task has none.
     """
     self._names = names
     count = lambda shape: tf.Variable(
@@ -222,24 +224,24 @@ class Outcomes:
         episodes=count([]), reached=count([len(names)])
     )
 
-  def add(self, outcomes):
+  def add(self, episodes: Sequence[dict[str, float]]) -> None:
     """Counts episodes.
 
     Args:
-      outcomes: List of dicts from each name to 1.0, reached, or 0.0.
+      episodes: Each a dict from each name to 1.0, unlocked, or 0.0.
     """
-    self.state.episodes.assign_add(len(outcomes))
-    for outcome in outcomes:
-      self.state.reached.assign_add([int(outcome[n]) for n in self._names])
+    self.state.episodes.assign_add(len(episodes))
+    for episode in episodes:
+      self.state.reached.assign_add([int(episode[n]) for n in self._names])
 
-  def report(self):
+  def report(self) -> dict[str, float]:
     """Percentages of the run's episodes, and their score.
 
       score = exp(mean(ln(1 + s_i))) - 1,  s_i in percent (Crafter, 2021)
 
     Returns:
-      Dict of floats: `achievement_<name>` each and `crafter_score`; empty
-      before the first episode has ended.
+      `achievement_<name>` each and `crafter_score`; empty before the first
+      episode has ended.
     """
     if not self._names or not int(self.state.episodes):
       return {}

@@ -1,6 +1,7 @@
 """A policy whose tensors have names that a SavedModel's signature can hold."""
 
 import re
+from typing import Any
 
 import tensorflow as tf
 from tf_agents.policies import tf_policy
@@ -18,16 +19,16 @@ class NamedPolicy(tf_policy.TFPolicy):
   are one name to it, as are `a` and `A`, and letters outside of ASCII none.
   """
 
-  def __init__(self, policy):
+  def __init__(self, policy: tf_policy.TFPolicy):
     """Takes over a policy; nothing of it is copied.
 
     Args:
-      policy: `TFPolicy`.
+      policy: Which acts.
     """
     self._policy = policy
     observation = specs.flat_observation(policy.time_step_spec.observation)
     names = iter(specs.tensor_names(observation).values())
-    time_step = policy.time_step_spec
+    time_step: Any = policy.time_step_spec  # a `TimeStep`
     time_step_spec = _by_path('0', time_step._replace(
         observation=()
     ))._replace(observation=tf.nest.map_structure(
@@ -54,7 +55,7 @@ class NamedPolicy(tf_policy.TFPolicy):
     return policy_step.PolicyStep(step.action, step.state, step.info)
 
 
-def needed(policy):
+def needed(policy: tf_policy.TFPolicy) -> bool:
   """Whether TensorFlow cannot take the keys of the observation as names."""
   keys = specs.flat_observation(policy.time_step_spec.observation)
   # Where a name would not be unique, it is longer than its key.
@@ -64,9 +65,11 @@ def needed(policy):
   )
 
 
-def _by_path(start, nest):
+def _by_path(start: str, nest: Any) -> Any:
   """Specs under the path of their keys."""
   return tree.map_structure_with_path(
-      lambda path, spec: specs.renamed(spec, '/'.join(map(str, (start, *path)))),
+      lambda path, spec: specs.renamed(
+          spec, '/'.join(map(str, (start, *path)))
+      ),
       nest,
   )

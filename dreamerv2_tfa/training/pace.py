@@ -1,6 +1,8 @@
 """How many steps to take at once, so that a signal is answered soon."""
 
+from collections.abc import Callable
 import time
+from typing import Any
 
 _SECONDS = 0.5  # a slice of steps takes about so long
 _FEW = 16  # steps that are taken at once while nothing has been measured
@@ -14,21 +16,21 @@ class Pace:
   steps an environment.
   """
 
-  def __init__(self, most=1000):
+  def __init__(self, most: int = 1000):
     """Has measured nothing yet.
 
     Args:
-      most: int, steps a slice.
+      most: Steps a slice.
     """
     self._most = most
     self._size, self._each = 0, 0.0  # of the last slice; seconds of a step
 
-  def take(self, function, left):
+  def take(self, function: Callable[[int], Any], left: int) -> Any:
     """Takes a slice of steps.
 
     Args:
       function: Takes so many steps, an int; what it returns is returned.
-      left: int, steps that are wanted at most.
+      left: Steps that are wanted at most.
 
     Returns:
       What `function` returned.

@@ -1,7 +1,7 @@
 """What a run is made of, built in the order in which data flows."""
 
 import contextlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tf_agents.environments import tf_environment
@@ -11,6 +11,7 @@ from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import precision as precision_lib
+from dreamerv2_tfa.training import settings as settings_lib
 
 _EVALUATION_SEED = 10_000  # apart from the training environment's
 
@@ -26,55 +27,76 @@ class Parts(NamedTuple):
   agent: agent_lib.DreamerV2Agent
 
 
-def build(
-    task, seed, precision, eager, session, explore_until=0, environments=1,
-    processes=True, freeze_model=False,
-):
+def build(settings: settings_lib.Settings, resumed_steps: int = 0) -> Parts:
   """Builds the environments and the agent.
 
   Args:
-    task: Name of a task, or a `Task`.
-    seed: int, of everything random.
-    precision: As in `precision.set_policy`.
-    eager: bool; run every function line by line.
-    session: int, agent steps of earlier sessions: a resumed run draws other
-      episodes than the ones it has seen.
-    explore_until: Environment frames of the exploration behaviour; 0: all.
-    environments: int, environments that collect side by side.
-    processes: bool; each of them in a process of its own.
-    freeze_model: bool; the world model does not learn.
-
-  Returns:
-    `Parts`.
+    settings: Of the run.
+    resumed_steps: Agent steps of earlier sessions, which move the seed: a
+      resumed run draws other episodes than those that it has seen.
 
   Raises:
     ValueError: If a name, a number or a spec cannot be used.
   """
-  tf.config.run_functions_eagerly(eager)
-  keras_policy = precision_lib.set_policy(precision)
+  tf.config.run_functions_eagerly(settings.eager)
+  policy = precision_lib.set_policy(settings.precision)
+  task = settings.task
   if not isinstance(task, batch.Task):
     task = tasks.load(task)
-  tf.keras.utils.set_random_seed((seed + session) % 2**31)
-  environment = task.make(
-      (seed + session) % 2**31, environments, processes
-  )
+  seed = (settings.seed + resumed_steps) % 2**31
+  tf.keras.utils.set_random_seed(seed)
+  environment = task.make(seed, settings.environments, settings.processes)
   with contextlib.ExitStack() as stack:  # where something raises
     stack.callback(batch.close, environment)
-    make_evaluation = task.make_evaluation or task.make
-    evaluation = make_evaluation((seed + session + _EVALUATION_SEED) % 2**31)
+    evaluation = evaluation_environment(task, seed)
     stack.callback(batch.close, evaluation)
     steps = tf_metrics.EnvironmentSteps()
-    agent = agent_lib.DreamerV2Agent(
-        environment.time_step_spec(), environment.action_spec(),
-        seed=seed, schedule_step=steps.environment_steps,
-        exploration_steps=-(-explore_until // task.action_repeat),
-        freeze_model=freeze_model,
+    agent = make_agent(
+        environment.time_step_spec(), environment.action_spec(), steps,
+        seed=settings.seed, action_repeat=task.action_repeat,
+        explore_until=settings.explore_until,
+        freeze_model=settings.model_from is not None,
     )
     stack.pop_all()
-  return Parts(task, keras_policy, environment, evaluation, steps, agent)
+  return Parts(task, policy, environment, evaluation, steps, agent)
 
 
-def close(parts):
-  """Closes the environments of `Parts`, once."""
+def evaluation_environment(
+    task: batch.Task, seed: int,
+) -> tf_environment.TFEnvironment:
+  """One environment that evaluates a run of this seed."""
+  make = task.make_evaluation or task.make
+  return make((seed + _EVALUATION_SEED) % 2**31)
+
+
+def make_agent(
+    time_step_spec: Any, action_spec: Any,
+    steps: tf_metrics.EnvironmentSteps, *, seed: int, action_repeat: int,
+    explore_until: int, freeze_model: bool,
+) -> agent_lib.DreamerV2Agent:
+  """Makes the agent of a run, new or to be restored.
+
+  Args:
+    time_step_spec: `TimeStep` of specs, of the environment.
+    action_spec: `BoundedTensorSpec`, likewise.
+    steps: Agent steps taken, which schedules read.
+    seed: Of sampling.
+    action_repeat: Environment frames an agent step.
+    explore_until: Environment frames of the exploration behaviour; 0: all.
+    freeze_model: Whether the world model does not learn.
+
+  Raises:
+    ValueError: If a spec or a setting of the agent cannot be used.
+  """
+  return agent_lib.DreamerV2Agent(
+      time_step_spec, action_spec, seed=seed,
+      schedule_step=steps.environment_steps,
+      exploration_steps=-(-explore_until // action_repeat),
+      freeze_model=freeze_model,
+  )
+
+
+def close(parts: Parts) -> None:
+  """Closes the environments of `parts`, once."""
   for environment in (parts.environment, parts.evaluation_environment):
     batch.close(environment)

@@ -12,7 +12,7 @@ _POLICIES = {
 _CHOICES = ('auto', *_POLICIES)
 
 
-def set_policy(precision):
+def set_policy(precision: str | int) -> str:
   """Makes the Keras policy of this precision global.
 
   Args:

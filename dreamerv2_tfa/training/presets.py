@@ -1,15 +1,14 @@
 """Where the presets are, what each is for, and which one suits a task."""
 
-import functools
+from collections.abc import Sequence
 import pathlib
 import re
+from typing import Any
 from typing import NamedTuple
 
-import gin
 import tree
 
 from dreamerv2_tfa import checks
-from dreamerv2_tfa import quiet
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 _OF_SUITE = {
@@ -29,7 +28,7 @@ class Preset(NamedTuple):
   overlay: bool  # lies over a preset, states few settings, runs nothing alone
 
 
-def folder():
+def folder() -> pathlib.Path:
   """Folder of the presets: inside the installed package, or beside it.
 
   Beside an installed package another `gin` is found, the library's.
@@ -51,32 +50,12 @@ def folder():
   )
 
 
-@functools.cache  # a second call would add the same reader again
-@quiet.libraries()
-def register_gin():
-  """Makes gin itself read the presets: by name, and with all that they bind.
-
-  After it, `gin.parse_config_file('atari.gin')` works in any folder, and so
-  does the file of a user that has the line `include 'defaults.gin'`.
-
-  Raises:
-    UserError: If the presets are missing.
-  """
-  from dreamerv2_tfa.training import train  # noqa: F401 - slow to import
-
-  # A search path would do, but gin logs an error for each place before it.
-  gin.config.register_file_reader(
-      lambda path: (folder() / path).open(encoding='utf-8'),
-      lambda path: path in names(),
-  )
-
-
-def names():
+def names() -> list[str]:
   """Sorted file names of the presets."""
   return sorted(path.name for path in folder().glob('*.gin'))
 
 
-def is_shown(task):
+def is_shown(task: str | None) -> bool:
   """Whether the preset of a task follows from what its environment shows.
 
   Args:
@@ -86,20 +65,17 @@ def is_shown(task):
   return name.partition('_')[0] in _LOOKED_AT or ':' in name
 
 
-def of_task(task):
+def of_task(task: str | None) -> str:
   """Name of the preset for a task, without '.gin'.
 
   Args:
     task: Name of the task, or None.
-
-  Returns:
-    str.
   """
   suite = (task or '').partition('_')[0]
   return _OF_SUITE.get(suite, DEFAULT)
 
 
-def said(names, observation_spec):
+def said(names: Sequence[str], observation_spec: Any) -> str:
   """One line about the presets of a run.
 
   Args:
@@ -116,7 +92,7 @@ def said(names, observation_spec):
   return f'{line}.'
 
 
-def of_specs(observation_spec):
+def of_specs(observation_spec: Any) -> tuple[str, str]:
   """Preset for an environment of the user's own, by what it shows.
 
   Args:
@@ -135,7 +111,7 @@ def of_specs(observation_spec):
   return _SMALL[1], f'the environment shows pictures ({shapes}){beside}'
 
 
-def describe():
+def describe() -> dict[str, Preset]:
   """What each preset and overlay is: dict of `Preset` by name, sorted."""
   found = {}
   for path in sorted(folder().glob('*.gin')):
@@ -149,7 +125,7 @@ def describe():
   return found
 
 
-def numbers(name):
+def numbers(name: str) -> set[float]:
   """The numbers that presets and overlays bind to a setting: set of float.
 
   Args:

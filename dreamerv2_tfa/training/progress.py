@@ -8,6 +8,7 @@ from rich import live
 from rich import text as text_lib
 
 from dreamerv2_tfa.training import forecast as forecast_lib
+from dreamerv2_tfa.training import timetable as timetable_lib
 
 _QUIET = 30.0  # seconds without a line, at most, where there is no bar
 _SURE = 10.0  # seconds of training after which the whole run is estimated
@@ -30,23 +31,25 @@ class Progress:
   few seconds: a line is printed there after half a minute without one.
   """
 
-  def __init__(self, plan, steps, updates, *, repeat=1, evaluates=True,
-               gpu=False):
+  def __init__(
+      self, timetable: timetable_lib.Timetable, steps: int, updates: int, *,
+      repeat: int = 1, evaluates: bool = True, gpu: bool = False,
+  ):
     """Prepares the display of a session.
 
     Args:
-      plan: `Schedule` of the run.
-      steps: int, agent steps of earlier sessions.
-      updates: int, updates of earlier sessions.
-      repeat: int, environment frames an agent step.
-      evaluates: bool, whether the run plays evaluations.
-      gpu: bool, whether updates run on one.
+      timetable: Of the run.
+      steps: Agent steps of earlier sessions.
+      updates: Updates of earlier sessions.
+      repeat: Environment frames an agent step.
+      evaluates: Whether the run plays evaluations.
+      gpu: Whether updates run on one.
     """
-    self._plan, self._repeat, self._gpu = plan, repeat, gpu
+    self._timetable, self._repeat, self._gpu = timetable, repeat, gpu
     self._steps, self._updates = steps, updates
     self._first_updates = updates
     self.forecast = forecast_lib.Forecast(
-        plan, steps, updates, evaluates=evaluates
+        timetable, steps, updates, evaluates=evaluates
     )
     self._mark = (time.monotonic(), steps * repeat)
     self._spoke = time.monotonic()
@@ -56,7 +59,7 @@ class Progress:
     self._estimated = False
     self._live = None
 
-  def start(self):
+  def start(self) -> None:
     """Draws the bar, where the output is a terminal that moves its cursor."""
     console = console_lib.Console()
     if not sys.stdout.isatty() or console.is_dumb_terminal:
@@ -67,20 +70,18 @@ class Progress:
     )
     self._live.start()
 
-  def phase(self, name, total=0):
+  def phase(self, name: str, total: int = 0) -> None:
     """Begins a phase of the run.
 
     Args:
       name: One of `forecast`'s.
-      total: int, what it counts up to; 0: nothing is counted.
+      total: What it counts up to; 0: nothing is counted.
     """
     if name == self.forecast.phase:
       return
     self.forecast.enter(name)
     if name == 'train':
-      self._done, self._total = self._updates, self._plan.updates_due(
-          self._plan.steps
-      )
+      self._done, self._total = self._updates, self._timetable.updates
     elif name == 'pretrain':
       self._done, self._total = self._updates, total
     else:
@@ -88,12 +89,12 @@ class Progress:
       self._total = total
     self._began = self._done
 
-  def advance(self, steps, updates):
+  def advance(self, steps: int, updates: int) -> None:
     """Notes how far the run is.
 
     Args:
-      steps: int, agent steps so far.
-      updates: int, updates so far.
+      steps: Agent steps so far.
+      updates: Updates so far.
     """
     self._steps, self._updates = steps, updates
     self.forecast.count(steps, updates)
@@ -104,38 +105,41 @@ class Progress:
     self._estimate()
     self.beat()
 
-  def tried(self, seconds):
+  def tried(self, seconds: float) -> None:
     """Says what the run will take by an update that was tried before it.
 
     Args:
-      seconds: float, of that update.
+      seconds: Of that update.
     """
     self.forecast.tried(seconds)
-    updates = self._plan.updates_due(self._plan.steps) - self._updates
+    updates = self._timetable.updates - self._updates
     self.say(estimate(
         updates, seconds, updates * seconds, self._gpu, 'at least '
     ))
 
-  def episodes(self, done):
+  def episodes(self, done: int) -> None:
     """Notes the episodes that the evaluation under way has played: int."""
     if self._total:
       self._done = done
       self.forecast.evaluated(done / self._total)
     self.beat()
 
-  def beat(self):
+  def beat(self) -> None:
     """Prints a line where there was none for half a minute and no bar is."""
     if not self._live and time.monotonic() - self._spoke >= _QUIET:
-      self.say(', '.join(self._facts()) + '.')
+      self.say(', '.join(self._said()) + '.')
 
-  def report(self, frames, updates, metrics, evaluation_steps=0.0):
+  def report(
+      self, frames: int, updates: int, metrics: dict[str, float],
+      evaluation_steps: float = 0.0,
+  ) -> float:
     """Prints a line of numbers; returns frames a second since the last one.
 
     Args:
-      frames: int, environment frames so far.
-      updates: int, updates so far.
+      frames: Environment frames so far.
+      updates: Updates so far.
       metrics: Dict of floats.
-      evaluation_steps: float, agent steps of an evaluation, as far as known.
+      evaluation_steps: Agent steps of an evaluation, as far as known.
 
     Returns:
       float, environment frames a second since the last report.
@@ -147,8 +151,8 @@ class Progress:
     self._return = metrics.get('train_return', self._return)
     self._evaluation_steps = evaluation_steps or self._evaluation_steps
     if not self._live:
-      width = len(f'{self._plan.steps * self._repeat:,}')
-      due = len(f'{self._plan.updates_due(self._plan.steps):,}')
+      width = len(f'{self._timetable.steps * self._repeat:,}')
+      due = len(f'{self._timetable.updates:,}')
       self.say(' | '.join([
           f'{frames:>{width},} frames', f'{updates:>{due},} updates',
           f'{fps:,.0f} fps',
@@ -158,7 +162,7 @@ class Progress:
       ]))
     return fps
 
-  def say(self, text):
+  def say(self, text: str) -> None:
     """Prints a line above the bar."""
     self._spoke = time.monotonic()
     if self._live:
@@ -166,7 +170,7 @@ class Progress:
     else:
       print(text, flush=True)
 
-  def close(self):
+  def close(self) -> None:
     """Ends the display; a second time does nothing."""
     if self._live:
       self._live.stop()
@@ -180,38 +184,37 @@ class Progress:
       return
     self._estimated = True
     left = self.forecast.left(self._evaluation_steps)
-    updates = self._plan.updates_due(self._plan.steps) - self._updates
-    self.say(estimate(
-        updates, self.forecast.update_seconds(), left, self._gpu,
-    ))
+    each = self.forecast.update_seconds()
+    assert left is not None and each is not None  # updates were measured
+    updates = self._timetable.updates - self._updates
+    self.say(estimate(updates, each, left, self._gpu))
 
   def _left(self):
     """The time left in a list of one; of none where it cannot be told."""
     left = self.forecast.left(self._evaluation_steps)
     return [] if left is None else [f'{forecast_lib.duration(left)} left']
 
-  def _facts(self):
+  def _said(self):
     """The phase and what there is to say of it, the first things first."""
-    phase = self.forecast.phase
-    facts = [_NAMES.get(phase, 'Start')]
+    phase = self.forecast.phase or ''
+    said = [_NAMES.get(phase, 'Start')]
     unit = {'prefill': 'random steps', 'evaluate': 'episodes'}.get(
         phase, 'updates')
     if self._total:
-      facts[0] += f': {self._done:,} of {self._total:,} {unit}'
+      said[0] += f': {self._done:,} of {self._total:,} {unit}'
     else:
-      facts[0] += f': {self.forecast.elapsed:.0f} s'
-    if phase == 'prefill' and self.forecast.rate('prefill'):
-      facts.append(f'{1 / self.forecast.rate("prefill"):,.0f} steps/s')
-    if phase == 'train' and self.forecast.update_seconds():
-      each = forecast_lib.duration(self.forecast.update_seconds())
-      facts.append(f'{each} an update')
+      said[0] += f': {self.forecast.elapsed:.0f} s'
+    if phase == 'prefill' and (each := self.forecast.rate('prefill')):
+      said.append(f'{1 / each:,.0f} steps/s')
+    if phase == 'train' and (each := self.forecast.update_seconds()):
+      said.append(f'{forecast_lib.duration(each)} an update')
     if phase == 'train' and self._return is not None:
-      facts.append(f'return {number(self._return)}')
-    return facts + self._left()
+      said.append(f'return {number(self._return)}')
+    return said + self._left()
 
   def _line(self, console):
     """The line of the bar, as wide as the terminal and no wider."""
-    first, *others = self._facts()
+    first, *others = self._said()
     width = console.width - 1
     while others and len('  '.join([first, *others])) > width:
       # The rate goes first, then the return; the time left stays longest.
@@ -226,18 +229,17 @@ class Progress:
     return text_lib.Text(line, no_wrap=True, overflow='crop', end='')
 
 
-def estimate(updates, each, seconds, gpu, at_least=''):
+def estimate(
+    updates: int, each: float, seconds: float, gpu: bool, at_least: str = '',
+) -> str:
   """A sentence of what a run will take.
 
   Args:
-    updates: int, that are left.
-    each: float, seconds from one to the next.
-    seconds: float, of all that is left.
-    gpu: bool, whether updates run on one.
+    updates: How many are left.
+    each: Seconds from one to the next.
+    seconds: Of all that is left.
+    gpu: Whether updates run on one.
     at_least: 'at least ' where something is not counted in `seconds`.
-
-  Returns:
-    str.
   """
   line = (
       f'Estimate: {updates:,} updates of about '
@@ -252,7 +254,7 @@ def estimate(updates, each, seconds, gpu, at_least=''):
   return line
 
 
-def number(value):
+def number(value: float) -> str:
   """A number for people to read: '3,760', '38.5', '0.0912'."""
   return f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.3g}'
 

@@ -1,19 +1,22 @@
-"""What a run was: `protocol.json` and `operative_config.gin`."""
+"""What a run is: the content of its `protocol.json`."""
 
+from collections.abc import Sequence
 import importlib.metadata
 import json
 import pathlib
 import platform
+import re
+from typing import Any
 
-import gin
 import numpy as np
 import tensorflow as tf
+from tf_agents.environments import tf_environment
 
+from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.training import parts as parts_lib
 
-NAME = 'protocol.json'
-CONFIG = 'operative_config.gin'
 _REQUIRED = {'task', 'action_repeat', 'precision', 'seed', 'presets'}
 _PACKAGES = (
     'tf-agents', 'tensorflow-probability', 'keras', 'gin-config',
@@ -22,27 +25,26 @@ _PACKAGES = (
 )
 
 
-def describe(parts, presets, seed):
-  """What is written: a dict that JSON can hold.
+def describe(
+    parts: parts_lib.Parts, presets: Sequence[str], seed: int,
+) -> dict[str, Any]:
+  """The content of `protocol.json`.
 
   Args:
-    parts: `Parts` of the run.
-    presets: Names of the gin files.
-    seed: int.
+    parts: Of the run.
+    presets: Names of its gin files.
+    seed: Of weights, environments and sampling.
 
   Returns:
-    Dict; `observation` maps each name to shape, dtype and bounds, `shown` to
-    what the environment shows, where that is adapted.
+    What JSON can express; `observation` maps each name to shape, dtype and
+    bounds, `shown` to what the environment shows, where that is adapted.
   """
   return {
       'presets': list(presets),
       'task': parts.task.name,
       'action_repeat': parts.task.action_repeat,
       'environments': parts.environment.batch_size,
-      **describe_specs(
-          parts.agent.time_step_spec.observation, parts.agent.action_spec
-      ),
-      'shown': _shown(parts.evaluation_environment),
+      **describe_environment(parts.evaluation_environment),
       'seed': seed,
       'precision': parts.precision,
       'devices': [d.name for d in tf.config.list_logical_devices()],
@@ -55,15 +57,28 @@ def describe(parts, presets, seed):
   }
 
 
-def _shown(environment):
+def describe_environment(
+    environment: tf_environment.TFEnvironment,
+) -> dict[str, Any]:
+  """What is written of an environment that a `Task` has made.
+
+  Returns:
+    `observation` and `action`, its specs; `shown`, what it shows by name, where
+    that is adapted.
+  """
   adapted = batch.adapted(environment)
-  return {} if adapted is None else {
-      part.key: part.describe() for part in adapted.parts
+  return {
+      **describe_specs(
+          environment.observation_spec(), environment.action_spec()
+      ),
+      'shown': {} if adapted is None else {
+          part.key: part.describe() for part in adapted.parts
+      },
   }
 
 
-def parameter_counts(agent):
-  """Trainable numbers of world model, actor and critic: dict of ints."""
+def parameter_counts(agent: agent_lib.DreamerV2Agent) -> dict[str, int]:
+  """Trainable numbers of world model, actor and critic."""
   count = lambda module: sum(
       int(tf.size(variable)) for variable in module.trainable_variables
   )
@@ -74,36 +89,17 @@ def parameter_counts(agent):
   }
 
 
-def write(root_dir, facts):
-  """Writes `operative_config.gin` and `protocol.json`, each at once.
-
-  Args:
-    root_dir: Path of the run's folder; made if it does not exist.
-    facts: Dict of `describe`.
-  """
-  root_dir = pathlib.Path(root_dir)
-  root_dir.mkdir(parents=True, exist_ok=True)
-  for name, text in (
-      (CONFIG, gin.operative_config_str()),
-      (NAME, json.dumps(facts, indent=2) + '\n'),
-  ):
-    partial = root_dir / f'{name}.part'
-    partial.write_text(text, encoding='utf-8')
-    partial.replace(root_dir / name)
-
-
-def read(root_dir):
-  """The facts of a run: dict; None where there is no such file.
+def read(path: pathlib.Path) -> dict[str, Any] | None:
+  """What a run's `protocol.json` says; None where there is no such file.
 
   Raises:
     ValueError: If the file holds something else.
   """
-  path = pathlib.Path(root_dir) / NAME
   if not path.exists():
     return None
   try:
-    facts = json.loads(path.read_text(encoding='utf-8'))
-    missing = _REQUIRED - set(facts)
+    protocol = json.loads(path.read_text(encoding='utf-8'))
+    missing = _REQUIRED - set(protocol)
     reason = f'it lacks {", ".join(sorted(missing))}' if missing else None
   except (ValueError, TypeError, OSError) as error:
     reason = str(error)
@@ -112,48 +108,28 @@ def read(root_dir):
         f'{path} is damaged ({reason}). Put it back from a copy; or delete it '
         'and run bin/train with the settings of the run, which writes it again.'
     )
-  return facts
+  return protocol
 
 
-def wanted(root_dir):
+def wanted(path: pathlib.Path) -> dict[str, Any]:
   """As `read`, where the file must be there.
 
   Raises:
     ValueError: If it is missing or damaged.
   """
-  facts = read(root_dir)
-  if facts is None:
-    path = pathlib.Path(root_dir) / NAME
+  protocol = read(path)
+  if protocol is None:
     raise ValueError(
-        f'{path} is missing. Put it back from a copy; or run '
-        'bin/train with the settings of the run, which writes it again.'
+        f'{path} is missing. Put it back from a copy; or run bin/train with '
+        'the settings of the run, which writes it again.'
     )
-  return facts
+  return protocol
 
 
-def parse_config(root_dir):
-  """Reads a run's `operative_config.gin` into gin.
-
-  Raises:
-    ValueError: If it is missing, or gin cannot read it.
-  """
-  path = pathlib.Path(root_dir) / CONFIG
-  way_out = (
-      'Put it back from a copy; or run bin/train with the settings of the run, '
-      'which writes it again.'
-  )
-  if not path.is_file():
-    raise ValueError(f'{path} is missing. {way_out}')
-  try:
-    gin.parse_config(path.read_text(encoding='utf-8'))
-  except Exception as error:  # gin's own, the tokenizer's, a module's
-    raise ValueError(
-        f'{path} is damaged ({_first_line(error)}). {way_out}'
-    ) from error
-
-
-def describe_specs(observation, action):
-  """What is written of the specs: dict of `observation` and `action`."""
+def describe_specs(
+    observation: Any, action: Any,
+) -> dict[str, Any]:
+  """What is written of the specs: `observation` by name, and `action`."""
   return {
       'observation': {
           name: _spec(spec)
@@ -163,13 +139,23 @@ def describe_specs(observation, action):
   }
 
 
+def is_same_task(name: str, other: str) -> bool:
+  """Whether two names are of one environment.
+
+  An object is called by its id or class; `gym_Id` and `module:Class` say where
+  that is from.
+  """
+  bare = lambda task: re.sub('^gym(nasium)?_', '', task).rpartition(':')[2]
+  return bare(name) == bare(other)
+
+
 def _spec(spec):
-  """A spec as JSON holds it; bounds are one number where they are equal."""
-  facts = {'shape': spec.shape.as_list(), 'dtype': spec.dtype.name}
+  """A spec as JSON has it; bounds are one number where they are equal."""
+  described = {'shape': spec.shape.as_list(), 'dtype': spec.dtype.name}
   for bound in ('minimum', 'maximum'):
     if hasattr(spec, bound):
-      facts[bound] = _numbers(getattr(spec, bound))
-  return facts
+      described[bound] = _numbers(getattr(spec, bound))
+  return described
 
 
 def _numbers(bound):
@@ -177,10 +163,6 @@ def _numbers(bound):
   text = lambda x: x if np.isfinite(x) else str(x)
   one = lambda x: list(map(one, x)) if isinstance(x, list) else text(x)
   return one(specs.plain(bound))
-
-
-def _first_line(error):
-  return str(error).strip().partition('\n')[0] or type(error).__name__
 
 
 def _version(package):

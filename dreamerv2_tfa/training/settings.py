@@ -1,127 +1,107 @@
-"""Which settings a run has: its own, its presets', and those that are given."""
+"""The settings `train.*` of a run, read from gin and checked."""
 
-import contextlib
-import re
+from typing import NamedTuple
 
 import gin
 
 from dreamerv2_tfa import checks
-from dreamerv2_tfa import scopes
 from dreamerv2_tfa.environments import batch
-from dreamerv2_tfa.environments import tasks
-from dreamerv2_tfa.training import comparison
-from dreamerv2_tfa.training import gin_files
-from dreamerv2_tfa.training import presets
-from dreamerv2_tfa.training import protocol
-
-# Settings that name the folder of another run.
-_FOLDERS = ('train.replay_from', 'train.model_from')
+from dreamerv2_tfa.experience import replay
+from dreamerv2_tfa.training import timetable as timetable_lib
 
 
-def parse(root_dir, files, bindings, make_task=None):
-  """Reads the settings of a run into gin, a later one wins.
+class Settings(NamedTuple):
+  """What a run does; `read` documents each field."""
 
-    a new run         the given files; below them the preset that suits its
-                      task, where none of them is or includes a preset
-    a folder's run    the settings that it had, then the given files
-    both              then the given bindings
+  task: str | batch.Task
+  seed: int
+  precision: str
+  eager: bool
+  timetable: timetable_lib.Timetable  # steps, prefill, ..., save_every
+  explore_until: int
+  environments: int
+  processes: bool
+  batch_size: int
+  sequence_length: int
+  replay_capacity: float  # as asked for; `capacity.take` says what fits
+  sampling: str
+  eval_episodes: int
+  eval_steps: int
+  replay_from: str | None
+  model_from: str | None
+
+
+@gin.configurable('train')  # pyright: ignore[reportCallIssue], not annotated
+def read(
+    *, task: str | batch.Task = 'catch', seed: int = 0, precision: str = 'auto',
+    eager: bool = False, steps: float = 1e8, prefill: float = 1e4,
+    pretrain: int = 1, steps_per_update: int = 5, explore_until: float = 0,
+    environments: int = 1, processes: bool = True, batch_size: int = 16,
+    sequence_length: int = 50, replay_capacity: float = 2e6,
+    sampling: str = 'rows', log_every: float = 1e4, eval_every: float = 1e5,
+    eval_episodes: int = 1, eval_steps: float = 27000,
+    save_every: float = 1e4, replay_from: str | None = None,
+    model_from: str | None = None,
+) -> Settings:
+  """Reads the settings `train.*` from gin.
 
   Args:
-    root_dir: Path of the run's folder, which need not exist; None: no run.
-    files: Paths or names of gin files.
-    bindings: Lines of gin.
-    make_task: Function without arguments that returns a `Task` of the
-      environment object that is trained on; None: there is none.
-
-  Returns:
-    List of str, the names of the run's presets.
+    task: Name of the task, such as 'catch' or 'atari_pong'; a `Task` where an
+      object is trained on.
+    seed: Of weights, environments and sampling.
+    precision: 'auto', '16', 'bf16' or '32'.
+    eager: Whether every function runs line by line, for debugging.
+    steps: Agent steps in all, prefill included.
+    prefill: Agent steps of uniformly random play at the start.
+    pretrain: Updates after prefill, beside the first one.
+    steps_per_update: Agent steps between updates.
+    explore_until: Environment frames after which the task's own actor
+      collects, whatever DreamerV2Agent.exploration is; 0: never.
+    environments: Environments that collect side by side; a step of each is an
+      agent step, so several updates may follow at once.
+    processes: Whether each of several environments has its own process.
+    batch_size: Sequences an update, B.
+    sequence_length: Model rows a sequence, T.
+    replay_capacity: Rows of replay memory; see `capacity.take`.
+    sampling: 'rows', 'episodes' or 'episodes_ends', see `replay.Samples`.
+    log_every: Agent steps between reports.
+    eval_every: Agent steps between evaluations, each with an export.
+    eval_episodes: Episodes an evaluation; 0: none.
+    eval_steps: Agent steps after which an evaluation episode is cut.
+    save_every: Agent steps between checkpoints.
+    replay_from: Folder of a run whose stored rows are learned from, offline.
+      Only evaluation takes steps; the step counter still advances by
+      `steps_per_update` an update. None: collect.
+    model_from: Folder of a run whose world model is loaded from the last
+      checkpoint and frozen; only the actor-critic learns. None: learn a model.
 
   Raises:
-    UserError: If a file is missing, or the folder's run was trained on an
-      object that only Python can give.
-    ValueError: If a setting cannot be read, or its run's are damaged.
-    SyntaxError: If a line cannot be read, from gin.
+    ValueError: If a setting cannot be used.
   """
-  if root_dir is not None:
-    root_dir = checks.folder('--root_dir', root_dir)
-  given = list(map(gin_files.name, files))
-  task = _task(bindings)
-  there = None if root_dir is None else _recorded(root_dir, given)
-  if there is not None:
-    protocol.parse_config(root_dir)
-    if not (task or make_task or _is_bound('train.task')):
-      raise checks.UserError(
-          f'The run in {root_dir} was trained on an object, '
-          f'{there["task"]!r}, which no task names. Resume it from Python: '
-          'dreamerv2_tfa.train(environment, root_dir=...).'
-      )
-    before = list(there['presets'])
-    given = [name for name in before if name not in given] + given
-  elif all(map(gin_files.is_overlay, files)):
-    chosen = presets.of_task(task) if root_dir is None else _chosen(
-        bindings, task, make_task)
-    files, given = [chosen, *files], [chosen, *given]
-  gin_files.parse(files, bindings)
-  _check_parts()
-  for name in _FOLDERS:
-    _make_absolute(name)
-  return given
-
-
-def _check_parts():
-  """Refuses a setting of a part that is none, which nothing would read."""
-  for name in comparison.bindings(gin.config_str()):
-    scope, _, setting = name.rpartition('/')
-    kind = setting.partition('.')[0]
-    parts = scopes.PARTS.get(kind, ())
-    if scope and kind in scopes.PARTS and scope not in parts:
-      raise checks.UserError(
-          f'There is no part {scope!r} of {kind}, as in {name}.'
-          f'{checks.did_you_mean(scope, parts)} Its parts are '
-          f'{", ".join(parts)}.'
-      )
-
-
-def _task(bindings):
-  """Name of the task in the last of the lines that bind it, or None."""
-  line = re.compile(r"""\s*train\.task\s*=\s*(['"])(.+)\1""")
-  found = [match.group(2) for match in map(line.match, bindings) if match]
-  return found[-1] if found else None
-
-
-def _recorded(root_dir, given):
-  """The `protocol.json` of a run whose settings can be read, or None.
-
-  With files given, settings that are missing are not needed.
-  """
-  there = protocol.read(root_dir)
-  if there is None or given and not (root_dir / protocol.CONFIG).is_file():
-    return None
-  return there
-
-
-def _chosen(bindings, task, make_task):
-  """The preset of a task; where its suite does not say it, by what it shows."""
-  if make_task is None and not presets.is_shown(task):
-    return presets.of_task(task)
-  gin_files.parse([presets.PUBLISHED], bindings)
-  made = make_task() if make_task else tasks.load(task)
-  with contextlib.ExitStack() as stack:
-    environment = made.make(0)
-    stack.callback(batch.close, environment)
-    name, _ = presets.of_specs(environment.observation_spec())
-  gin.clear_config()
-  return name
-
-
-def _is_bound(name):
-  return name in comparison.bindings(gin.config_str())
-
-
-def _make_absolute(name):
-  """A folder means the same wherever the run is resumed from."""
-  value = gin.query_parameter(name) if _is_bound(name) else None
-  if value is not None:
-    folder = checks.folder(name, value).absolute()
-    with gin.unlock_config():
-      gin.bind_parameter(name, str(folder))
+  checks.choice('train.sampling', sampling, replay.SAMPLING)
+  checks.flag('train.processes', processes)
+  checks.flag('train.eager', eager)
+  return Settings(
+      task=task,
+      seed=checks.integer('train.seed', seed, 0, 2**31 - 1),
+      precision=precision,
+      eager=eager,
+      timetable=timetable_lib.make(
+          steps=steps, prefill=prefill, pretrain=pretrain,
+          steps_per_update=steps_per_update, log_every=log_every,
+          eval_every=eval_every, save_every=save_every,
+      ),
+      explore_until=checks.integer('train.explore_until', explore_until, 0),
+      environments=checks.integer('train.environments', environments),
+      processes=processes,
+      batch_size=checks.integer('train.batch_size', batch_size),
+      sequence_length=checks.integer(
+          'train.sequence_length', sequence_length
+      ),
+      replay_capacity=replay_capacity,
+      sampling=sampling,
+      eval_episodes=checks.integer('train.eval_episodes', eval_episodes, 0),
+      eval_steps=checks.integer('train.eval_steps', eval_steps),
+      replay_from=replay_from,
+      model_from=model_from,
+  )

@@ -1,15 +1,15 @@
 """What a run changes for the whole process, put back after it."""
 
+from collections.abc import Iterator
 import contextlib
 import random
 
-import gin
 import numpy as np
 import tensorflow as tf
 
 
 @contextlib.contextmanager
-def kept():
+def kept() -> Iterator[None]:
   """Puts back how Keras and TensorFlow compute, and Python's random numbers.
 
   That is the mixed-precision policy, whether functions run line by line, and
@@ -26,21 +26,3 @@ def kept():
     tf.config.run_functions_eagerly(eager)
     random.setstate(states[0])
     np.random.set_state(states[1])
-
-
-@contextlib.contextmanager
-def gin_kept():
-  """Begins with no binding of gin, and puts back those that were there.
-
-  Values that gin cannot write down, such as objects that were bound from
-  Python, are not among them.
-  """
-  text, locked = gin.config_str(), gin.config_is_locked()
-  gin.clear_config()
-  try:
-    yield
-  finally:
-    gin.clear_config()
-    gin.parse_config(text)
-    if locked:
-      gin.finalize()

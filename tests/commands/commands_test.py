@@ -132,7 +132,7 @@ def test_the_folder_is_given_as_root_dir_or_logdir(command, trained, flag):
   assert command(f'--{flag}=somewhere') == (0, '')
   (args, kwargs), = trained
   assert args == ('somewhere',)
-  assert kwargs == {'presets': ['quickstart'], 'dry_run': False}
+  assert kwargs == {'presets': ['quickstart']}
 
 
 def test_without_a_folder_a_run_gets_a_fresh_one(command, trained):
@@ -141,9 +141,13 @@ def test_without_a_folder_a_run_gets_a_fresh_one(command, trained):
   assert pathlib.Path(args[0]).parent == pathlib.Path('runs')
 
 
-def test_dry_run_is_passed_on(command, trained):
+def test_a_dry_run_describes_and_does_not_train(
+    command, trained, monkeypatch):
+  described = []
+  monkeypatch.setattr(
+      train, 'describe', lambda *args, **kwargs: described.append(kwargs))
   command('--dry_run')
-  assert trained[0][1]['dry_run']
+  assert described == [{'presets': ['quickstart']}] and not trained
 
 
 def test_a_dry_run_of_the_command_writes_nothing(command, tmp_path):

@@ -12,11 +12,11 @@ import gin
 import pytest
 import tensorflow as tf
 
-from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.deployment import server
+from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import disk
-from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import train
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -129,7 +129,7 @@ def test_a_run_that_meets_a_full_disk_resumes_once_there_is_room(
     where, tmp_path, clean, capsys):
   def run():
     gin.clear_config()
-    gin_files.parse(['quickstart', 'debug'], ['train.eager = False'])
+    config.parse(['quickstart', 'debug'], ['train.eager = False'])
     train.train(tmp_path / 'run')
 
   def full(*args, **kwargs):

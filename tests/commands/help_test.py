@@ -22,7 +22,7 @@ from dreamerv2_tfa.commands import import_published
 from dreamerv2_tfa.commands import listing
 from dreamerv2_tfa.commands import serve
 from dreamerv2_tfa.commands import train
-from dreamerv2_tfa.training import gin_files
+from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import train as train_lib
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -189,7 +189,7 @@ def test_the_settings_are_shown_as_gin_reads_them_with_marks(play, tmp_path):
   assert 'train.prefill = 60  # default: 10000.0' in lines
   gin.clear_config()
   (tmp_path / 'shown.gin').write_text(out)
-  gin_files.parse([tmp_path / 'shown.gin'], [])
+  config.parse([tmp_path / 'shown.gin'], [])
   assert gin.query_parameter('RSSM.deter') == 17
 
 

@@ -395,14 +395,14 @@ def play(port, seed, steps, actions):
 ])
 def test_64_clients_at_once_each_get_their_own_actions(port, steps, folder):
   actions = {}
-  clients = [
+  threads = [
       threading.Thread(target=play, args=(port, seed, steps, actions))
       for seed in range(64)
   ]
-  for client in clients:
-    client.start()
-  for client in clients:
-    client.join()
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
   lone = client.load_policy(folder)
   for seed in range(64):
     lone._seed = seed

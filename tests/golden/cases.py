@@ -14,7 +14,9 @@ from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import noise as noise_lib
 from dreamerv2_tfa import types
 from dreamerv2_tfa.migration import weights
-from dreamerv2_tfa.training import train  # noqa: F401, registers all of gin
+from dreamerv2_tfa.training import config
+
+config.register()  # all of `train` too, which the presets bind
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 PRESETS = FOLDER.parents[1] / 'gin'

@@ -16,7 +16,8 @@ from tf_agents.specs import array_spec
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.migration import episodes
-from dreamerv2_tfa.training import folder
+from dreamerv2_tfa.migration import run as run_lib
+from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import train
 
 FIRST, MID, LAST = 0, 1, 2
@@ -125,7 +126,7 @@ def run_train(monkeypatch):
   """Runs `train` with the golden agent's sizes on a stand-in task."""
   monkeypatch.setattr(tasks, 'load', _load_task)
 
-  def run(root_dir, *bindings, **kwargs):
+  def run(root_dir, *bindings, published=None, **kwargs):
     gin.clear_config()
     gin.add_config_file_search_path(str(cases.PRESETS))
     gin.parse_config_files_and_bindings(
@@ -135,7 +136,10 @@ def run_train(monkeypatch):
          "train.precision = '32'", 'train.steps_per_update = 5',
          "DreamerV2Agent.jit = 'off'", *bindings],
     )
-    train.train(root_dir, **kwargs)
+    if published is None:
+      train.train(root_dir)
+    else:
+      run_lib.import_run(published, root_dir, **kwargs)
 
   yield run
   gin.clear_config()
@@ -154,11 +158,11 @@ def old_run(tmp_path):
 def test_an_imported_run_goes_on(run_train, old_run, tmp_path, capsys):
   for number, steps in enumerate((11, 7, 13)):
     write_episode(old_run, steps, number=number)
-  run_train(tmp_path / 'new', adopt=old_run)
+  run_train(tmp_path / 'new', published=old_run)
   assert 'the weights after 1,234 agent steps and 321 updates, 3 episodes' in (
       capsys.readouterr().out)
   assert not (tmp_path / 'new' / 'metrics.jsonl').read_text()
-  assert folder.saved_steps(tmp_path / 'new') == 1234
+  assert runs.RunFolder(tmp_path / 'new').saved_steps() == 1234
   run_train(tmp_path / 'new', 'train.steps = 1244')
   out = capsys.readouterr().out
   # The schedule is kept: what was due at step 1,234 counts as done.
@@ -171,9 +175,9 @@ def test_an_imported_run_goes_on(run_train, old_run, tmp_path, capsys):
 @pytest.mark.slow
 def test_weights_alone_start_with_random_play(run_train, old_run, tmp_path):
   with pytest.raises(ValueError, match='--keys=position,speed, changed'):
-    run_train(tmp_path / 'new', adopt=old_run)
+    run_train(tmp_path / 'new', published=old_run)
   run_train(
-      tmp_path / 'new', adopt=old_run, adopt_keys=['position', 'speed']
+      tmp_path / 'new', published=old_run, keys=['position', 'speed']
   )
   checkpoint = tf.train.latest_checkpoint(tmp_path / 'new' / 'checkpoints')
   assert checkpoint.endswith('-0')
@@ -181,7 +185,7 @@ def test_weights_alone_start_with_random_play(run_train, old_run, tmp_path):
 
 def test_a_folder_without_a_run_is_refused(run_train, tmp_path):
   with pytest.raises(ValueError, match='There is no .*variables.pkl'):
-    run_train(tmp_path / 'new', adopt=tmp_path)
+    run_train(tmp_path / 'new', published=tmp_path)
   assert not (tmp_path / 'new').exists()
 
 
@@ -189,15 +193,15 @@ def test_episodes_of_another_task_are_refused_before_anything_is_written(
     run_train, old_run, tmp_path):
   write_episode(old_run, 5, actions=4)
   with pytest.raises(ValueError, match='actions have shape'):
-    run_train(tmp_path / 'new', adopt=old_run)
+    run_train(tmp_path / 'new', published=old_run)
   assert not (tmp_path / 'new').exists()
 
 
 @pytest.mark.slow
 def test_a_folder_with_a_run_is_not_written_over(run_train, old_run, tmp_path):
   write_episode(old_run, 30)
-  run_train(tmp_path / 'new', adopt=old_run)
+  run_train(tmp_path / 'new', published=old_run)
   with pytest.raises(ValueError, match='holds a run already'):
-    run_train(tmp_path / 'new', adopt=old_run)
+    run_train(tmp_path / 'new', published=old_run)
 
 

@@ -13,6 +13,7 @@ from dreamerv2_tfa.experience import memory
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.training import capacity
 from dreamerv2_tfa.training import protocol
+from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import train
 
 _GB = 10**9
@@ -35,11 +36,13 @@ def take(agent, asked, root_dir='none', *, resumed=False, batch_size=16):
   """What a run of this agent takes, and the line it prints."""
   parts = types.SimpleNamespace(
       agent=agent, environment=types.SimpleNamespace(batch_size=1))
-  plan = types.SimpleNamespace(prefill=1000)
+  settings = types.SimpleNamespace(
+      timetable=types.SimpleNamespace(prefill=1000), replay_capacity=asked,
+      batch_size=batch_size, sequence_length=50, replay_from=None)
   said = io.StringIO()
   with contextlib.redirect_stdout(said):
     found = capacity.take(
-        parts, asked, root_dir, plan, batch_size, 50, resumed=resumed)
+        parts, settings, runs.RunFolder(root_dir), resumed=resumed)
   return found, said.getvalue().removesuffix('\n')
 
 
@@ -122,14 +125,14 @@ def test_a_run_on_a_full_machine_says_so_first_and_records_both(
   assert line.startswith(
       'Replay memory: 140 of the 2,000,000 steps that were asked for, 0.6 MB, '
       'because 5.8 MB of 24.0 GB are free')
-  assert protocol.read(root)['replay_capacity'] == 140
+  assert protocol.read(root / 'protocol.json')['replay_capacity'] == 140
   assert 'train.replay_capacity = 2000000.0' in (
       root / 'operative_config.gin').read_text()
-  rows = store.rows(root)
+  rows = store.rows(root / 'replay')
   assert 130 < rows <= 140  # every step, and the rows between episodes
   pretend(monkeypatch, free=4_600_000)
   _train(root, 'train.steps = 150')
   said = capsys.readouterr().out
   assert f'the oldest {rows - 111} do not fit' in said and 'skipped' not in said
-  assert protocol.read(root)['replay_capacity'] == 111
-  assert store.rows(root) >= rows + 20
+  assert protocol.read(root / 'protocol.json')['replay_capacity'] == 111
+  assert store.rows(root / 'replay') >= rows + 20

@@ -49,7 +49,7 @@ def saved(tmp_path_factory):
   """A folder with a scrambled agent's checkpoint; and its variables."""
   root = tmp_path_factory.mktemp('run')
   _, parts, variables = _make()
-  saver = checkpoints.Checkpoints(root, **parts)
+  saver = checkpoints.Checkpoints(root / 'checkpoints', **parts)
   assert not saver.resumed and saver.latest is None
   _scramble(variables)
   saver.save(1200)
@@ -60,7 +60,7 @@ def saved(tmp_path_factory):
 def restored(saved):
   """A fresh agent that took the checkpoint; and its variables."""
   agent, parts, variables = _make()
-  saver = checkpoints.Checkpoints(saved[0], **parts)
+  saver = checkpoints.Checkpoints(saved[0] / 'checkpoints', **parts)
   return agent, parts, variables, saver
 
 
@@ -102,7 +102,7 @@ def test_the_generators_of_the_policies_come_back(restored):
 
 def test_the_two_last_checkpoints_are_kept(tmp_path):
   value = tf.train.Checkpoint(x=tf.Variable(1.0))
-  saver = checkpoints.Checkpoints(tmp_path, value=value)
+  saver = checkpoints.Checkpoints(tmp_path / 'checkpoints', value=value)
   for step in (10, 20, 30):
     saver.save(step)
   names = sorted(p.name for p in (tmp_path / 'checkpoints').glob('*.index'))
@@ -116,7 +116,7 @@ def test_the_two_last_checkpoints_are_kept(tmp_path):
 def two(tmp_path):
   """A folder with the checkpoints 10 and 200; and its `checkpoints/`."""
   root = tmp_path / 'run'
-  saver = checkpoints.Checkpoints(root, x=tf.Variable(tf.range(1000)))
+  saver = checkpoints.Checkpoints(root / 'checkpoints', x=tf.Variable(tf.range(1000)))
   for step in (10, 200):
     saver.save(step)
   return root, root / 'checkpoints'
@@ -128,14 +128,14 @@ def _cut(path, bytes_left=100):
 
 def test_tensorflow_finds_the_checkpoint_that_is_found_here(two):
   root, directory = two
-  assert checkpoints.find(root) == tf.train.latest_checkpoint(directory)
-  assert checkpoints.last(root) == str(directory / 'ckpt-200')
+  assert checkpoints.find(root / 'checkpoints') == tf.train.latest_checkpoint(directory)
+  assert checkpoints.last(root / 'checkpoints') == str(directory / 'ckpt-200')
 
 
 def test_no_checkpoint_is_found_in_a_folder_without_one(tmp_path):
-  assert checkpoints.find(tmp_path / 'new') is None
+  assert checkpoints.find(tmp_path / 'new' / 'checkpoints') is None
   with pytest.raises(ValueError, match='holds no saved run'):
-    checkpoints.last(tmp_path)
+    checkpoints.last(tmp_path / 'checkpoints')
 
 
 @pytest.mark.parametrize('text', [None, '', 'nothing that is known'])
@@ -144,7 +144,7 @@ def test_without_its_state_file_the_newest_checkpoint_is_found(two, text):
   (directory / 'checkpoint').unlink()
   if text is not None:
     (directory / 'checkpoint').write_text(text)
-  assert checkpoints.find(root) == str(directory / 'ckpt-200')
+  assert checkpoints.find(root / 'checkpoints') == str(directory / 'ckpt-200')
 
 
 @pytest.mark.parametrize('path', ['/elsewhere/checkpoints/ckpt-10', 'ckpt-10'])
@@ -153,13 +153,13 @@ def test_a_state_file_names_a_checkpoint_of_its_own_folder(two, path):
   (directory / 'checkpoint').write_text(f'model_checkpoint_path: "{path}"\n')
   for file in directory.glob('ckpt-200.*'):
     file.unlink()
-  assert checkpoints.find(root) == str(directory / 'ckpt-10')
+  assert checkpoints.find(root / 'checkpoints') == str(directory / 'ckpt-10')
 
 
 def test_a_whole_checkpoint_that_is_newer_than_the_state_file_is_found(two):
   root, directory = two
   (directory / 'checkpoint').write_text('model_checkpoint_path: "ckpt-10"\n')
-  assert checkpoints.find(root) == str(directory / 'ckpt-200')
+  assert checkpoints.find(root / 'checkpoints') == str(directory / 'ckpt-200')
 
 
 @pytest.mark.parametrize('ending', ['index', 'data-00000-of-00001'])
@@ -167,7 +167,7 @@ def test_a_save_that_a_kill_cut_off_is_not_the_last(two, ending):
   root, directory = two
   (directory / 'checkpoint').write_text('model_checkpoint_path: "ckpt-10"\n')
   _cut(directory / f'ckpt-200.{ending}')
-  assert checkpoints.find(root) == str(directory / 'ckpt-10')
+  assert checkpoints.find(root / 'checkpoints') == str(directory / 'ckpt-10')
 
 
 @pytest.mark.parametrize('state', [True, False])
@@ -180,7 +180,7 @@ def test_a_cut_checkpoint_is_refused_by_its_file_and_the_older_named(
     (directory / 'checkpoint').unlink()
   _cut(directory / f'ckpt-200.{ending}', left)
   with pytest.raises(ValueError) as refusal:
-    checkpoints.find(root)
+    checkpoints.find(root / 'checkpoints')
   message = str(refusal.value)
   assert f'{directory}/ckpt-200.{ending} cannot be read: ' in message
   assert 'ckpt-10 beside it is whole' in message and '\n' not in message
@@ -192,7 +192,7 @@ def test_a_checkpoint_with_other_bytes_is_refused(two):
   text = file.read_bytes()
   file.write_bytes(text[:500] + bytes(8) + text[508:])
   with pytest.raises(ValueError, match='ckpt-200.data.* cannot be read: '):
-    checkpoints.find(root)
+    checkpoints.find(root / 'checkpoints')
 
 
 @pytest.mark.parametrize('ending', ['index', 'data-00000-of-00001'])
@@ -201,10 +201,10 @@ def test_the_way_out_of_a_missing_file_leads_to_the_older_checkpoint(
   root, directory = two
   (directory / f'ckpt-200.{ending}').unlink()
   with pytest.raises(ValueError, match=rf'ckpt-200.{ending}.*ckpt-10 beside'):
-    checkpoints.find(root)
+    checkpoints.find(root / 'checkpoints')
   for path in [*directory.glob('ckpt-200.*'), directory / 'checkpoint']:
     path.unlink()
-  assert checkpoints.find(root) == str(directory / 'ckpt-10')
+  assert checkpoints.find(root / 'checkpoints') == str(directory / 'ckpt-10')
 
 
 def test_a_damaged_checkpoint_alone_is_refused_too(two):
@@ -212,11 +212,11 @@ def test_a_damaged_checkpoint_alone_is_refused_too(two):
   for number in (10, 200):
     _cut(directory / f'ckpt-{number}.index')
   with pytest.raises(ValueError, match='No whole checkpoint is beside it'):
-    checkpoints.find(root)
+    checkpoints.find(root / 'checkpoints')
 
 
 def test_saving_removes_no_file_of_another_checkpoint(tmp_path):
-  saver = checkpoints.Checkpoints(tmp_path, x=tf.Variable(1.0))
+  saver = checkpoints.Checkpoints(tmp_path / 'checkpoints', x=tf.Variable(1.0))
   saver.save(3)
   other = tmp_path / 'checkpoints' / 'ckpt-30.mine'
   other.touch()
@@ -235,21 +235,21 @@ def test_saving_removes_no_file_of_another_checkpoint(tmp_path):
 def test_a_larger_or_other_network_is_refused(saved, binding):
   _, parts, _ = _make(binding)
   with pytest.raises(ValueError, match='does not fit this configuration'):
-    checkpoints.Checkpoints(saved[0], **parts)
+    checkpoints.Checkpoints(saved[0] / 'checkpoints', **parts)
 
 
 def test_a_network_that_is_a_part_of_the_saved_one_is_refused(tmp_path):
   _, parts, _ = _make('MLP.layers = 2')
-  checkpoints.Checkpoints(tmp_path, **parts).save(1)
+  checkpoints.Checkpoints(tmp_path / 'checkpoints', **parts).save(1)
   _, parts, _ = _make()
   with pytest.raises(ValueError, match='does not fit this configuration'):
-    checkpoints.Checkpoints(tmp_path, **parts)
+    checkpoints.Checkpoints(tmp_path / 'checkpoints', **parts)
 
 
 def test_a_refusal_says_what_to_do(saved):
   _, parts, _ = _make('RSSM.deter = 6')
   with pytest.raises(ValueError) as refusal:
-    checkpoints.Checkpoints(saved[0], **parts)
+    checkpoints.Checkpoints(saved[0] / 'checkpoints', **parts)
   message = str(refusal.value)
   assert str(saved[0] / 'checkpoints') in message
   assert 'Take another --root_dir' in message and '\n' not in message
@@ -289,7 +289,7 @@ def exported(tmp_path_factory):
       policy=_Constant(1), collect_policy=_Constant(2),
       train_step_counter=tf.Variable(10, dtype=tf.int64),
   )
-  policies = checkpoints.Policies(root, agent)
+  policies = checkpoints.Policies(root / 'policies', agent)
   policies.save()
   agent.policy.constant.assign(3)
   agent.collect_policy.constant.assign(4)
@@ -316,5 +316,5 @@ def test_preparing_an_export_writes_nothing(tmp_path):
       policy=_Constant(1), collect_policy=_Constant(2),
       train_step_counter=tf.Variable(0, dtype=tf.int64),
   )
-  checkpoints.Policies(tmp_path, agent)
+  checkpoints.Policies(tmp_path / 'policies', agent)
   assert not list(tmp_path.iterdir())

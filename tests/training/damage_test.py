@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 import dreamerv2_tfa
+from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import collection
-from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.reports import open_loop
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import lock
@@ -133,7 +133,7 @@ _DAMAGES = {
     'no settings': remove('operative_config.gin'),
     'cut settings': write('operative_config.gin', 'train.steps = (1,\n'),
     'other settings': write('operative_config.gin', 'nothing.known = 1\n'),
-    'cut specs': cut('policies/collect/policy_specs.pbtxt'),
+    'cut specs': cut('specs.pbtxt'),
 }
 _CHECKPOINT = ('cut checkpoint', 'cut index', 'no index', 'no data')
 _PROTOCOL = ('empty protocol', 'list as protocol', 'protocol without a task')
@@ -189,7 +189,7 @@ def test_the_way_out_of_a_cut_checkpoint_is_one(copy):
   assert 'Resumed at 32 frames' in train(copy)
   rows = (copy / 'metrics.jsonl').read_text().splitlines()
   assert json.loads(rows[lines]) == {'step': 32, 'resumed': 32}
-  steps = [row['step'] for row in metrics.read(copy)]
+  steps = [row['step'] for row in metrics.read(copy / 'metrics.jsonl')]
   assert steps == sorted(steps) and steps[-1] == 40
 
 
@@ -221,7 +221,7 @@ def test_every_reader_finds_the_checkpoint_without_its_state_file(copy):
   assert int(dreamerv2_tfa.load_agent(copy).train_step_counter) > 0
   train(copy.parent / 'new', model_from=str(copy))
   assert 'Resumed at 40 frames' in train(copy, steps=48)
-  assert checkpoints.find(copy) == str(copy / 'checkpoints' / 'ckpt-48')
+  assert checkpoints.find(copy / 'checkpoints') == str(copy / 'checkpoints' / 'ckpt-48')
 
 
 def test_a_run_killed_before_its_first_save_begins_again_over_nothing(copy):
@@ -234,7 +234,7 @@ def test_a_run_killed_before_its_first_save_begins_again_over_nothing(copy):
   rows = (copy / 'metrics.jsonl').read_text().splitlines()
   assert rows[:len(lines)] == lines
   assert json.loads(rows[len(lines)]) == {'step': 0, 'resumed': 0}
-  assert len(metrics.read(copy)) == len(rows) - len(lines) - 1
+  assert len(metrics.read(copy / 'metrics.jsonl')) == len(rows) - len(lines) - 1
 
 
 def test_a_run_without_its_checkpoints_is_not_written_over(copy):
@@ -342,7 +342,7 @@ def test_another_precision_is_noted(copy):
 
 
 def test_a_folder_that_is_in_use_is_read_but_not_written(copy):
-  with lock.held(copy):
+  with lock.locked(copy / 'lock'):
     before = contents(copy)
     with pytest.raises(ValueError, match='is in use: process'):
       train(copy, steps=48)

@@ -1,5 +1,6 @@
 """Tests of what rows of earlier versions mean now."""
 
+import json
 import types
 
 import gymnasium
@@ -12,6 +13,7 @@ from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import earlier
 from dreamerv2_tfa.training import protocol
+from dreamerv2_tfa.training import runs
 
 
 def found(observation, action, there=None, **kwargs):
@@ -76,26 +78,34 @@ def parts_of(observation, action=_CHOICE):
       environment=made, evaluation_environment=made, precision='float32')
 
 
+def write(root, described):
+  """The folder of a run that has written this protocol."""
+  folder = runs.RunFolder(root)
+  folder.protocol.write_text(json.dumps(described))
+  return folder
+
+
 def test_rows_of_an_earlier_version_are_refused_and_its_weights_are_not(
     tmp_path):
   facts = protocol.describe(parts_of(_BOX), (), 0)
   for key in ('observation', 'action', 'shown', 'environments'):
     del facts[key]
-  protocol.write(tmp_path, facts)
+  folder = write(tmp_path, facts)
   now = parts_of(_BOX, spaces.Box(-2, 2, (1,)))
   for check in (comparison.check, comparison.check_rows):
     with pytest.raises(ValueError, match='means something else: got actions'):
-      check(tmp_path, now)
-  comparison.check_weights(tmp_path, now)
-  comparison.check(tmp_path, parts_of(_BOX))
+      check(folder, now)
+  comparison.check_weights(folder, now.environment)
+  comparison.check(folder, parts_of(_BOX))
 
 
 def test_a_space_that_has_changed_behind_the_same_specs_is_refused(tmp_path):
   parts = lambda high: parts_of(spaces.Box(0, high, (3,), np.int64))
   before = parts(9)
-  protocol.write(tmp_path, protocol.describe(before, (), 0))
-  for check in (comparison.check, comparison.check_rows,
-                comparison.check_weights):
-    check(tmp_path, before)
+  folder = write(tmp_path, protocol.describe(before, (), 0))
+  weights = lambda folder, parts: comparison.check_weights(
+      folder, parts.environment)
+  for check in (comparison.check, comparison.check_rows, weights):
+    check(folder, before)
     with pytest.raises(ValueError, match='from 0 to 8, .*from 0 to 9, .*there'):
-      check(tmp_path, parts(8))
+      check(folder, parts(8))

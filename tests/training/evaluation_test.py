@@ -174,14 +174,14 @@ def test_an_episode_without_an_end_is_cut_and_counted_so():
   numbers = played.run()
   assert numbers == {'eval_return': 18.5, 'eval_length': 37, 'eval_cut': 2}
   assert script.started == 2 and script.t == 37
-  assert 'train.eval_steps' in played.said(numbers)
+  assert 'train.eval_steps' in evaluation.cut_episodes(numbers, 2, 7)
 
 
 def test_an_episode_that_ends_at_the_bound_is_not_cut():
   played, _, _ = _make(2, script=_Endless({1: 37, 2: 36}), most_steps=37)
   numbers = played.run()
   assert numbers == {'eval_return': 18.25, 'eval_length': 36.5}
-  assert played.said(numbers) == ''
+  assert evaluation.cut_episodes(numbers, 2, 7) == ''
 
 
 def test_cut_and_whole_episodes_are_averaged():

@@ -1,14 +1,14 @@
 """Tests of gin files as users have them: beside each other, with a mark."""
 
 import codecs
+import logging
 
 import gin
 import pytest
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.training import bindings
-from dreamerv2_tfa.training import gin_files
-from dreamerv2_tfa.training import train  # noqa: F401, gin must know its parts
+from dreamerv2_tfa.training import config
 
 pytestmark = pytest.mark.usefixtures('clean')
 
@@ -28,7 +28,7 @@ def _bound(name):
 def test_an_include_is_found_beside_the_including_file(folder):
   (folder / 'sizes.gin').write_text('RSSM.deter = 7\n')
   (folder / 'mine.gin').write_text("include 'sizes.gin'\nRSSM.hidden = 8\n")
-  gin_files.parse([folder / 'mine.gin'], [])
+  config.parse([folder / 'mine.gin'], [])
   assert (_bound('RSSM.deter'), _bound('RSSM.hidden')) == (7, 8)
 
 
@@ -37,21 +37,21 @@ def test_so_is_an_include_in_an_included_file(folder):
   (folder / 'deep' / 'sizes.gin').write_text('RSSM.deter = 7\n')
   (folder / 'deep' / 'more.gin').write_text('include "sizes.gin"  # near\n')
   (folder / 'mine.gin').write_text("include 'deep/more.gin'\n")
-  gin_files.parse([folder / 'mine.gin'], [])
+  config.parse([folder / 'mine.gin'], [])
   assert _bound('RSSM.deter') == 7
 
 
 def test_the_file_beside_wins_over_a_preset_of_its_name(folder):
   (folder / 'defaults.gin').write_text('RSSM.deter = 7\n')
   (folder / 'mine.gin').write_text("include 'defaults.gin'\n")
-  gin_files.parse([folder / 'mine.gin'], [])
+  config.parse([folder / 'mine.gin'], [])
   assert gin.config_str().count(' = ') == 1
 
 
 def test_presets_are_found_from_anywhere(folder):
   (folder / 'mine.gin').write_text(
       "RSSM.hidden = 8\ninclude 'quickstart.gin'\nRSSM.stoch = 5\n")
-  gin_files.parse([folder / 'mine.gin', 'gin/debug.gin'], ['MLP.units = 3'])
+  config.parse([folder / 'mine.gin', 'gin/debug.gin'], ['MLP.units = 3'])
   assert (_bound('RSSM.hidden'), _bound('MLP.units')) == (16, 3)
 
 
@@ -60,14 +60,14 @@ def test_a_byte_order_mark_is_no_token(folder, encoding):
   (folder / 'mine.gin').write_text('RSSM.deter = 7  # gr\u00f6\u00dfer\n', encoding)
   (folder / 'outer.gin').write_bytes(
       codecs.BOM_UTF8 + b"include 'mine.gin'\r\nMLP.units = 3\r\n")
-  gin_files.parse([folder / 'outer.gin'], [])
+  config.parse([folder / 'outer.gin'], [])
   assert (_bound('RSSM.deter'), _bound('MLP.units')) == (7, 3)
 
 
 def test_a_file_that_is_no_text_is_named(folder):
   (folder / 'mine.gin').write_bytes(b'RSSM.deter = \xff\n')
   with pytest.raises(checks.UserError, match='mine.gin is no text in UTF-8'):
-    gin_files.parse([folder / 'mine.gin'], [])
+    config.parse([folder / 'mine.gin'], [])
 
 
 @pytest.mark.parametrize('name, near', [
@@ -78,17 +78,17 @@ def test_a_file_that_is_not_there_is_named_with_the_presets(
   with pytest.raises(
       checks.UserError, match=f"no gin file '{name}'.{near} The presets are: "
       'atari, atari_paper,'):
-    gin_files.parse([name], [])
+    config.parse([name], [])
 
 
 def test_a_folder_is_no_gin_file(folder):
   with pytest.raises(checks.UserError, match='is a folder.*--root_dir=DIR'):
-    gin_files.parse([folder], [])
+    config.parse([folder], [])
 
 
 @pytest.mark.parametrize('name', ['atari', 'atari.gin', 'gin/atari.gin'])
 def test_a_preset_is_found_by_each_of_its_names(folder, name):
-  gin_files.parse([name], [])
+  config.parse([name], [])
   assert _bound('RSSM.deter') == 600
 
 
@@ -97,14 +97,14 @@ def test_a_binding_and_a_file_may_include_a_preset(folder, name):
   (folder / 'mine.gin').write_text(f"include '{name}'\n")
   for files, lines in ((['../mine'], []), ([], [f"include '{name}'"])):
     gin.clear_config()
-    gin_files.parse(files, lines)
+    config.parse(files, lines)
     assert _bound('RSSM.deter') == 600
 
 
 def test_an_include_that_is_not_there_is_shown(folder):
   (folder / 'mine.gin').write_text("\n\ninclude 'x.gin'\n")
   with pytest.raises(checks.UserError) as caught:
-    gin_files.parse([folder / 'mine.gin'], [])
+    config.parse([folder / 'mine.gin'], [])
   assert str(caught.value).startswith("There is no gin file 'x.gin'.")
   assert str(caught.value).endswith(
       f"  {folder / 'mine.gin'}:3:10:\n    include 'x.gin'\n             ^")
@@ -114,7 +114,7 @@ def test_a_mistake_in_an_included_file_shows_its_line_and_column(folder):
   (folder / 'sizes.gin').write_text('\n  # so\nRSSM.detr = 7\n')
   (folder / 'mine.gin').write_text("include 'sizes.gin'\n")
   with pytest.raises(checks.UserError) as caught:
-    gin_files.parse([folder / 'mine.gin'], [])
+    config.parse([folder / 'mine.gin'], [])
   assert str(caught.value) == (
       'There is no setting RSSM.detr. Did you mean RSSM.deter?\n'
       f"  {folder / 'sizes.gin'}:3:6:\n    RSSM.detr = 7\n         ^")
@@ -123,12 +123,12 @@ def test_a_mistake_in_an_included_file_shows_its_line_and_column(folder):
 def test_a_mistake_after_an_include_is_in_the_including_file(folder):
   (folder / 'mine.gin').write_text("include 'debug'\nRSSM.deter = [7\n")
   with pytest.raises(checks.UserError, match=r'mine.gin:2:14:'):
-    gin_files.parse([folder / 'mine.gin'], [])
+    config.parse([folder / 'mine.gin'], [])
 
 
 def test_a_binding_is_named_by_its_number(folder):
   with pytest.raises(checks.UserError, match='binding 2, column 6:'):
-    gin_files.parse(['debug'], ['RSSM.deter = 5', 'RSSM.detr = 6'])
+    config.parse(['debug'], ['RSSM.deter = 5', 'RSSM.detr = 6'])
 
 
 _LINES = {
@@ -188,7 +188,7 @@ _LINES = {
 def test_a_mistake_in_a_line_is_shown_with_the_way_out(folder, line):
   said, column = _LINES[line]
   with pytest.raises(checks.UserError) as caught:
-    gin_files.parse(['debug'], [line])
+    config.parse(['debug'], [line])
   text, place, shown, caret = str(caught.value).split('\n')
   assert text.startswith(said)
   assert place == f'  binding 1, column {column}:'
@@ -202,10 +202,10 @@ def test_a_mistake_in_a_line_is_shown_with_the_way_out(folder, line):
 def test_the_same_mistake_in_a_file_names_no_shell(folder, line):
   (folder / 'mine.gin').write_text(f'# A file.\n{line}\n')
   if line == 'zzz = 5':  # a macro that somebody may use yet
-    gin_files.parse([folder / 'mine.gin'], [])
+    config.parse([folder / 'mine.gin'], [])
     return
   with pytest.raises(checks.UserError) as caught:
-    gin_files.parse([folder / 'mine.gin'], [])
+    config.parse([folder / 'mine.gin'], [])
   number = 3 if 'detr' in line else 2
   assert f'mine.gin:{number}:{_LINES[line][1]}:' in str(caught.value)
   assert 'shell' not in str(caught.value)
@@ -213,7 +213,7 @@ def test_the_same_mistake_in_a_file_names_no_shell(folder, line):
 
 def test_a_macro_may_be_bound_in_one_text_and_used_in_another(folder):
   (folder / 'mine.gin').write_text('steps = 5\n')
-  gin_files.parse([folder / 'mine.gin'], ['train.steps = %steps'])
+  config.parse([folder / 'mine.gin'], ['train.steps = %steps'])
 
 
 def test_every_setting_of_the_package_has_a_name_to_suggest():
@@ -227,7 +227,7 @@ def test_every_setting_of_the_package_has_a_name_to_suggest():
 def test_nothing_is_logged_and_logging_goes_on(folder, caplog):
   (folder / 'mine.gin').write_text("include 'x.gin'\n")
   with pytest.raises(checks.UserError):
-    gin_files.parse([folder / 'mine.gin'], [])
+    config.parse([folder / 'mine.gin'], [])
   assert caplog.records == []
-  gin_files.logging.error('still here')
+  logging.error('still here')
   assert len(caplog.records) == 1

@@ -13,10 +13,12 @@ import pytest
 import tensorflow as tf
 
 import dreamerv2_tfa
+from dreamerv2_tfa import results
 from dreamerv2_tfa.environments import batch
-from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import library
 from dreamerv2_tfa.training import presets
+from dreamerv2_tfa.training import runs
+from dreamerv2_tfa.training import summary
 from dreamerv2_tfa.training import train as train_lib
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -34,6 +36,7 @@ def _clean():
 def trained(monkeypatch):
   """What the loop was called with, and under which gin: it does nothing."""
   calls = []
+  monkeypatch.setattr(results, 'Run', lambda *_: None)  # nothing is written
   monkeypatch.setattr(
       train_lib, 'train', lambda root, **kwargs: calls.append(
           (root, {**kwargs, 'gin': gin.config_str().splitlines()})))
@@ -213,7 +216,7 @@ def test_a_preset_of_another_suite_is_no_mistake_but_a_setting_is(
   assert capsys.readouterr().out == said
   gin.clear_config()
   gin.parse_config('load_minigrid.tile_size = 4')
-  folder.warn_unused('x', _task(trained))
+  summary.print_unused(runs.RunFolder('x'), _task(trained))
   assert 'tile_size' not in capsys.readouterr().out
-  folder.warn_unused('x', 'minigrid_Empty-5x5')
+  summary.print_unused(runs.RunFolder('x'), 'minigrid_Empty-5x5')
   assert 'reads the bindings load_minigrid.tile' in capsys.readouterr().out

@@ -11,18 +11,19 @@ from tensorflow.core.util import event_pb2
 from tf_agents.agents import tf_agent
 
 from dreamerv2_tfa.training import metrics
+from dreamerv2_tfa.training import runs
 
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
   """A folder that two writers, one after another, wrote to."""
   root = tmp_path_factory.mktemp('run')
-  first = metrics.Writer(root, 0)
+  first = metrics.Writer(runs.RunFolder(root), 0)
   first.write(40, {'model_loss': 3.5, 'fps': 20.0})
   first.write(48, {'eval_return': -1.25})
   first.write(80, {'model_loss': math.nan, 'actor_loss': -math.inf})
   first.close()
-  second = metrics.Writer(root, 80)
+  second = metrics.Writer(runs.RunFolder(root), 80)
   second.write(120, {'model_loss': 2.5})
   second.close()
   return root
@@ -88,7 +89,7 @@ def test_evaluation_goes_to_the_events_in_eval(root):
 
 
 def test_a_line_can_be_read_before_the_writer_is_closed(tmp_path):
-  writer = metrics.Writer(tmp_path, 0)
+  writer = metrics.Writer(runs.RunFolder(tmp_path), 0)
   writer.write(4, {'fps': 1.0, 'eval_return': 2.0})
   assert len(_lines(tmp_path)) == 1
   assert _events(tmp_path / 'train') == [('fps', 4, 1.0)]
@@ -98,7 +99,7 @@ def test_a_line_can_be_read_before_the_writer_is_closed(tmp_path):
 def _written(root, *sessions):
   """Lets writers write, one after another: pairs of start and steps."""
   for start, steps in sessions:
-    writer = metrics.Writer(root, start)
+    writer = metrics.Writer(runs.RunFolder(root), start)
     for step in steps:
       writer.write(step, {'fps': float(start), 'eval_return': 1.0})
     writer.close()
@@ -114,20 +115,22 @@ def test_lines_after_the_step_that_a_run_resumes_at_stay_and_are_marked(
 
 def test_superseded_lines_are_not_read(tmp_path):
   _written(tmp_path, (0, (40, 80, 120)), (80, (100, 160)), (0, (60,)))
-  assert [row['step'] for row in metrics.read(tmp_path)] == [60]
+  path = tmp_path / 'metrics.jsonl'
+  assert [row['step'] for row in metrics.read(path)] == [60]
   _written(tmp_path, (60, (90,)))
-  assert [(row['step'], row['fps']) for row in metrics.read(tmp_path)] == [
+  assert [(row['step'], row['fps']) for row in metrics.read(path)] == [
       (60, 0.0), (90, 60.0)]
   assert len(_lines(tmp_path)) == 3 + 1 + 2 + 1 + 1 + 1
 
 
 def test_a_resumed_run_with_nothing_to_supersede_leaves_no_mark(tmp_path):
   _written(tmp_path, (0, (40, 80)), (80, (120,)), (120, (160,)))
-  assert len(_lines(tmp_path)) == 4 == len(metrics.read(tmp_path))
+  assert len(_lines(tmp_path)) == 4
+  assert len(metrics.read(tmp_path / 'metrics.jsonl')) == 4
 
 
 def test_there_are_no_metrics_without_a_file(tmp_path):
-  assert metrics.read(tmp_path) == []
+  assert metrics.read(tmp_path / 'metrics.jsonl') == []
 
 
 @pytest.mark.parametrize('name', ['train', 'eval'])
@@ -146,8 +149,8 @@ def test_tensorboard_shows_each_step_of_a_killed_run_once(tmp_path, name):
 
 def test_a_line_that_a_killed_process_left_half_written_is_dropped(tmp_path):
   (tmp_path / 'metrics.jsonl').write_text('{"step": 40, "fps": 1.0}\n{"step"')
-  assert len(metrics.read(tmp_path)) == 1
-  writer = metrics.Writer(tmp_path, 80)
+  assert len(metrics.read(tmp_path / 'metrics.jsonl')) == 1
+  writer = metrics.Writer(runs.RunFolder(tmp_path), 80)
   writer.write(120, {'fps': 1.0})
   writer.close()
   assert [json.loads(line)['step'] for line in _lines(tmp_path)] == [40, 120]
@@ -155,7 +158,7 @@ def test_a_line_that_a_killed_process_left_half_written_is_dropped(tmp_path):
 
 def test_a_whole_last_line_is_kept_without_its_end(tmp_path):
   (tmp_path / 'metrics.jsonl').write_text('{"step": 40, "fps": 1.0}')
-  metrics.Writer(tmp_path, 80).close()
+  metrics.Writer(runs.RunFolder(tmp_path), 80).close()
   assert (tmp_path / 'metrics.jsonl').read_text() == (
       '{"step": 40, "fps": 1.0}\n')
 
@@ -165,14 +168,15 @@ def test_a_whole_last_line_is_kept_without_its_end(tmp_path):
     '{"step": "80"}', '',
 ])
 @pytest.mark.parametrize('read', [
-    metrics.read, lambda root: metrics.Writer(root, 0)])
+    lambda folder: metrics.read(folder.metrics),
+    lambda folder: metrics.Writer(folder, 0)])
 def test_a_damaged_line_is_refused_by_its_number_and_stays(
     tmp_path, line, read):
   text = f'{{"step": 40}}\n{line}\n{{"step": 120}}\n'
   path = tmp_path / 'metrics.jsonl'
   path.write_text(text)
   with pytest.raises(ValueError, match=f'Line 2 of {path}.*Repair or remove'):
-    read(tmp_path)
+    read(runs.RunFolder(tmp_path))
   assert path.read_text() == text
 
 
@@ -264,27 +268,27 @@ def test_an_update_leaves_next_to_nothing_behind_in_memory():
   assert small.bytes_left(update) < 200
 
 
-# Outcomes ---------------------------------------------------------------------
+# Achievements -----------------------------------------------------------------
 
 
-def test_outcomes_are_percentages_of_all_episodes_and_a_score_by_hand():
-  outcomes = metrics.Outcomes(['wood', 'stone', 'coal'])
-  assert outcomes.report() == {}
-  outcomes.add([{'wood': 1.0, 'stone': 0.0, 'coal': 0.0}])
-  outcomes.add([
+def test_achievements_are_percentages_of_all_episodes_and_a_score_by_hand():
+  achievements = metrics.Achievements(['wood', 'stone', 'coal'])
+  assert achievements.report() == {}
+  achievements.add([{'wood': 1.0, 'stone': 0.0, 'coal': 0.0}])
+  achievements.add([
       {'wood': 1.0, 'stone': 1.0, 'coal': 0.0},
       {'wood': 1.0, 'stone': 0.0, 'coal': 0.0},
       {'wood': 0.0, 'stone': 0.0, 'coal': 0.0}])
-  report = outcomes.report()
+  report = achievements.report()
   score = math.exp((math.log(76) + math.log(26) + math.log(1)) / 3) - 1
   assert report == pytest.approx({
       'achievement_wood': 75, 'achievement_stone': 25, 'achievement_coal': 0,
       'crafter_score': score})
-  assert metrics.Outcomes([]).report() == {}
+  assert metrics.Achievements([]).report() == {}
 
 
-def test_outcomes_are_restored_from_a_checkpoint(tmp_path):
-  before, after = (metrics.Outcomes(['wood']) for _ in range(2))
+def test_achievements_are_restored_from_a_checkpoint(tmp_path):
+  before, after = (metrics.Achievements(['wood']) for _ in range(2))
   before.add([{'wood': 1.0}, {'wood': 0.0}])
   path = before.state.write(str(tmp_path / 'counts'))
   after.state.read(path).assert_consumed()

@@ -12,6 +12,7 @@ from tf_agents.trajectories import time_step as ts
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import settings
 
 
 def _load(name):
@@ -30,8 +31,10 @@ def test_exploration_ends_after_environment_frames(
     frames, steps, monkeypatch):
   """A step that is begun within them explores."""
   monkeypatch.setattr(tasks, 'load', _load)
-  with small.configured("DreamerV2Agent.exploration = 'random'"):
-    made = parts_lib.build('any', 0, '32', False, 0, explore_until=frames)
+  with small.configured(
+      "DreamerV2Agent.exploration = 'random'", "train.task = 'any'",
+      "train.precision = '32'", f'train.explore_until = {frames}'):
+    made = parts_lib.build(settings.read())
   actor = made.agent.actor_critic.actor
   small.randomise(actor, scale=0.0)
   actor._output._dense.bias.assign(100.0 * tf.one_hot(2, small.A))

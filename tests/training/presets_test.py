@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 from tf_agents.specs import array_spec
 
-from dreamerv2_tfa.training import gin_files
+from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import presets
-from dreamerv2_tfa.training import train
+from dreamerv2_tfa.training import settings
 
 _VECTOR = array_spec.ArraySpec((4,), np.float32)
 _PICTURE = array_spec.BoundedArraySpec((64, 64, 3), np.uint8, 0, 255)
@@ -60,13 +60,14 @@ def test_the_numbers_of_a_setting_are_those_that_gin_reads():
   found = set()
   for name in presets.names():
     gin.clear_config()
-    gin_files.parse([name], [])
+    config.parse([name], [])
     try:
       found.add(gin.query_parameter('train.replay_capacity'))
     except ValueError:  # an overlay that leaves it as it is
       assert presets.describe()[name.removesuffix('.gin')].overlay
   assert presets.numbers('train.replay_capacity') == found
-  default = inspect.signature(train.train).parameters['replay_capacity'].default
+  default = inspect.signature(
+      settings.read).parameters['replay_capacity'].default
   assert default in found and len(found) > 2
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from dreamerv2_tfa.training import forecast
 from dreamerv2_tfa.training import progress
-from dreamerv2_tfa.training import schedule
+from dreamerv2_tfa.training import timetable
 
-_PLAN = schedule.make(
+_TIMETABLE = timetable.make(
     steps=8000, prefill=1000, pretrain=9, steps_per_update=5, log_every=500,
     eval_every=100_000, save_every=100_000)
 
@@ -33,17 +33,17 @@ def clock(monkeypatch):
   return now
 
 
-def _plain(monkeypatch, steps=0, updates=0, plan=_PLAN, **kwargs):
+def _plain(monkeypatch, steps=0, updates=0, steps_due=_TIMETABLE, **kwargs):
   output = io.StringIO()
   monkeypatch.setattr(sys, 'stdout', output)
-  display = progress.Progress(plan, steps, updates, **kwargs)
+  display = progress.Progress(steps_due, steps, updates, **kwargs)
   display.start()
   return display, output
 
 
 def _train(display, clock, *, begin=1000, cycles=20, seconds=1.0):
   """Lets a display see updates: one every 5 steps, `seconds` each."""
-  updates = _PLAN.updates_due(begin)
+  updates = _TIMETABLE.updates_due(begin)
   display.phase('train')
   for number in range(1, cycles + 1):
     display.advance(begin + 5 * number, updates + number - 1)
@@ -59,7 +59,7 @@ def _shown(monkeypatch, use, width=200, encoding='utf-8'):
   monkeypatch.setattr(sys, 'stdout', terminal)
   monkeypatch.setenv('COLUMNS', str(width))
   monkeypatch.setenv('TERM', 'xterm')
-  display = progress.Progress(_PLAN, 1000, 10)
+  display = progress.Progress(_TIMETABLE, 1000, 10)
   display.start()
   use(display)
   display.close()
@@ -270,7 +270,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
   terminal = _Terminal()
   monkeypatch.setattr(sys, 'stdout', terminal)
   monkeypatch.setenv('TERM', 'dumb')
-  display = progress.Progress(_PLAN, 1000, 10)
+  display = progress.Progress(_TIMETABLE, 1000, 10)
   display.start()
   display.report(*_train(display, clock), {'model_loss': 1.0})
   display.close()
@@ -284,11 +284,11 @@ def test_words_are_written_beside_the_bar_as_they_are(monkeypatch):
 
 
 _RAISES = '''
-from dreamerv2_tfa.training import progress, schedule
+from dreamerv2_tfa.training import progress, timetable
 import contextlib, time
-plan = schedule.make(steps=80, prefill=10, pretrain=1, steps_per_update=5,
+steps_due = timetable.make(steps=80, prefill=10, pretrain=1, steps_per_update=5,
                      log_every=5, eval_every=50, save_every=50)
-with contextlib.closing(progress.Progress(plan, 0, 0)) as display:
+with contextlib.closing(progress.Progress(steps_due, 0, 0)) as display:
   display.start()
   display.phase('prefill', 10)
   display.advance(5, 0)

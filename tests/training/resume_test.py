@@ -11,11 +11,13 @@ import tensorflow as tf
 
 import dreamerv2_tfa
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import results
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import library
 from dreamerv2_tfa.training import presets
 from dreamerv2_tfa.training import protocol
-from dreamerv2_tfa.training import settings
+from dreamerv2_tfa.training import run_settings
+from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import train
 
 pytestmark = pytest.mark.usefixtures('clean')
@@ -28,8 +30,8 @@ def folder(tmp_path):
 
   def make(*lines, task='catch', presets=('quickstart', 'mine')):
     root.mkdir()
-    (root / protocol.CONFIG).write_text('\n'.join(lines) + '\n')
-    (root / protocol.NAME).write_text(json.dumps({
+    (root / 'operative_config.gin').write_text('\n'.join(lines) + '\n')
+    (root / 'protocol.json').write_text(json.dumps({
         'task': task, 'action_repeat': 1, 'precision': 'float32', 'seed': 3,
         'presets': presets,
     }))
@@ -52,7 +54,7 @@ def _bound(*names):
 
 
 def test_a_folder_alone_gives_the_settings_that_its_run_had(folder):
-  assert settings.parse(folder(*_RUN), [], []) == ['quickstart', 'mine']
+  assert run_settings.parse(folder(*_RUN), [], []) == ['quickstart', 'mine']
   assert _bound(
       'train.task', 'train.seed', 'train.steps', 'RSSM.deter',
       'reward/MLP.units') == ['catch', 3, 77, 12, 9]
@@ -63,43 +65,46 @@ def test_a_folder_alone_gives_the_settings_that_its_run_had(folder):
 
 def test_given_bindings_and_files_lie_on_top_in_this_order(folder, tmp_path):
   (tmp_path / 'other.gin').write_text('RSSM.deter = 13\nRSSM.hidden = 14\n')
-  names = settings.parse(
+  names = run_settings.parse(
       folder(*_RUN), [tmp_path / 'other.gin'], ['RSSM.hidden = 15'])
   assert names == ['quickstart', 'mine', 'other']
   assert _bound('RSSM.deter', 'RSSM.hidden', 'train.seed') == [13, 15, 3]
 
 
 def test_a_preset_that_the_run_had_is_named_once(folder):
-  names = settings.parse(folder(*_RUN), ['quickstart'], ['train.steps = 78'])
+  names = run_settings.parse(
+      folder(*_RUN), ['quickstart'], ['train.steps = 78'])
   assert names == ['mine', 'quickstart']  # the one that wins is the last
   assert _bound('RSSM.deter', 'train.steps') == [128, 78]
 
 
 def test_a_folder_without_a_run_gets_the_preset_of_the_task(tmp_path):
-  assert settings.parse(
+  assert run_settings.parse(
       tmp_path / 'new', [], ["train.task = 'atari_pong'"]) == ['atari']
   assert _bound('train.task', 'RSSM.deter') == ['atari_pong', 600]
 
 
 def test_overlays_lie_over_the_preset_of_the_task(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  names = settings.parse(
+  names = run_settings.parse(
       'new', ['debug', 'gin/random.gin'], ["train.task = 'atari_pong'"])
   assert names == ['atari', 'debug', 'random']
   assert _bound('RSSM.deter', 'WorldModel.kl_scale') == [16, 0.1]
   gin.clear_config()
-  assert settings.parse('new', ['crafter', 'debug'], []) == ['crafter', 'debug']
+  assert run_settings.parse('new', ['crafter', 'debug'], []) == [
+      'crafter', 'debug']
   gin.clear_config()
   (tmp_path / 'debug.gin').write_text('RSSM.deter = 5\n')  # not ours
   (tmp_path / 'whole.gin').write_text("include 'mine.gin'\n")
   (tmp_path / 'mine.gin').write_text("include 'crafter.gin'\n")
-  assert settings.parse('new', ['debug.gin'], []) == ['quickstart', 'debug.gin']
+  assert run_settings.parse('new', ['debug.gin'], []) == [
+      'quickstart', 'debug.gin']
   assert _bound('RSSM.deter', 'RSSM.stoch') == [5, 8]
   gin.clear_config()
-  assert settings.parse('new', ['debug'], []) == ['quickstart', 'debug']
+  assert run_settings.parse('new', ['debug'], []) == ['quickstart', 'debug']
   assert _bound('RSSM.deter') == [16]
   gin.clear_config()
-  assert settings.parse('new', ['whole.gin', 'debug.gin'], []) == [
+  assert run_settings.parse('new', ['whole.gin', 'debug.gin'], []) == [
       'whole', 'debug.gin']
 
 
@@ -109,29 +114,29 @@ def test_overlays_lie_over_the_preset_of_the_task(tmp_path, monkeypatch):
 ])
 def test_a_part_that_is_none_is_refused(name, meant, tmp_path):
   with pytest.raises(checks.UserError, match=f'no part.*{meant}'):
-    settings.parse(tmp_path, [], [f'{name} = 20'])
+    run_settings.parse(tmp_path, [], [f'{name} = 20'])
 
 
 def test_another_task_is_left_to_be_refused_with_both_names(folder):
-  settings.parse(folder(*_RUN), [], ["train.task = 'atari_pong'"])
+  run_settings.parse(folder(*_RUN), [], ["train.task = 'atari_pong'"])
   assert _bound('train.task') == ['atari_pong']
 
 
 def test_a_run_on_an_object_is_resumed_from_python_alone(folder):
   root = folder(*_RUN[1:], task='Cart')
   with pytest.raises(checks.UserError, match="'Cart'.*from Python"):
-    settings.parse(root, [], [])
+    run_settings.parse(root, [], [])
   gin.clear_config()
-  settings.parse(root, [], [], make_task=lambda: None)
+  run_settings.parse(root, [], [], make_task=lambda: None)
   assert _bound('RSSM.deter') == [12]
 
 
 def test_settings_that_are_gone_are_needed_unless_files_are_given(folder):
   root = folder(*_RUN)
-  (root / protocol.CONFIG).unlink()
+  (root / 'operative_config.gin').unlink()
   with pytest.raises(ValueError, match='operative_config.gin is missing'):
-    settings.parse(root, [], [])
-  assert settings.parse(root, ['quickstart'], []) == ['quickstart']
+    run_settings.parse(root, [], [])
+  assert run_settings.parse(root, ['quickstart'], []) == ['quickstart']
 
 
 @pytest.mark.parametrize('name', ['replay_from', 'model_from'])
@@ -139,7 +144,7 @@ def test_a_folder_of_another_run_is_the_same_from_anywhere(
     name, tmp_path, monkeypatch):
   (tmp_path / 'there').mkdir()
   monkeypatch.chdir(tmp_path)
-  settings.parse(None, ['debug'], [f"train.{name} = 'there/../other run'"])
+  run_settings.parse(None, ['debug'], [f"train.{name} = 'there/../other run'"])
   path, = _bound(f'train.{name}')
   monkeypatch.chdir('/')
   assert path == f'{tmp_path}/there/../other run'
@@ -147,7 +152,7 @@ def test_a_folder_of_another_run_is_the_same_from_anywhere(
 
 def test_a_url_of_another_run_is_refused_at_once():
   with pytest.raises(ValueError, match='train.replay_from must be the path'):
-    settings.parse(None, ['debug'], ["train.replay_from = 'gs://a/b'"])
+    run_settings.parse(None, ['debug'], ["train.replay_from = 'gs://a/b'"])
 
 
 # The preset of an environment of one's own ------------------------------------
@@ -182,6 +187,7 @@ _VECTOR = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
 def test_an_object_has_the_preset_of_what_it_shows(
     space, preset, tmp_path, monkeypatch):
   called = []
+  monkeypatch.setattr(results, 'Run', lambda *_: None)  # nothing is written
   monkeypatch.setattr(
       train, 'train', lambda root, **kwargs: called.append(kwargs['presets']))
   dreamerv2_tfa.train(Shows(space), root_dir=tmp_path / 'run')
@@ -189,7 +195,7 @@ def test_an_object_has_the_preset_of_what_it_shows(
 
 
 def test_settings_of_the_adapter_decide_what_is_shown(tmp_path):
-  names = settings.parse(
+  names = run_settings.parse(
       tmp_path / 'run', [], ["load_gym.keys = 'joints'"],
       make_task=lambda: library._task(
           Shows(gymnasium.spaces.Dict(eye=_PICTURE, joints=_VECTOR))))
@@ -198,13 +204,13 @@ def test_settings_of_the_adapter_decide_what_is_shown(tmp_path):
 
 @pytest.mark.parametrize('task', ['gym_CartPole-v1', 'gymnasium_CartPole-v1'])
 def test_a_registered_environment_is_looked_at(task, tmp_path):
-  assert settings.parse(
+  assert run_settings.parse(
       tmp_path / 'run', [], [f'train.task = {task!r}']) == ['gym_small']
   assert _bound('train.task') == [task]
 
 
 def test_a_look_alone_takes_no_model():
-  assert settings.parse(
+  assert run_settings.parse(
       None, [], ["train.task='gym_CartPole-v1'"]) == ['gym']
 
 
@@ -221,17 +227,17 @@ def test_every_preset_that_is_chosen_is_there():
     ("'/a/b'", 'b', True), ("'~/b'", '/home/me/b', True),
     ("'/a/b'", None, False), ('None', '/a/b', False), ("'/a/b'", '/a/c', False),
 ])
-def test_a_run_keeps_the_world_model_that_it_holds(
+def test_a_run_keeps_the_world_model_that_it_has_frozen(
     before, now, kept, folder, monkeypatch):
   root = folder(f'train.model_from = {before}')
   monkeypatch.setenv('HOME', '/home/me')
   monkeypatch.setattr('os.getcwd', lambda: '/a')
-  comparison.check_model(root, now, stored=False)
+  comparison.check_model(runs.RunFolder(root), now, stored=False)
   if kept:
-    comparison.check_model(root, now)
+    comparison.check_model(runs.RunFolder(root), now)
   else:
     with pytest.raises(ValueError, match='Leave train.model_from out') as error:
-      comparison.check_model(root, now)
+      comparison.check_model(runs.RunFolder(root), now)
     assert str(now) in str(error.value) and str(root) in str(error.value)
 
 
@@ -243,8 +249,8 @@ def test_a_run_keeps_the_world_model_that_it_holds(
     ('mine:Cart', 'theirs:Pole', False), ('gym_Cart-v0', 'gym_Cart-v1', False),
 ])
 def test_an_environment_is_known_under_all_its_names(one, other, same):
-  assert comparison.is_same_task(one, other) == same
-  assert comparison.is_same_task(other, one) == same
+  assert protocol.is_same_task(one, other) == same
+  assert protocol.is_same_task(other, one) == same
 
 
 _SETTINGS = {
@@ -304,14 +310,14 @@ def test_a_loaded_agent_is_of_the_task_that_is_wanted(source):
 
 
 @pytest.mark.slow
-def test_a_resume_keeps_folders_and_the_model_that_is_held(
+def test_a_resume_keeps_folders_and_the_frozen_model(
     source, tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(source.parent)
   root = tmp_path / 'run'
   dreamerv2_tfa.train(
       Ticks, root_dir=root, preset='defaults',
       **{**_SETTINGS, 'model_from': 'run', 'replay_from': 'run'})
-  held = small.values(dreamerv2_tfa.load_agent(root).world_model)
+  frozen = small.values(dreamerv2_tfa.load_agent(root).world_model)
   monkeypatch.chdir(tmp_path)
   capsys.readouterr()
   # From another folder, and with its weights elsewhere: it has them itself.
@@ -325,9 +331,9 @@ def test_a_resume_keeps_folders_and_the_model_that_is_held(
   assert not any('model_from' in x or 'replay_from' in x for x in lines)
   agent = dreamerv2_tfa.load_agent(root)
   assert int(agent.train_step_counter) == 8
-  assert small.same(small.values(agent.world_model), held)
+  assert small.same(small.values(agent.world_model), frozen)
   assert agent.train(small.make_batch(agent)).loss is not None
-  assert small.same(small.values(agent.world_model), held)
-  assert protocol.read(root)['seed'] == 4
-  assert protocol.read(root)['presets'] == ['defaults']
+  assert small.same(small.values(agent.world_model), frozen)
+  assert protocol.read(root / 'protocol.json')['seed'] == 4
+  assert protocol.read(root / 'protocol.json')['presets'] == ['defaults']
   assert tf.keras.mixed_precision.global_policy().name == 'float32'

@@ -24,11 +24,12 @@ from dreamerv2_tfa.environments import suites
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
-from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import pace
-from dreamerv2_tfa.training import session as session_lib
+from dreamerv2_tfa.training import reporter as reporter_lib
+from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import train
+from dreamerv2_tfa.training import trainer as trainer_lib
 
 # Whole runs: their shared agents take longer than all the quick tests should.
 pytestmark = pytest.mark.slow
@@ -74,16 +75,16 @@ class Run(NamedTuple):
     return [json.loads(line) for line in lines]
 
 
-def _facts(session):
-  """What a session holds: counters, weights, slots, and who is who."""
-  parts = session._parts
+def _facts(trainer):
+  """What a trainer has: counters, weights, slots, and who is who."""
+  parts = trainer._parts
   agent = parts.agent
   optimizers = (
       agent._model_optimizer, agent._actor_optimizer, agent._critic_optimizer
   )
   return {
-      'steps': session.steps, 'frames': session.frames,
-      'updates': session.updates,
+      'steps': trainer.steps, 'frames': trainer.frames,
+      'updates': trainer.updates,
       'iterations': [int(optimizer.iterations) for optimizer in optimizers],
       'slots': [v.numpy() for o in optimizers for v in o._adam.variables()],
       'weights': [
@@ -91,10 +92,10 @@ def _facts(session):
           for v in agent.world_model.variables + agent.actor_critic.variables
       ],
       'policy': [v.numpy() for v in agent.policy.variables()],
-      'rows': session._store._rows(),
-      'plays greedily': session._evaluation._policy is agent.policy,
+      'rows': trainer._store._rows(),
+      'plays greedily': trainer._evaluation._policy is agent.policy,
       'evaluates apart': (
-          session._evaluation._environment is parts.evaluation_environment
+          trainer._evaluation._environment is parts.evaluation_environment
           and parts.evaluation_environment is not parts.environment
       ),
   }
@@ -103,15 +104,16 @@ def _facts(session):
 def _run(root, *bindings, files=(), patches=(), error=None):
   """One session of a run; leaves gin and TensorFlow as they were."""
   facts, output = {}, io.StringIO()
-  announce, close = session_lib.Session.announce, session_lib.Session.close
+  begin = reporter_lib.Reporter.begin
+  close = reporter_lib.Reporter.close
 
-  def noted_announce(session):
-    facts['start'] = _facts(session)
-    announce(session)
+  def noted_begin(reporter):
+    facts['start'] = _facts(reporter._trainer)
+    begin(reporter)
 
-  def noted_close(session):
-    facts['end'] = _facts(session)
-    close(session)
+  def noted_close(reporter):
+    facts['end'] = _facts(reporter._trainer)
+    close(reporter)
 
   gin.clear_config()
   gin.parse_config_files_and_bindings(list(map(str, files)), list(bindings))
@@ -120,8 +122,8 @@ def _run(root, *bindings, files=(), patches=(), error=None):
     caught = pytest.raises(error)
   try:
     with pytest.MonkeyPatch.context() as patch:
-      patch.setattr(session_lib.Session, 'announce', noted_announce)
-      patch.setattr(session_lib.Session, 'close', noted_close)
+      patch.setattr(reporter_lib.Reporter, 'begin', noted_begin)
+      patch.setattr(reporter_lib.Reporter, 'close', noted_close)
       for target, name, value in patches:
         patch.setattr(target, name, value)
       with contextlib.redirect_stdout(output), caught as raised:
@@ -214,7 +216,7 @@ def stopped_early(tmp_path_factory):
   """A run with Ctrl-C in the middle of its prefill."""
   return _run(
       tmp_path_factory.mktemp('early') / 'run', *_TINY,
-      patches=[(session_lib, '_PREFILL_SLICE', 25),
+      patches=[(trainer_lib, '_PREFILL_SLICE', 25),
                (pace, '_FEW', 25),  # at the first slice
                _interrupted('prefill', calls=1)],
   )
@@ -412,7 +414,7 @@ def test_the_folder_of_another_task_is_refused(first, tmp_path_factory):
   _run(
       _copy(first, tmp_path_factory), *_TINY, error=ValueError,
       patches=[(tasks, 'load', other),
-               (session_lib.Session, 'finish', lambda *unused: None)],
+               (train, '_loop', lambda *unused: None)],
   )
 
 
@@ -429,13 +431,13 @@ def test_ctrl_c_ends_the_run_at_once(stopped):
 
 
 def test_ctrl_c_saves(stopped):
-  assert folder.saved_steps(stopped.root) == 137
+  assert runs.RunFolder(stopped.root).saved_steps() == 137
   assert len(_rows(stopped.root)[0]) == 132 + 7
 
 
 def test_ctrl_c_leaves_a_message(stopped):
   assert stopped.output.rstrip().endswith(
-      'Stopped and saved at 137 frames. The same command goes on from here.'
+      'Stopped and saved at 137 frames. The same command resumes from here.'
   )
 
 
@@ -448,13 +450,13 @@ def test_a_stopped_run_goes_on_to_its_end(finished):
 def test_ctrl_c_during_prefill_saves(stopped_early):
   assert stopped_early.at_end['steps'] == 25
   assert stopped_early.at_end['updates'] == 0
-  assert folder.saved_steps(stopped_early.root) == 25
+  assert runs.RunFolder(stopped_early.root).saved_steps() == 25
 
 
 def test_prefill_goes_on_where_it_was_stopped(stopped_early, tmp_path_factory):
   again = _run(
       _copy(stopped_early, tmp_path_factory), *_TINY,
-      patches=[(session_lib, '_PREFILL_SLICE', 20),
+      patches=[(trainer_lib, '_PREFILL_SLICE', 20),
                (pace, '_FEW', 20),  # at the first slice
                _interrupted('prefill', calls=1)],
   )
@@ -477,7 +479,7 @@ def test_a_loss_that_is_not_finite_says_which_losses(broken):
 
 
 def test_a_loss_that_is_not_finite_leaves_the_checkpoint_alone(broken):
-  assert folder.saved_steps(broken.root) == 137
+  assert runs.RunFolder(broken.root).saved_steps() == 137
 
 
 def test_a_run_that_broke_can_be_resumed(broken, finished):
@@ -493,8 +495,8 @@ def test_a_loss_after_the_last_report_that_is_not_finite_ends_the_run_too(
       _copy(stopped, tmp_path_factory), *_TINY, 'train.eager = True',
       'train.steps = 144', 'train.log_every = 1000', error=FloatingPointError,
       patches=[(replay.Samples, 'next', _poisoned),
-               (session_lib.Session, 'evaluate', nothing),
-               (session_lib.Session, 'export', nothing)],
+               (trainer_lib.Trainer, 'evaluate', nothing),
+               (trainer_lib.Trainer, 'export', nothing)],
   )
 
 
@@ -527,7 +529,7 @@ def test_a_dry_run_writes_nothing(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   gin.parse_config(_TINY)
   try:
-    train.train('run', dry_run=True)
+    train.describe('run')
   finally:
     gin.clear_config()
   assert not list(tmp_path.iterdir())
@@ -539,7 +541,7 @@ def test_a_dry_run_leaves_a_run_as_it_was(first, tmp_path_factory):
   before = _digests(root)
   gin.parse_config(_TINY)
   try:
-    train.train(root, dry_run=True)
+    train.describe(root)
   finally:
     gin.clear_config()
   assert _digests(root) == before
@@ -588,13 +590,13 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
   )
   try:
     ends = time.monotonic() + 120
-    while folder.saved_steps(root) < 150 and time.monotonic() < ends:
+    while runs.RunFolder(root).saved_steps() < 150 and time.monotonic() < ends:
       assert process.poll() is None, process.stderr.read()
       time.sleep(0.05)
   finally:
     process.kill()  # SIGKILL
     process.communicate()
-  saved = folder.saved_steps(root)
+  saved = runs.RunFolder(root).saved_steps()
   assert saved >= 150
   again = _run(root, *_TINY, f'train.steps = {saved + 21}')
   updates = lambda steps: 1 + 2 + (steps - 60) // 7
@@ -602,7 +604,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path):
   assert again.at_start['updates'] == updates(saved)
   assert again.at_start['rows'] >= saved
   assert again.at_end['updates'] == updates(saved + 21)
-  steps = [line['step'] for line in metrics.read(root)]
+  steps = [line['step'] for line in metrics.read(root / 'metrics.jsonl')]
   assert steps == sorted(steps)
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 import dreamerv2_tfa
 from dreamerv2_tfa.training import progress
 from dreamerv2_tfa.training import protocol
-from dreamerv2_tfa.training import schedule
+from dreamerv2_tfa.training import timetable
 from dreamerv2_tfa.training import trial
 
 _ATARI = {'world_model': 20_000_000, 'actor': 1_000_000, 'critic': 1_000_000}
@@ -50,7 +50,7 @@ def test_a_trial_changes_nothing_and_is_timed_without_compiling(monkeypatch):
 
 
 def test_what_is_said_comes_from_the_trial(capsys):
-  plan = schedule.make(
+  plan = timetable.make(
       steps=5e7, prefill=5e4, pretrain=1, steps_per_update=16, log_every=1e4,
       eval_every=2.5e5, save_every=1e4)
   progress.Progress(plan, 0, 0).tried(5.0)

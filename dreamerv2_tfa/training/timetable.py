@@ -1,4 +1,4 @@
-"""When to update, report, evaluate and save: all in agent steps."""
+"""What is due when: updates, reports, evaluations, saves, in agent steps."""
 
 from typing import NamedTuple
 
@@ -13,8 +13,8 @@ class Due(NamedTuple):
   save: bool
 
 
-class Schedule(NamedTuple):
-  """Agent steps; the logs alone count environment frames."""
+class Timetable(NamedTuple):
+  """Everything in agent steps; the logs alone count environment frames."""
 
   steps: int  # in all, prefill included
   prefill: int  # uniformly random ones at the start
@@ -24,17 +24,16 @@ class Schedule(NamedTuple):
   eval_every: int
   save_every: int
 
-  def updates_due(self, steps):
+  @property
+  def updates(self) -> int:
+    """Updates of the whole run."""
+    return self.updates_due(self.steps)
+
+  def updates_due(self, steps: int) -> int:
     """Updates that must have run after so many agent steps.
 
     The first update comes at the end of prefill, `pretrain` more follow it,
     then one every `steps_per_update` (published package).
-
-    Args:
-      steps: int, agent steps so far.
-
-    Returns:
-      int.
     """
     if steps < self.prefill:
       return 0
@@ -42,60 +41,47 @@ class Schedule(NamedTuple):
         1 + self.pretrain + (steps - self.prefill) // self.steps_per_update
     )
 
-  def due(self, before, now):
+  def due(self, before: int, now: int) -> Due:
     """What is due when the agent steps have gone from `before` to `now`.
 
-    The last step of a run is left to its end, which evaluates and saves.
-
-    Args:
-      before: int, agent steps.
-      now: int, agent steps.
-
-    Returns:
-      `Due`.
+    The last step of a run ends it, which evaluates and saves in any case.
     """
-    going_on = now < self.steps
+    unfinished = now < self.steps
     return Due(
         log=_crossed(self.log_every, before, now),
-        evaluate=going_on and _crossed(self.eval_every, before, now),
-        save=going_on and _crossed(self.save_every, before, now),
+        evaluate=unfinished and _crossed(self.eval_every, before, now),
+        save=unfinished and _crossed(self.save_every, before, now),
     )
 
 
-def make(**numbers):
-  """Checks the numbers of a `Schedule` and makes it.
+def make(**numbers: float) -> Timetable:
+  """Checks the numbers of a `Timetable` and makes it.
 
   Args:
-    **numbers: The fields, as ints or floats such as 5e7.
-
-  Returns:
-    `Schedule`.
+    **numbers: The fields, as whole numbers or floats such as 5e7.
 
   Raises:
     ValueError: If a number is negative, or zero where that means nothing.
   """
   smallest = dict(prefill=0, pretrain=0)
-  return Schedule(**{
+  return Timetable(**{
       name: checks.integer(f'train.{name}', value, smallest.get(name, 1))
       for name, value in numbers.items()
   })
 
 
-def check_updates(plan):
+def check_updates(timetable: Timetable) -> None:
   """Refuses a run that would end before its first update.
-
-  Args:
-    plan: `Schedule` of a run that trains, from its beginning or on.
 
   Raises:
     UserError: If it has fewer steps than its prefill.
   """
-  if plan.steps < plan.prefill:
+  if timetable.steps < timetable.prefill:
     raise checks.UserError(
-        f'train.steps = {plan.steps:,} is less than train.prefill = '
-        f'{plan.prefill:,}: the run would end before its first update. Wanted '
-        f'more than {plan.prefill:,} steps: raise train.steps, or lower '
-        'train.prefill.'
+        f'train.steps = {timetable.steps:,} is less than train.prefill = '
+        f'{timetable.prefill:,}: the run would end before its first update. '
+        f'Wanted more than {timetable.prefill:,} steps: raise train.steps, or '
+        'lower train.prefill.'
     )
 
 

@@ -1,10 +1,10 @@
-"""Tests of the schedule: updates by hand, numbers that mean nothing."""
+"""Tests of the timetable: updates by hand, numbers that mean nothing."""
 
 import contextlib
 
 import pytest
 
-from dreamerv2_tfa.training import schedule
+from dreamerv2_tfa.training import timetable
 
 NUMBERS = dict(
     steps=100, prefill=10, pretrain=3, steps_per_update=4, log_every=20,
@@ -12,7 +12,7 @@ NUMBERS = dict(
 
 
 def make(**changes):
-  return schedule.make(**{**NUMBERS, **changes})
+  return timetable.make(**{**NUMBERS, **changes})
 
 
 @pytest.mark.parametrize('steps, updates', [
@@ -26,14 +26,14 @@ def test_updates_due_by_hand(steps, updates):
 
 
 def test_without_prefill_the_first_update_is_due_at_once():
-  plan = make(prefill=0, pretrain=0)
-  assert [plan.updates_due(steps) for steps in (0, 3, 4)] == [1, 1, 2]
+  made = make(prefill=0, pretrain=0)
+  assert [made.updates_due(steps) for steps in (0, 3, 4)] == [1, 1, 2]
 
 
 def test_whole_floats_become_ints():
-  plan = make(steps=5e7, prefill=5e4)
-  assert (plan.steps, plan.prefill) == (50_000_000, 50_000)
-  assert all(isinstance(number, int) for number in plan)
+  made = make(steps=5e7, prefill=5e4)
+  assert (made.steps, made.prefill) == (50_000_000, 50_000)
+  assert all(isinstance(number, int) for number in made)
 
 
 def test_each_number_goes_to_its_own_name():
@@ -77,7 +77,7 @@ def test_the_last_step_reports_and_leaves_the_rest_to_the_end_of_the_run():
     (59, 60, True), (60, 60, False), (61, 60, False)])
 def test_a_run_that_would_end_before_its_first_update_is_refused(
     steps, prefill, is_refused):
-  plan = schedule.make(
+  made = timetable.make(
       steps=steps, prefill=prefill, pretrain=1, steps_per_update=5,
       log_every=1, eval_every=1, save_every=1)
   caught = contextlib.nullcontext()
@@ -85,4 +85,4 @@ def test_a_run_that_would_end_before_its_first_update_is_refused(
     caught = pytest.raises(
         ValueError, match='train.steps = 59 .*train.prefill = 60.*lower')
   with caught:
-    schedule.check_updates(plan)
+    timetable.check_updates(made)

@@ -1,0 +1,236 @@
+"""A run's folder: every path in it, and the agent of its last checkpoint."""
+
+import json
+import os
+import tempfile
+from typing import Any
+
+import tensorflow as tf
+from tf_agents.metrics import tf_metrics
+from tf_agents.specs import tensor_spec
+from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory
+
+from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa import checks
+from dreamerv2_tfa import quiet
+from dreamerv2_tfa.experience import store
+from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import config
+from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import precision as precision_lib
+from dreamerv2_tfa.training import protocol
+from dreamerv2_tfa.training import surroundings
+
+
+class RunFolder:
+  """The paths of a run's folder, which need not exist.
+
+  Attributes:
+    root: The folder.
+    config: `operative_config.gin`, every setting that the run has read.
+    protocol: `protocol.json`, see `protocol.describe`.
+    specs: `specs.pbtxt`, TF-Agents' specs of a `Trajectory` of the run.
+    metrics: `metrics.jsonl`, one line a report or evaluation.
+    train_events: TensorBoard events of training.
+    eval_events: TensorBoard events of evaluations.
+    checkpoints: Folder of the checkpoints.
+    replay: Folder of the stored rows; `replay.json` beside it counts them.
+    policies: Folder of the SavedModels `greedy` and `collect`.
+    videos: Folder of videos.
+    lock: File that a process locks while it trains here.
+  """
+
+  def __init__(self, root: str | os.PathLike, name: str = 'root_dir'):
+    """Knows the paths; reads and writes nothing.
+
+    Args:
+      root: The folder.
+      name: What an error calls it.
+
+    Raises:
+      UserError: If `root` is no path.
+    """
+    self.root = checks.folder(name, root)
+    self.config = self.root / 'operative_config.gin'
+    self.protocol = self.root / 'protocol.json'
+    self.specs = self.root / 'specs.pbtxt'
+    self.metrics = self.root / 'metrics.jsonl'
+    self.train_events = self.root / 'train'
+    self.eval_events = self.root / 'eval'
+    self.checkpoints = self.root / 'checkpoints'
+    self.replay = self.root / 'replay'
+    self.policies = self.root / 'policies'
+    self.videos = self.root / 'videos'
+    self.lock = self.root / 'lock'
+
+  def __repr__(self) -> str:
+    return f'RunFolder({str(self.root)!r})'
+
+  def check_writable(self) -> None:
+    """Refuses a folder that cannot be made or written; leaves nothing.
+
+    Raises:
+      ValueError: If nothing can be written there.
+    """
+    path = self.root.expanduser().absolute()
+    nearest = path
+    try:
+      while not nearest.exists():
+        nearest = nearest.parent
+      with tempfile.TemporaryFile(dir=nearest):
+        pass
+    except OSError as error:
+      raise ValueError(
+          f'The root directory {path} cannot be written ({error.strerror}: '
+          f'{nearest}). Give another with --root_dir=DIR.'
+      ) from error
+
+  def saved_steps(self) -> int:
+    """Agent steps at the last checkpoint; 0 without one.
+
+    Raises:
+      ValueError: If the checkpoint is damaged.
+    """
+    latest = checkpoints.find(self.checkpoints)
+    return checkpoints.step(latest) if latest else 0
+
+  def resumed_steps(self) -> int | None:
+    """Agent steps at which a run resumes; None where it begins.
+
+    A run that was killed before its first save has neither rows nor
+    checkpoints: a new one begins in its place, and that is printed.
+
+    Raises:
+      ValueError: If the checkpoint is damaged, or is missing where a run that
+        begins would write over rows or parts of a checkpoint.
+    """
+    latest = checkpoints.find(self.checkpoints)
+    if latest is not None:
+      return checkpoints.step(latest)
+    left = [
+        f'{folder.name}/{pattern}' for folder, pattern in (
+            (self.replay, '*.npz'), (self.checkpoints, 'ckpt-*.*'))
+        if any(folder.glob(pattern))
+    ]
+    if left:
+      raise ValueError(
+          f'The folder {self.root} has no checkpoint, but {" and ".join(left)} '
+          'of a run. To resume it, put back what is missing in checkpoints/; '
+          'to begin at step 0, move these files away or take another '
+          '--root_dir.'
+      )
+    if self.metrics.exists() and self.metrics.stat().st_size:
+      print(
+          f'Note: the run in {self.root} saved no checkpoint; a new one begins '
+          'at step 0. The lines in metrics.jsonl stay, marked as superseded.'
+      )
+    return None
+
+  def record(
+      self, described: dict[str, Any], data_spec: Any,
+  ) -> None:
+    """Writes configuration, protocol and specs, each file at once.
+
+    Args:
+      described: Of `protocol.describe`.
+      data_spec: The agent's `collect_data_spec`.
+    """
+    self.root.mkdir(parents=True, exist_ok=True)
+    for path, text in (
+        (self.config, config.operative()),
+        (self.protocol, json.dumps(described, indent=2) + '\n'),
+    ):
+      _write(path, lambda file, text=text: file.write_text(text, 'utf-8'))
+    _write(self.specs, lambda file: tensor_spec.to_pbtxt_file(
+        str(file), {'collect_data_spec': data_spec}))
+
+
+def _write(path, write):
+  partial = path.with_name(f'{path.name}.part')
+  write(partial)
+  partial.replace(path)
+
+
+@quiet.libraries()
+@surroundings.kept()
+@config.isolated()
+def load(
+    root: str | os.PathLike, *, task: str | None = None,
+    precision: str | None = None,
+) -> agent_lib.DreamerV2Agent:
+  """Loads the agent of a run's last checkpoint; makes no environment.
+
+  The agent may be trained on: its counters continue from the checkpoint, and a
+  world model that the run has frozen stays frozen.
+
+  Args:
+    root: The run's folder.
+    task: Name of the task that the run must be of; None: any.
+    precision: As the setting train.precision; None: as the run computes.
+
+  Raises:
+    ValueError: If the folder holds no run, or one that has saved nothing yet,
+      or one of another task, or a file of it is damaged.
+  """
+  folder = RunFolder(root)
+  checkpoint = checkpoints.last(folder.checkpoints)
+  data_spec = _read_specs(folder)
+  there = protocol.wanted(folder.protocol)
+  if not (task is None or protocol.is_same_task(task, there['task'])):
+    raise ValueError(
+        f'The run in {folder.root} is of the task {there["task"]}; wanted '
+        f'{task}. Give the folder of a run of {task}.'
+    )
+  if precision is None:
+    tf.keras.mixed_precision.set_global_policy(there['precision'])
+  else:
+    precision_lib.set_policy(precision)
+  config.parse_recorded(folder.config)
+  steps = tf_metrics.EnvironmentSteps()
+  agent = parts_lib.make_agent(
+      ts.time_step_spec(data_spec.observation), data_spec.action, steps,
+      seed=there['seed'], action_repeat=there['action_repeat'],
+      explore_until=int(config.value('train.explore_until') or 0),
+      freeze_model=config.value('train.model_from') is not None,
+  )
+  checkpoints.restore(checkpoint, agent=agent, steps=steps)
+  return agent
+
+
+def load_rows(
+    root: str | os.PathLike, data_spec: trajectory.Trajectory, *,
+    at_least: int = 20_000,
+) -> trajectory.Trajectory:
+  """Loads the newest stored rows of a run; see `store.read`.
+
+  Args:
+    root: The run's folder.
+    data_spec: `collect_data_spec` of an agent that can read them.
+    at_least: How many rows to read, where there are as many.
+
+  Raises:
+    ValueError: If there are none, or they do not fit.
+  """
+  return store.read(RunFolder(root).replay, data_spec, at_least=at_least)
+
+
+def _read_specs(folder):
+  """Specs of the run's rows, a `Trajectory`."""
+  # Runs of earlier versions have them beside the policy alone.
+  paths = folder.specs, folder.policies / 'collect' / 'policy_specs.pbtxt'
+  path = next((path for path in paths if path.exists()), None)
+  if path is None:
+    raise ValueError(
+        f'{folder.specs} is missing, which says what the run observes. Put it '
+        'back from a copy, or give the same command again: bin/train writes it '
+        'when it resumes.'
+    )
+  try:
+    return tensor_spec.from_pbtxt_file(str(path))['collect_data_spec']
+  except Exception as error:  # whatever a text of another form sets off
+    reason = str(error).strip().partition('\n')[0]
+    raise ValueError(
+        f'{path} is damaged ({reason}). Put it back from a copy, or let '
+        'bin/train resume the run, which writes it again.'
+    ) from error
