@@ -75,7 +75,7 @@ class Decoder(tf.Module):
     return (*self._channels, *self._vectors)
 
   def _build_images(self, feature_size, depth, kernels, activation, norm):
-    self._start = layers.Dense(32 * depth)
+    self._start = tf.keras.layers.Dense(32 * depth)
     self._start.build((None, feature_size))
     shape = (None, 1, 1, 32 * depth)
     self._convolutions = []

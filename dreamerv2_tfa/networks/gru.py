@@ -14,32 +14,46 @@ class GRUCell(tf.Module):
     h'      = sigmoid(u - 1) * tanh(sigmoid(r) * c) + (1 - sigmoid(u - 1)) * h
   """
 
-  def __init__(self, input_size, units, name=None):
+  def __init__(self, input_size: int, units: int, name: str | None = None):
     """Builds the gates.
 
     Args:
-      input_size: int, size of the input x.
-      units: int D, size of the state h.
+      input_size: Size of the input x.
+      units: D, size of the state h.
       name: Name of the module.
     """
     super().__init__(name=name)
-    self._gates = layers.Dense(3 * units)
+    self._gates = tf.keras.layers.Dense(3 * units)
     self._gates.build((None, input_size + units))
     self._norm = tf.keras.layers.LayerNormalization(dtype=tf.float32)
     self._norm.build((None, 3 * units))
 
-  def __call__(self, inputs, state):
-    """Moves the state by one step.
+  def weights(self) -> layers.Weights:
+    """What `apply` reads, as it is now."""
+    return layers.read(self._gates, self._norm)
+
+  def __call__(self, inputs: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+    """`apply`, with the weights as they are now."""
+    return self.apply(self.weights(), inputs, state)
+
+  def apply(
+      self, weights: layers.Weights, inputs: tf.Tensor, state: tf.Tensor,
+  ) -> tf.Tensor:
+    """Moves the state by one step: a pure function of its arguments.
 
     Args:
+      weights: Of `weights`.
       inputs: `[B, I]`, compute dtype.
       state: `[B, D]`, compute dtype.
 
     Returns:
       `[B, D]`, compute dtype.
     """
-    gates = self._gates(tf.concat([inputs, state], -1))
-    gates = tf.cast(self._norm(tf.cast(gates, tf.float32)), gates.dtype)
+    gates = layers.dense(weights, tf.concat([inputs, state], -1))
+    gates = tf.cast(
+        layers.layer_norm(tf.cast(gates, tf.float32), *weights.norm),
+        gates.dtype,
+    )
     reset, candidate, update = tf.split(gates, 3, -1)
     candidate = tf.tanh(tf.sigmoid(reset) * candidate)
     update = tf.sigmoid(update + _UPDATE_BIAS)

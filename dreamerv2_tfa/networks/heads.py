@@ -21,7 +21,7 @@ class Output(tf.Module):
     size = 1
     for length in self._event_shape:
       size *= length
-    self._dense = layers.Dense(size)
+    self._dense = tf.keras.layers.Dense(size)
     self._dense.build((None, input_size))
 
   def __call__(self, inputs):

@@ -1,6 +1,7 @@
 """The hidden layer and the multilayer perceptron that every part is made of."""
 
-import contextlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import gin
 import tensorflow as tf
@@ -8,6 +9,7 @@ import tensorflow as tf
 from dreamerv2_tfa import checks
 
 _NORMS = ('none', 'layer')
+_EPSILON = 1e-3  # of layer normalisation, Keras' own
 
 
 def check(owner, activation, norm):
@@ -32,71 +34,69 @@ def check(owner, activation, norm):
     ) from error
 
 
-def make_norm(norm, shape):
-  """Layer normalisation for inputs of `shape`, or nothing.
-
-  Args:
-    norm: 'none' or 'layer'; epsilon is Keras' 1e-3.
-    shape: Input shape with None for the batch axis.
-
-  Returns:
-    A callable from a tensor to a tensor of the same shape.
+def make_norm(
+    norm: str, shape: Sequence[int | None],
+) -> tf.keras.layers.LayerNormalization | None:
+  """Layer normalisation for inputs of `shape`, None on the batch axis.
 
   Raises:
-    ValueError: If `norm` is another word.
+    ValueError: If `norm` is neither 'none' nor 'layer'.
   """
   checks.choice('norm', norm, _NORMS)
   if norm == 'none':
-    return tf.identity
-  layer = tf.keras.layers.LayerNormalization()
+    return None
+  layer = tf.keras.layers.LayerNormalization(epsilon=_EPSILON)
   layer.build(shape)
   return layer
 
 
-class Dense(tf.keras.layers.Dense):
-  """Keras' layer; in a loop it can use weights that were read before it."""
+class Weights(NamedTuple):
+  """Of one dense layer, read once and cast: an argument of a pure step."""
 
-  held = None
-
-  def call(self, inputs):
-    if self.held is None:
-      return super().call(inputs)
-    kernel, bias = self.held
-    return tf.nn.bias_add(tf.matmul(inputs, kernel), bias)
-
-  def product(self, inputs, first):
-    """`inputs` times as many rows of the kernel, from row `first` on."""
-    kernel = read([self])[0][0] if self.held is None else self.held[0]
-    return tf.matmul(inputs, kernel[first:first + inputs.shape[-1]])
+  kernel: tf.Tensor  # [I, O] compute dtype
+  bias: tf.Tensor  # [O] compute dtype
+  norm: tuple[tf.Tensor, ...]  # gain and offset, float32 [O]; or none
 
 
-def dense_layers(modules):
-  """Every `Dense` in some `tf.Module`s: list."""
-  return [
-      part for module in modules for part in module.submodules
-      if isinstance(part, Dense)
-  ]
+def read(
+    layer: tf.keras.layers.Dense,
+    norm: tf.keras.layers.LayerNormalization | None = None,
+) -> Weights:
+  """The weights of a layer, and of its norm, as they are now."""
+  cast = lambda variable: tf.cast(
+      tf.convert_to_tensor(variable), layer.compute_dtype
+  )
+  gains = () if norm is None else tuple(
+      map(tf.convert_to_tensor, (norm.gamma, norm.beta))
+  )
+  return Weights(cast(layer.kernel), cast(layer.bias), gains)
 
 
-def read(dense):
-  """Kernel and bias of each layer, in its compute dtype: list of pairs."""
-  return [
-      tuple(tf.cast(tf.convert_to_tensor(variable), layer.compute_dtype)
-            for variable in (layer.kernel, layer.bias))
-      for layer in dense
-  ]
+def dense(weights: Weights, inputs: tf.Tensor) -> tf.Tensor:
+  """`x W + b`, for `inputs` `[B, I]`: compute dtype `[B, O]`."""
+  inputs = tf.cast(inputs, weights.kernel.dtype)
+  return tf.nn.bias_add(tf.matmul(inputs, weights.kernel), weights.bias)
 
 
-@contextlib.contextmanager
-def holding(dense, weights):
-  """Makes layers use these weights: read and cast once, not at every step."""
-  for layer, pair in zip(dense, weights, strict=True):
-    layer.__dict__['held'] = pair  # past Keras, which would track it
-  try:
-    yield
-  finally:
-    for layer in dense:
-      del layer.__dict__['held']
+def layer_norm(
+    inputs: tf.Tensor, gain: tf.Tensor, offset: tf.Tensor,
+) -> tf.Tensor:
+  """Layer normalisation of `[B, O]`, as Keras' layer computes it.
+
+    gain * (x - mean) / sqrt(variance + 1e-3) + offset
+  """
+  shape = tf.shape(inputs)
+  # Each row is a channel of this operation, which normalises over the rest.
+  normalised, _, _ = tf.compat.v1.nn.fused_batch_norm(
+      tf.reshape(inputs, [1, shape[0], shape[1], 1]),
+      scale=tf.ones([shape[0]]), offset=tf.zeros([shape[0]]),
+      epsilon=_EPSILON, data_format='NCHW',
+  )
+  normalised = tf.ensure_shape(
+      tf.reshape(normalised, shape), inputs.shape
+  )
+  cast = lambda x: tf.cast(x, inputs.dtype)
+  return normalised * cast(gain) + cast(offset)
 
 
 class Hidden(tf.Module):
@@ -119,25 +119,26 @@ class Hidden(tf.Module):
     self._norm = make_norm(norm, self.output_shape)
     self._activation = tf.keras.activations.get(activation)
 
-  def __call__(self, inputs):
-    return self._activation(self._norm(self._layer(inputs)))
+  def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+    """Any prefix for a convolution, `[B, I]` for a dense layer."""
+    outputs = self._layer(inputs)
+    if self._norm is not None:
+      outputs = self._norm(outputs)
+    return self._activation(outputs)
 
-  def project(self, inputs, first):
-    """What the columns from `first` on add before the norm, and the bias.
+  def weights(self) -> Weights:
+    """What `apply` reads. Dense layers only."""
+    return read(self._layer, self._norm)
 
-    Dense layers only. `join` takes it: what the steps of a loop do not change
-    is made before it, for all of them.
-    """
-    inputs = tf.convert_to_tensor(inputs)
-    flat = tf.reshape(inputs, [-1, inputs.shape[-1]])
-    total = self._layer.product(flat, first)
-    total += tf.cast(self._layer.bias, inputs.dtype)
-    return restore_prefix(total, inputs, 1)
+  def apply(self, weights: Weights, inputs: tf.Tensor) -> tf.Tensor:
+    """The layer on `[B, I]`, as a pure function of its weights."""
+    return self.finish(weights, dense(weights, inputs))
 
-  def join(self, inputs, projected):
-    """The layer on `[inputs, more]`, where `project` made something of more."""
-    total = self._layer.product(inputs, 0) + projected
-    return self._activation(self._norm(total))
+  def finish(self, weights: Weights, total: tf.Tensor) -> tf.Tensor:
+    """act(norm(total)), where `x W + b` has been computed: `[B, O]`."""
+    if weights.norm:
+      total = layer_norm(total, *weights.norm)
+    return self._activation(total)
 
 
 @gin.configurable
@@ -167,7 +168,7 @@ class MLP(tf.Module):
     check('MLP', activation, norm)
     sizes = [input_size] + [units] * (layers - 1)
     self._hidden = [
-        Hidden(Dense(units), (None, size),
+        Hidden(tf.keras.layers.Dense(units), (None, size),
                activation=activation, norm=norm)
         for size in sizes
     ]

@@ -1,68 +1,71 @@
 """Steps along time: a scan whose gradient is cheap in weights."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
-from dreamerv2_tfa.networks import layers
 
+def scan(
+    step: Callable[..., Any], weights: Any, inputs: tuple[tf.Tensor, ...],
+    initial: Any,
+) -> Any:
+  """Applies a pure step along time.
 
-def scan(step, inputs, initial, modules):
-  """Applies a step along time; the states before `initial` excluded.
-
-    s_t = step(s_{t-1}, x_t)
+    s_t = step(weights, s_{t-1}, *x_t)
 
   `tf.scan` would add up the gradient of every weight at each step, which for a
-  few rows a step is most of its cost. Here the loop back in time keeps the
-  weights fixed, and one call on all rows gives what is left:
+  few rows a step is most of its cost. Here the loop back in time treats the
+  weights as constants, and one call on all steps gives the rest:
 
     g_t   = dL/ds_t + (ds_{t+1}/ds_t)^T g_{t+1}      a loop, t = T .. 1
     dL/dw = sum_t (ds_t/dw)^T g_t                    one call, as for dL/dx_t
 
   Args:
-    step: Function of a state and the parts of an input to the next state, rows
-      independent of each other: it is called with `B` rows and with `T * B`.
-    inputs: Tuple of tensors `[T, B, ...]`.
+    step: Function of weights, a state and the parts of an input to the next
+      state. It reads no variable, and treats each element of a batch alone: it
+      is called with `[B, ...]` and with `[T * B, ...]`.
+    weights: Nest of float tensors.
+    inputs: Tensors `[T, B, ...]`.
     initial: Nest of float tensors `[B, ...]`.
-    modules: Sequence of `tf.Module` whose weights the step reads.
 
   Returns:
-    States, a nest like `initial` of tensors `[T, B, ...]`. First derivatives
-    only.
+    States s_1 to s_T, a nest like `initial` of tensors `[T, B, ...]`. First
+    derivatives with respect to weights, inputs and initial state.
   """
-  dense = layers.dense_layers(modules)
-  structure = inputs, initial, layers.read(dense)
+  structure = weights, inputs, initial
 
   @tf.custom_gradient
   def run(*flat):
-    inputs, initial, weights = tf.nest.pack_sequence_as(structure, flat)
-    with layers.holding(dense, weights):
-      states = tf.scan(lambda state, row: step(state, *row), inputs, initial)
+    weights, inputs, initial = tf.nest.pack_sequence_as(structure, flat)
+    states = tf.scan(
+        lambda state, x: step(weights, state, *x), inputs, initial
+    )
 
-    def gradient(*upstream, variables=None):
-      upstream = tf.nest.pack_sequence_as(states, upstream)
+    def gradient(*upstream):
       before = tf.nest.map_structure(
           lambda first, x: tf.concat([first[None], x[:-1]], 0), initial, states
       )
-      with layers.holding(dense, weights):
-        totals, into = _back(step, before, inputs, upstream)
-      each, others = _rows(
-          step, dense, before, inputs, weights, totals, variables or []
+      totals, of_initial = _back(
+          step, weights, before, inputs,
+          tf.nest.pack_sequence_as(states, upstream),
       )
-      slopes = [*each[0], *tf.nest.flatten(into), *each[1]]
-      return slopes if variables is None else (slopes, others)
+      of_weights, of_inputs = _at_once(step, weights, before, inputs, totals)
+      return [*of_weights, *of_inputs, *tf.nest.flatten(of_initial)]
 
     return tf.nest.flatten(states), gradient
 
   return tf.nest.pack_sequence_as(initial, run(*tf.nest.flatten(structure)))
 
 
-def _back(step, before, inputs, upstream):
-  """g_t of every step, `[T, B, ...]`, and the slope of `initial`."""
-  def back(later, row):
-    state, row_inputs, slope = row
+def _back(step, weights, before, inputs, upstream):
+  """g_t of every step, `[T, B, ...]`, and the gradient of `initial`."""
+  def back(later, x):
+    state, step_inputs, slope = x
     total = tf.nest.map_structure(tf.add, slope, later[1])
     with tf.GradientTape(watch_accessed_variables=False) as tape:
       tape.watch(tf.nest.flatten(state))
-      after = step(state, *row_inputs)
+      after = step(weights, state, *step_inputs)
     into = tape.gradient(
         after, state, total, tf.UnconnectedGradients.ZERO
     )
@@ -75,25 +78,23 @@ def _back(step, before, inputs, upstream):
   return totals, tf.nest.map_structure(lambda x: x[0], into)
 
 
-def _rows(step, dense, before, inputs, weights, totals, variables):
-  """Slopes of inputs and weights, then of variables, from all rows at once."""
-  rows = lambda x: tf.reshape(x, [-1] + x.shape[2:].as_list())
-  before, inputs_in_rows, totals = tf.nest.map_structure(
-      rows, (before, inputs, totals)
+def _at_once(step, weights, before, inputs, totals):
+  """Gradients of weights and of inputs, from all steps in one batch: lists."""
+  joined = lambda x: tf.reshape(x, [-1] + x.shape[2:].as_list())
+  before, joined_inputs, totals = tf.nest.map_structure(
+      joined, (before, inputs, totals)
   )
-  weights = tf.nest.flatten(weights)
-  floats = [x for x in inputs_in_rows if x.dtype.is_floating]
+  floats = [x for x in joined_inputs if x.dtype.is_floating]
   with tf.GradientTape(watch_accessed_variables=False) as tape:
-    tape.watch([floats, weights, variables])
-    with layers.holding(dense, zip(weights[::2], weights[1::2], strict=True)):
-      after = step(before, *inputs_in_rows)
-  slopes = tape.gradient(
-      after, [floats, weights, variables], totals,
+    tape.watch([floats, tf.nest.flatten(weights)])
+    after = step(weights, before, *joined_inputs)
+  of_floats, of_weights = tape.gradient(
+      after, [floats, tf.nest.flatten(weights)], totals,
       tf.UnconnectedGradients.ZERO,
   )
-  of_floats = iter(slopes[0])
+  of_floats = iter(of_floats)
   of_inputs = [
       tf.reshape(next(of_floats), tf.shape(x)) if x.dtype.is_floating else None
       for x in inputs
   ]
-  return (of_inputs, slopes[1]), slopes[2]
+  return of_weights, of_inputs

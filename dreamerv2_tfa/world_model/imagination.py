@@ -27,31 +27,31 @@ def imagine(rssm, actor, start, *, horizon, seed, differentiable=True):
     into them, not from an action to the feature it was chosen in.
   """
   stop = tf.identity if differentiable else tf.stop_gradient
-  held = lambda state: tf.nest.map_structure(stop, state)
+  cut = lambda state: tf.nest.map_structure(stop, state)
 
-  def step(k, state, feature, rows):
+  def step(k, state, feature, written):
     action_seed, state_seed = tf.unstack(noise.split(seeds[k], 2))
     policy = actor.parameters(tf.stop_gradient(feature))
     action = stop(actor.distribution(policy).sample(seed=action_seed))
-    state = held(rssm.img_step(state, action, state_seed))
+    state = cut(rssm.img_step(state, action, state_seed, weights=weights))
     feature = rssm.feature(state)
     places = types.Rollout(k + 1, k + 1, tuple(k for _ in policy))
     values = types.Rollout(feature, action, policy)
-    rows = tf.nest.map_structure(
+    written = tf.nest.map_structure(
         lambda array, place, value: array.write(place, value),
-        rows, places, values,
+        written, places, values,
     )
-    return k + 1, state, feature, rows
+    return k + 1, state, feature, written
 
+  weights = rssm.weights()  # once, not at every step
   seeds = noise.split(seed, horizon)
   feature = rssm.feature(start)
-  rows = _arrays(actor, feature, horizon)
-  with rssm.weights_read():
-    *_, rows = tf.while_loop(
-        lambda k, *unused: k < horizon, step,
-        (tf.constant(0), start, feature, rows), maximum_iterations=horizon,
-    )
-  return tf.nest.map_structure(lambda array: array.stack(), rows)
+  written = _arrays(actor, feature, horizon)
+  *_, written = tf.while_loop(
+      lambda k, *unused: k < horizon, step,
+      (tf.constant(0), start, feature, written), maximum_iterations=horizon,
+  )
+  return tf.nest.map_structure(lambda array: array.stack(), written)
 
 
 def _arrays(actor, feature, horizon):
@@ -86,8 +86,10 @@ def follow(rssm, start, actions, *, seed, sample=True):
     `RSSMState` `[H, N, ...]`, s_1 to s_H.
   """
   length = actions.shape[0] or tf.shape(actions)[0]
-  with rssm.weights_read():
-    return tf.scan(
-        lambda state, row: rssm.img_step(state, *row, sample=sample),
-        (actions, noise.split(seed, length)), start,
-    )
+  weights = rssm.weights()
+  return tf.scan(
+      lambda state, x: rssm.img_step(
+          state, *x, sample=sample, weights=weights
+      ),
+      (actions, noise.split(seed, length)), start,
+  )

@@ -1,6 +1,6 @@
 """The recurrent state-space model: h_t deterministic, z_t stochastic."""
 
-import contextlib
+from typing import NamedTuple
 
 import gin
 import tensorflow as tf
@@ -12,6 +12,7 @@ from dreamerv2_tfa import types
 from dreamerv2_tfa.networks import gru
 from dreamerv2_tfa.networks import layers
 from dreamerv2_tfa.networks import recurrence
+from dreamerv2_tfa.world_model import statistics
 
 _STD_ACTIVATIONS = {
     'softplus': tf.nn.softplus,
@@ -20,32 +21,13 @@ _STD_ACTIVATIONS = {
 }
 
 
-class Statistics(tf.Module):
-  """Hidden layer, then the numbers of a latent's distribution."""
+class Weights(NamedTuple):
+  """Of an `RSSM`, an argument of its pure functions."""
 
-  def __init__(self, input_size, hidden, outputs, *, activation, norm):
-    super().__init__()
-    self._hidden = layers.Hidden(
-        layers.Dense(hidden), (None, input_size),
-        activation=activation, norm=norm,
-    )
-    self._out = layers.Dense(outputs)
-    self._out.build((None, hidden))
-
-  def __call__(self, inputs):
-    """`[..., I]` to float32 `[..., outputs]`."""
-    flat = self._out(
-        self._hidden(tf.reshape(inputs, [-1, inputs.shape[-1]]))
-    )
-    return layers.restore_prefix(tf.cast(flat, tf.float32), inputs, 1)
-
-  def project(self, inputs, first):
-    """The part of the hidden layer's sum that columns from `first` on make."""
-    return self._hidden.project(inputs, first)
-
-  def join(self, inputs, projected):
-    """`[B, I]` and what `project` made of further columns, to the outputs."""
-    return tf.cast(self._out(self._hidden.join(inputs, projected)), tf.float32)
+  input: layers.Weights
+  cell: layers.Weights
+  priors: tuple[statistics.Weights, ...]  # K heads
+  posterior: statistics.Weights
 
 
 @gin.configurable
@@ -99,13 +81,14 @@ class RSSM(tf.Module):
     outputs = stoch * classes if classes else 2 * stoch
     shared = dict(activation=activation, norm=norm)
     self._input = layers.Hidden(
-        layers.Dense(hidden), (None, flat + action_size), **shared
+        tf.keras.layers.Dense(hidden), (None, flat + action_size), **shared
     )
     self._cell = gru.GRUCell(hidden, deter)
     self._priors = [
-        Statistics(deter, hidden, outputs, **shared) for _ in range(ensemble)
+        statistics.Statistics(deter, hidden, outputs, **shared)
+        for _ in range(ensemble)
     ]
-    self._posterior = Statistics(
+    self._posterior = statistics.Statistics(
         deter + embed_size, hidden, outputs, **shared
     )
     self.feature_size = flat + deter
@@ -129,8 +112,84 @@ class RSSM(tf.Module):
     """[flat z, h]: compute dtype `[..., F]`."""
     return tf.concat([_flat(state), state.deter], -1)
 
-  def observe(self, embed, prev_action, is_first, seed, *, state=None,
-              sample=True):
+  def weights(self) -> Weights:
+    """What the pure functions below read, as it is now; cast once."""
+    return Weights(
+        self._input.weights(), self._cell.weights(),
+        tuple(prior.weights() for prior in self._priors),
+        self._posterior.weights(),
+    )
+
+  # Equation 1, as pure functions of the weights.
+
+  def recur(
+      self, weights: Weights, state: types.RSSMState, action: tf.Tensor,
+  ) -> tf.Tensor:
+    """h_t = GRU(dense([z_{t-1}, a_{t-1}]), h_{t-1}).
+
+    Args:
+      weights: Of `weights`.
+      state: `[B, ...]`, of step t - 1.
+      action: float `[B, A]`, a_{t-1}.
+
+    Returns:
+      compute dtype `[B, D]`.
+    """
+    stoch = _flat(state)
+    inputs = tf.concat([stoch, tf.cast(action, stoch.dtype)], -1)
+    hidden = self._input.apply(weights.input, inputs)
+    return self._cell.apply(weights.cell, hidden, state.deter)
+
+  def prior(
+      self, weights: Weights, deter: tf.Tensor, seed: tf.Tensor,
+  ) -> tf.Tensor:
+    """Statistics of p(z^_t | h_t), each step by one random head of K.
+
+    Args:
+      weights: Of `weights`.
+      deter: compute dtype `[T, ..., D]`, h of T steps.
+      seed: int32 `[2]`.
+
+    Returns:
+      float32 `[T, ..., outputs]`.
+    """
+    heads = [
+        prior.of_all(head, deter)
+        for prior, head in zip(self._priors, weights.priors, strict=True)
+    ]
+    if len(heads) == 1:
+      return heads[0]
+    length = deter.shape[0]
+    draws = noise.uniform([length], seed) * len(heads)
+    index = tf.stack([tf.cast(draws, tf.int32), tf.range(length)], -1)
+    return tf.gather_nd(tf.stack(heads), index)
+
+  def posterior(
+      self, weights: Weights, deter: tf.Tensor, embed_share: tf.Tensor,
+  ) -> tf.Tensor:
+    """Statistics of q(z_t | h_t, x_t).
+
+    Args:
+      weights: Of `weights`.
+      deter: compute dtype `[B, D]`, h_t.
+      embed_share: compute dtype `[B, hidden]`, of `embed_share`.
+
+    Returns:
+      float32 `[B, outputs]`.
+    """
+    return self._posterior.of_share(weights.posterior, deter, embed_share)
+
+  def embed_share(self, weights: Weights, embed: tf.Tensor) -> tf.Tensor:
+    """What embeddings `[..., E]` add to the posterior's hidden layer."""
+    return self._posterior.share(weights.posterior, embed)
+
+  # Steps and sequences.
+
+  def observe(
+      self, embed: tf.Tensor, prev_action: tf.Tensor, is_first: tf.Tensor,
+      seed: tf.Tensor, *, state: types.RSSMState | None = None,
+      sample: bool = True,
+  ) -> tuple[types.RSSMState, types.RSSMState]:
     """Filters sequences: one posterior a row.
 
     Args:
@@ -138,105 +197,92 @@ class RSSM(tf.Module):
       prev_action: float32 `[B, T, A]`, that led into the row.
       is_first: bool `[B, T]`; the past is forgotten before the row.
       seed: int32 `[2]`.
-      state: `RSSMState` `[B, ...]` before the first row; None is all zeros.
-      sample: bool; False takes the mode of each posterior.
+      state: `[B, ...]`, before the first row; None is all zeros.
+      sample: False takes the mode of each posterior.
 
     Returns:
-      Posterior and prior, `RSSMState` `[B, T, ...]`. The prior has the
-      statistics that h_t alone predicts; its `stoch` is the posterior's.
+      Posterior and prior `[B, T, ...]`. The prior has the statistics that h_t
+      alone predicts; its `stoch` is the posterior's.
     """
+    weights = self.weights()
     post_seed, prior_seed = tf.unstack(noise.split(seed, 2))
     inputs = tuple(map(_swap_time, (
-        self._posterior.project(embed, self._sizes[0]), prev_action, is_first,
+        self.embed_share(weights, embed), prev_action, is_first,
     )))
     if sample:
       inputs += (self._noise(_swap_time(prev_action).shape[:2], post_seed),)
     if state is None:
       state = self.initial(prev_action.shape[0] or tf.shape(prev_action)[0])
-    posterior = recurrence.scan(
-        self._filter, inputs, state, (self._input, self._cell, self._posterior)
-    )
+    posterior = recurrence.scan(self._filter, weights, inputs, state)
     # Priors depend on h alone, so they need no scan.
-    raw = self._ensemble_member(posterior.deter, prior_seed)
+    raw = self.prior(weights, posterior.deter, prior_seed)
     prior = self._state(posterior.deter, posterior.stoch, raw)
     return tf.nest.map_structure(_swap_time, (posterior, prior))
 
-  def obs_step(self, prev_state, prev_action, embed, is_first, seed, *,
-               sample=True):
+  def obs_step(
+      self, prev_state: types.RSSMState, prev_action: tf.Tensor,
+      embed: tf.Tensor, is_first: tf.Tensor, seed: tf.Tensor, *,
+      sample: bool = True,
+  ) -> types.RSSMState:
     """One step of filtering.
 
     Args:
-      prev_state: `RSSMState` `[B, ...]`.
+      prev_state: `[B, ...]`.
       prev_action: float `[B, A]`.
       embed: compute dtype `[B, E]`.
       is_first: bool `[B]`; where true the state and action count as zero.
       seed: int32 `[2]`.
-      sample: bool; False takes the mode.
+      sample: False takes the mode.
 
     Returns:
-      Posterior `RSSMState` `[B, ...]`.
+      Posterior `[B, ...]`.
     """
-    deter = self._deter_of_row(prev_state, prev_action, is_first)
-    raw = self._posterior(tf.concat([deter, embed], -1))
-    drawn = self._noise(tf.shape(deter)[:1], seed) if sample else None
-    return self._draw(deter, raw, drawn)
+    weights = self.weights()
+    drawn = self._noise(tf.shape(embed)[:1], seed) if sample else None
+    return self._filter(
+        weights, prev_state, self.embed_share(weights, embed), prev_action,
+        is_first, drawn,
+    )
 
-  def _filter(self, prev_state, projected, prev_action, is_first, drawn=None):
-    """One step of a scan, from the embedding's share and drawn noise."""
-    deter = self._deter_of_row(prev_state, prev_action, is_first)
-    return self._draw(deter, self._posterior.join(deter, projected), drawn)
+  def _filter(
+      self, weights, prev_state, embed_share, prev_action, is_first, drawn=None,
+  ):
+    """The posterior of one row, in which an episode may start."""
+    prev_state, prev_action = tf.nest.map_structure(
+        lambda x: _zero_where(is_first, x), (prev_state, prev_action)
+    )
+    deter = self.recur(weights, prev_state, prev_action)
+    return self._draw(
+        deter, self.posterior(weights, deter, embed_share), drawn
+    )
 
-  def _deter_of_row(self, prev_state, prev_action, is_first):
-    """h of a row, in which an episode may start."""
-    return self._deter(*tf.nest.map_structure(
-        lambda x: _zero_where(is_first, x), (prev_state, prev_action)))
-
-  def img_step(self, prev_state, prev_action, seed, *, sample=True):
+  def img_step(
+      self, prev_state: types.RSSMState, prev_action: tf.Tensor,
+      seed: tf.Tensor, *, sample: bool = True, weights: Weights | None = None,
+  ) -> types.RSSMState:
     """One step of imagination.
 
     Args:
-      prev_state: `RSSMState` `[B, ...]`.
+      prev_state: `[B, ...]`.
       prev_action: float `[B, A]`.
       seed: int32 `[2]`.
-      sample: bool; False takes the mode.
+      sample: False takes the mode.
+      weights: Of `weights`, read before a loop; None reads them now.
 
     Returns:
-      Prior `RSSMState` `[B, ...]`.
+      Prior `[B, ...]`.
     """
-    member_seed, sample_seed = tf.unstack(
-        noise.split(seed, 2)
-    )
-    deter = self._deter(prev_state, prev_action)
-    # The ensemble wants a time axis: one member is drawn for each step.
-    raw = self._ensemble_member(deter[None], member_seed)[0]
+    weights = self.weights() if weights is None else weights
+    member_seed, sample_seed = tf.unstack(noise.split(seed, 2))
+    deter = self.recur(weights, prev_state, prev_action)
+    # `prior` wants a time axis: one head is drawn for each step.
+    raw = self.prior(weights, deter[None], member_seed)[0]
     drawn = self._noise(tf.shape(deter)[:1], sample_seed) if sample else None
     return self._draw(deter, raw, drawn)
 
-  @contextlib.contextmanager
-  def weights_read(self):
-    """Within it the layers use weights as they are now: for loops."""
-    dense = layers.dense_layers([self])
-    with layers.holding(dense, layers.read(dense)):
-      yield
-
-  def prior_ensemble(self, deter):
-    """Raw statistics of every prior head: float32 `[K, ..., outputs]`."""
+  def prior_ensemble(self, deter: tf.Tensor) -> tf.Tensor:
+    """Statistics of every prior head: float32 `[K, ..., outputs]`."""
     return tf.stack([prior(deter) for prior in self._priors])
-
-  def _deter(self, prev_state, prev_action):
-    stoch = _flat(prev_state)
-    inputs = tf.concat([stoch, tf.cast(prev_action, stoch.dtype)], -1)
-    return self._cell(self._input(inputs), prev_state.deter)
-
-  def _ensemble_member(self, deter, seed):
-    """Float32 `[T, ..., outputs]`, each step from one random prior head."""
-    if len(self._priors) == 1:
-      return self._priors[0](deter)
-    every = self.prior_ensemble(deter)
-    length = deter.shape[0]
-    draws = noise.uniform([length], seed) * len(self._priors)
-    index = tf.stack([tf.cast(draws, tf.int32), tf.range(length)], -1)
-    return tf.gather_nd(every, index)
 
   def _noise(self, prefix, seed):
     """What one latent of each row is drawn with: float32 `[prefix..., ...]`."""
