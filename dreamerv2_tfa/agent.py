@@ -12,6 +12,7 @@ from dreamerv2_tfa import noise
 from dreamerv2_tfa import part_optimizer
 from dreamerv2_tfa import replicas
 from dreamerv2_tfa import specs
+from dreamerv2_tfa import types
 from dreamerv2_tfa.behaviour import actor_critic
 from dreamerv2_tfa.behaviour import exploration as exploration_lib
 from dreamerv2_tfa.behaviour import policy
@@ -137,8 +138,10 @@ class DreamerV2Agent(tf_agent.TFAgent):
     # Nothing below branches on a tensor in Python, and looking for that would
     # be half of the time that tracing takes.
     how = dict(jit_compile=resolve_jit(jit), autograph=False)
-    self._compiled_update = tf.function(self._update, **how)
-    self._compiled_losses = tf.function(self._losses, **how)
+    self._compiled_update, self._compiled_losses = (
+        tf.function(functools.partial(self._update, apply=apply), **how)
+        for apply in (True, False)
+    )
 
   def _optimizers_of(self, behaviour, prefix=''):
     """Optimizers of an actor-critic: actor, critic."""
@@ -202,19 +205,21 @@ class DreamerV2Agent(tf_agent.TFAgent):
     pass  # everything is built in the constructor
 
   def _train(self, experience, weights=None):
-    update = self._compiled_update
+    return self._run(True, experience, weights)
+
+  def _loss(self, experience, weights=None, training=False):
+    del training  # nothing behaves differently in training
+    return self._run(False, experience, weights)
+
+  def _run(self, apply, experience, weights):
+    inputs = self._inputs(experience, weights)
     if replicas.count() > 1:
       # Replicas cannot wait for each other inside a function of their own: the
       # update is part of the caller's, and not of XLA's.
       update = tf.autograph.experimental.do_not_convert(self._update)
-    return update(*self._inputs(experience, weights))
-
-  def _loss(self, experience, weights=None, training=False):
-    del training  # nothing behaves differently in training
-    losses = self._compiled_losses
-    if replicas.count() > 1:  # as in `_train`
-      losses = tf.autograph.experimental.do_not_convert(self._losses)
-    return losses(*self._inputs(experience, weights))
+      return update(*inputs, apply=apply)
+    compiled = self._compiled_update if apply else self._compiled_losses
+    return compiled(*inputs)
 
   def _inputs(self, experience, weights):
     experience = self._as_trajectory(experience)
@@ -227,84 +232,69 @@ class DreamerV2Agent(tf_agent.TFAgent):
       )
     return experience, tf.broadcast_to(weights, [batch])
 
-  def _update(self, experience, weights):
-    """One update of model, actor, critic and slow critic."""
+  def _update(self, experience, weights, *, apply):
+    """One update of model, actor, critic and slow critic.
+
+    Args:
+      experience: `Trajectory` `[B, T + 1, ...]`.
+      weights: float32 `[B]`, of each sequence's losses.
+      apply: Python bool; False computes the losses and gradients alone, and
+        changes nothing.
+
+    Returns:
+      `LossInfo`.
+    """
     sequence = sequences.from_trajectory(experience, self._actions)
     model_seed, behaviour_seed, exploration_seed = self._seeds()
 
     with tf.GradientTape() as model_tape:
       model = self._world_model.loss(sequence, model_seed, weights=weights)
-    norms = {}
+    metrics = {}
     if not self._freeze_model:
-      norms = self._model_optimizer.minimize(model_tape, model.loss)
-    goes_on = self._goes_on(model, norms)
+      metrics = self._model_optimizer.minimize(model_tape, model.loss, apply)
+    if apply:
+      apply = self._is_finite(model, metrics)
 
+    starts = self._starts(model, sequence, weights)
     with tf.GradientTape(persistent=True) as behaviour_tape:
-      behaviour = self._imagination(
-          model, sequence, weights, behaviour_seed
-      )(self._actor_critic)
-    norms.update(self._actor_optimizer.minimize(
-        behaviour_tape, behaviour.actor_loss, goes_on
+      behaviour = self._actor_critic.loss(
+          self._world_model, starts, behaviour_seed, step=self._schedule_step
+      )
+    metrics.update(self._actor_optimizer.minimize(
+        behaviour_tape, behaviour.actor_loss, apply
     ))
-    norms.update(self._critic_optimizer.minimize(
-        behaviour_tape, behaviour.critic_loss, goes_on
+    metrics.update(self._critic_optimizer.minimize(
+        behaviour_tape, behaviour.critic_loss, apply
     ))
-    self._actor_critic.keep_magnitude(behaviour, goes_on)
-    self._actor_critic.update_slow_critic(goes_on)
+    self._actor_critic.end_update(behaviour, apply)
     if self._exploration is not None:
-      norms.update(self._exploration.update(
-          model, sequence, weights, self._imagination(
-              model, sequence, weights, exploration_seed
-          ), goes_on,
+      metrics.update(self._exploration.update(
+          model, sequence, weights, starts, exploration_seed, apply,
+          step=self._schedule_step,
       ))
-    replicas.own(self._train_step_counter).assign_add(1)
-    return _loss_info(model, behaviour, norms)
+    if apply is not False:
+      replicas.own(self._train_step_counter).assign_add(1)
+    return _loss_info(model, behaviour, metrics)
 
-  def _goes_on(self, model, norms):
-    """Whether the behaviour may learn from this batch: bool scalar.
+  def _is_finite(self, model, metrics):
+    """Whether loss and gradient of the world model are finite: bool scalar.
 
-    Where the model could not, because a number in the batch is not finite, the
-    update changes nothing. Under float16 such a step is part of finding the
-    loss scale, and each optimizer skips its own, as Keras' do.
+    If one is not, the whole update is skipped. Under float16 such a step is
+    part of finding the loss scale: each optimizer skips its own, as Keras' do.
     """
     if self._loss_scaling:
       return tf.constant(True)
-    norm, loss = norms.get('model_grad_norm', 0.0), replicas.mean(model.loss)
+    norm, loss = metrics.get('model_grad_norm', 0.0), replicas.mean(model.loss)
     return tf.math.is_finite(loss) & tf.math.is_finite(norm)
 
-  def _losses(self, experience, weights):
-    """What `_update` would minimise next; changes nothing."""
-    sequence = sequences.from_trajectory(experience, self._actions)
-    model_seed, behaviour_seed, exploration_seed = self._seeds()
-    with tf.GradientTape(persistent=True) as tape:
-      model = self._world_model.loss(sequence, model_seed, weights=weights)
-      behaviour = self._imagination(
-          model, sequence, weights, behaviour_seed
-      )(self._actor_critic)
-    norms = self._model_optimizer.measure(tape, model.loss)
-    norms.update(self._actor_optimizer.measure(tape, behaviour.actor_loss))
-    norms.update(self._critic_optimizer.measure(tape, behaviour.critic_loss))
-    if self._exploration is not None:
-      norms.update(self._exploration.measure(
-          model, sequence, weights, self._imagination(
-              model, sequence, weights, exploration_seed
-          ),
-      ))
-    return _loss_info(model, behaviour, norms)
-
-  def _imagination(self, model, sequence, weights, seed):
-    """Function of an `ActorCritic` (and its reward) to a `BehaviourOutput`.
-
-    Imagines from every posterior: `[B, T, ...]` to `[N, ...]`.
-    """
+  def _starts(self, model, sequence, weights):
+    """Every posterior as a start of imagination: `[B, T, ...]` to `[N, ...]`."""
     flat = lambda x: tf.reshape(x, [-1] + x.shape[2:].as_list())
-    start = tf.nest.map_structure(
-        lambda x: tf.stop_gradient(flat(x)), model.posterior
-    )
-    return functools.partial(
-        actor_critic.ActorCritic.loss, world_model=self._world_model,
-        start=start, continue_=self._gamma * flat(sequence.continue_),
-        seed=seed, step=self._schedule_step,
+    return types.Starts(
+        tf.nest.map_structure(
+            lambda x: tf.stop_gradient(flat(x)), model.posterior
+        ),
+        discount=self._gamma * flat(sequence.continue_),
         weights=tf.repeat(weights, sequence.continue_.shape[1]),
     )
 
@@ -342,7 +332,7 @@ def resolve_jit(jit):
   return jit == 'on'
 
 
-def _loss_info(model, behaviour, norms):
+def _loss_info(model, behaviour, metrics):
   loss = model.loss + behaviour.actor_loss + behaviour.critic_loss
-  metrics = {**model.metrics, **behaviour.metrics, **norms}
+  metrics = {**model.metrics, **behaviour.metrics, **metrics}
   return replicas.share(tf_agent.LossInfo(loss, metrics))

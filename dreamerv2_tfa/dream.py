@@ -66,7 +66,7 @@ class DreamEnvironment(tf_environment.TFEnvironment):
     batch_size = checks.integer('DreamEnvironment.batch_size', batch_size)
     seed = checks.integer('DreamEnvironment.seed', seed, 0, 2**63 - 1)
     rssm = agent.world_model.rssm
-    agent.world_model.continues(tf.zeros([1, rssm.feature_size]))  # or refuses
+    agent.world_model.continue_prob(tf.zeros([1, rssm.feature_size]))  # or refuses
     if observe == 'feature':
       seen = tf.TensorSpec([rssm.feature_size], tf.float32, 'feature')
     else:
@@ -102,8 +102,8 @@ class DreamEnvironment(tf_environment.TFEnvironment):
       ValueError: If every row did.
     """
     posterior, sequence = recall(self._agent, trajectory, self._seed())
-    goes_on = sequence.continue_ > 0
-    if not tf.reduce_any(goes_on):
+    alive = sequence.continue_ > 0
+    if not tf.reduce_any(alive):
       raise ValueError(
           'Every row of the trajectory ends an episode; wanted one or more to '
           'begin from. Draw more rows.'
@@ -111,7 +111,7 @@ class DreamEnvironment(tf_environment.TFEnvironment):
     for kept, x in zip(
         self.state.starts, tf.nest.flatten(posterior), strict=True
     ):
-      kept.assign(tf.boolean_mask(x, goes_on))
+      kept.assign(tf.boolean_mask(x, alive))
 
   def _current_time_step(self):
     steps = self.state.steps.read_value()
@@ -127,7 +127,7 @@ class DreamEnvironment(tf_environment.TFEnvironment):
     rssm = self._agent.world_model.rssm
     steps = self.state.steps.read_value()
     latent = self._pack(self.state.latent)
-    restart = (steps < 0) | self._is_last(steps, self._continues(latent))
+    restart = (steps < 0) | self._is_last(steps, self._continue_prob(latent))
     action = self._actions.encode(tf.convert_to_tensor(action))
     moved = rssm.img_step(latent, action, self._seed())
     latent = tf.nest.map_structure(
@@ -163,10 +163,10 @@ class DreamEnvironment(tf_environment.TFEnvironment):
     """The `TimeStep` of a state; `steps` is int32 `[B]`."""
     model = self._agent.world_model
     feature, first = model.rssm.feature(latent), steps == 0
-    continues = self._continues(latent)
-    last = self._is_last(steps, continues)
-    goes_on = first | (continues >= _LIKELY)
-    discount = tf.where(first, 1.0, tf.where(goes_on, continues, 0.0))
+    continue_prob = self._continue_prob(latent)
+    last = self._is_last(steps, continue_prob)
+    alive = first | (continue_prob >= _LIKELY)
+    discount = tf.where(first, 1.0, tf.where(alive, continue_prob, 0.0))
     step_type = tf.where(
         first, ts.StepType.FIRST,
         tf.where(last, ts.StepType.LAST, ts.StepType.MID),
@@ -178,12 +178,12 @@ class DreamEnvironment(tf_environment.TFEnvironment):
     reward = tf.where(first, 0.0, model.reward(feature))
     return ts.TimeStep(step_type, reward, discount, observation)
 
-  def _is_last(self, steps, continues):
-    return (steps > 0) & ((continues < _LIKELY) | (steps >= self._horizon))
+  def _is_last(self, steps, continue_prob):
+    return (steps > 0) & ((continue_prob < _LIKELY) | (steps >= self._horizon))
 
-  def _continues(self, latent):
+  def _continue_prob(self, latent):
     model = self._agent.world_model
-    return model.continues(model.rssm.feature(latent))
+    return model.continue_prob(model.rssm.feature(latent))
 
   def _pack(self, parts):
     like = self._agent.world_model.rssm.initial(1)
@@ -220,7 +220,7 @@ def recall(agent, trajectory, seed=(0, 0), *, sample=True):
   return posterior, sequence
 
 
-def imagine(agent, start, actions, *, seed=(0, 0), sample=True):
+def rollout_actions(agent, start, actions, *, seed=(0, 0), sample=True):
   """What the world model foresees of given actions, without looking again.
 
   Args:
@@ -239,7 +239,7 @@ def imagine(agent, start, actions, *, seed=(0, 0), sample=True):
   _check_decoder(agent)
   model = agent.world_model
   inside = specs.Actions(agent.action_spec).encode(actions)
-  states = imagination.follow(
+  states = imagination.rollout_actions(
       model.rssm, start, tf.transpose(inside, [1, 0, 2]),
       seed=tf.convert_to_tensor(seed), sample=sample,
   )
@@ -250,7 +250,7 @@ def foresee(agent, feature):
   """What the heads make of features `[..., F]`: `Foresight` `[...]`."""
   model = agent.world_model
   return types.Foresight(
-      _decoded(agent, feature), model.reward(feature), model.continues(feature)
+      _decoded(agent, feature), model.reward(feature), model.continue_prob(feature)
   )
 
 

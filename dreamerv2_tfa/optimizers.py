@@ -84,34 +84,36 @@ class Optimizer(tf.Module):
     """Steps taken, int64 scalar variable; skipped ones are not counted."""
     return self._adam.iterations
 
-  def minimize(self, tape, loss, allowed=True):
+  def minimize(
+      self, tape: tf.GradientTape, loss: tf.Tensor,
+      apply: tf.Tensor | bool = True,
+  ) -> dict[str, tf.Tensor]:
     """Takes one step down the loss.
 
     Args:
-      tape: `tf.GradientTape` that recorded the loss and is no longer active.
+      tape: It recorded the loss and is no longer active.
       loss: float32 scalar, unscaled.
-      allowed: bool scalar; False changes no variable and no slot.
+      apply: bool scalar; where false, no variable and no slot changes. Python's
+        False computes the metrics alone.
 
     Returns:
-      Dict of float32 scalars: `<name>_grad_norm` before clipping, and
+      float32 scalars: `<name>_grad_norm` before clipping, and
       `<name>_loss_scale` under loss scaling.
     """
     gradients = self._gradients(tape, loss)
     metrics = self._metrics(gradients)
+    if apply is False:
+      return metrics
     norm, loss = metrics[f'{self.name}_grad_norm'], replicas.mean(loss)
-    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+    is_finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
     clipped, _ = tf.clip_by_global_norm(gradients, self._clip_norm, norm)
     tf.cond(
-        finite & allowed, lambda: self._apply(clipped),
+        is_finite & apply, lambda: self._apply(clipped),
         lambda: tf.constant(False),
     )
     if self._loss_scale is not None:
-      self._update_scale(finite)
+      self._update_scale(is_finite)
     return metrics
-
-  def measure(self, tape, loss):
-    """What `minimize` would return; changes nothing."""
-    return self._metrics(self._gradients(tape, loss))
 
   def _metrics(self, gradients):
     metrics = {f'{self.name}_grad_norm': tf.linalg.global_norm(gradients)}
@@ -173,12 +175,12 @@ class Optimizer(tf.Module):
   def _pairs(self, gradients):
     return zip(gradients, self._variables, strict=True)
 
-  def _update_scale(self, finite):
-    good = tf.where(finite, self._good_steps + 1, tf.zeros([], tf.int64))
+  def _update_scale(self, is_finite):
+    good = tf.where(is_finite, self._good_steps + 1, tf.zeros([], tf.int64))
     grow = good >= _GROWTH_STEPS
     grown = tf.where(grow, self._loss_scale * 2.0, self._loss_scale)
     halved = tf.maximum(self._loss_scale / 2.0, 1.0)
-    replicas.own(self._loss_scale).assign(tf.where(finite, grown, halved))
+    replicas.own(self._loss_scale).assign(tf.where(is_finite, grown, halved))
     replicas.own(self._good_steps).assign(
         tf.where(grow, tf.zeros_like(good), good)
     )

@@ -5,14 +5,14 @@ import tensorflow as tf
 from dreamerv2_tfa import replicas
 
 
-def lambda_returns(rewards, discounts, values, bootstrap, *, lambda_):
+def lambda_returns(rewards, discount, values, bootstrap, *, lambda_):
   """Mixes n-step returns of imagined rollouts (DreamerV2 paper, lambda-target).
 
     V_t = r_t + d_t * ((1 - lambda) * v_{t+1} + lambda * V_{t+1}),  V_H = v_H
 
   Args:
     rewards: float32 `[H, N]`, predicted reward in state t, after transform.
-    discounts: float32 `[H, N]` in [0, 1], includes gamma; 0 ends the episode.
+    discount: float32 `[H, N]` in [0, 1], includes gamma; 0 ends the episode.
     values: float32 `[H, N]`, target critic in states 0 to H - 1.
     bootstrap: float32 `[N]`, target critic in state H.
     lambda_: float in [0, 1]; 0 is one-step TD, 1 is Monte Carlo.
@@ -24,10 +24,10 @@ def lambda_returns(rewards, discounts, values, bootstrap, *, lambda_):
     ValueError: If static shapes disagree.
   """
   shape = rewards.shape
-  if shape != discounts.shape or shape != values.shape:
+  if shape != discount.shape or shape != values.shape:
     raise ValueError(
-        'rewards, discounts and values must have one shape [H, N]; got '
-        f'{shape}, {discounts.shape} and {values.shape}.'
+        'rewards, discount and values must have one shape [H, N]; got '
+        f'{shape}, {discount.shape} and {values.shape}.'
     )
   if shape[1:] != bootstrap.shape:
     raise ValueError(
@@ -35,16 +35,16 @@ def lambda_returns(rewards, discounts, values, bootstrap, *, lambda_):
         f'first axis); got {bootstrap.shape}.'
     )
   next_values = tf.concat([values[1:], bootstrap[None]], 0)
-  one_step = rewards + discounts * (1.0 - lambda_) * next_values
+  one_step = rewards + discount * (1.0 - lambda_) * next_values
   target = bootstrap
   targets = []
   for t in reversed(range(shape[0])):
-    target = one_step[t] + discounts[t] * lambda_ * target
+    target = one_step[t] + discount[t] * lambda_ * target
     targets.append(target)
   return tf.stack(targets[::-1], 0)
 
 
-def state_weights(discounts):
+def state_weights(discount):
   """How much each imagined state counts: the chance of getting there.
 
     w_0 = 1,  w_k = d_0 * d_1 * ... * d_{k-1}
@@ -54,12 +54,12 @@ def state_weights(discounts):
     weight    1     d_0   d_0*d_1
 
   Args:
-    discounts: float32 `[H + 1, N]` in [0, 1], includes gamma.
+    discount: float32 `[H + 1, N]` in [0, 1], includes gamma.
 
   Returns:
     float32 `[H + 1, N]` in [0, 1].
   """
-  return tf.math.cumprod(discounts, axis=0, exclusive=True)
+  return tf.math.cumprod(discount, axis=0, exclusive=True)
 
 
 def normalise(rewards, magnitude, *, momentum, scale, epsilon):

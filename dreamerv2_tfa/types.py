@@ -48,10 +48,17 @@ class ModelOutput(NamedTuple):
   prior: RSSMState  # [B, T, ...], its `stoch` is the posterior's
   embed: tf.Tensor  # [B, T, E] compute dtype
   feature: tf.Tensor  # [B, T, F] compute dtype
-  kl: tf.Tensor  # [B, T] float32, nats
-  row_losses: dict[str, tf.Tensor]  # [B, T] float32 each: 'kl', -log p of heads
-  # by `specs.metric_name` of an observation's key, 'reward', 'discount'
+  row_losses: dict[str, tf.Tensor]  # [B, T] float32 each: 'kl' in nats, -log p of
+  # heads by `specs.metric_name` of an observation's key, 'reward', 'discount'
   metrics: dict[str, tf.Tensor]  # [] float32 each
+
+
+class Starts(NamedTuple):
+  """Where imagination starts: in replayed posteriors, gradients stopped."""
+
+  state: RSSMState  # [N, ...]
+  discount: tf.Tensor  # [N] float32: gamma, or 0 where the episode terminated
+  weights: tf.Tensor | None = None  # [N] float32, of each start's losses
 
 
 class Rollout(NamedTuple):

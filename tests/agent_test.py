@@ -206,7 +206,7 @@ def test_the_behaviour_learns_in_the_model_that_was_just_updated(eagerly):
   assert abs(losses[0] - losses[1]) > 1e-4
 
 
-def test_a_held_world_model_stays_and_the_behaviour_learns(eagerly):
+def test_a_frozen_world_model_stays_and_the_behaviour_learns(eagerly):
   agent = small.make_agent(jit='off', freeze_model=True)
   before = small.values(agent.world_model)
   actor = small.values(agent.actor_critic.actor)

@@ -314,7 +314,7 @@ def test_the_future_is_what_each_action_leads_to_in_turn(discrete):
       discrete, small.make_batch(discrete), sample=False)
   start = tf.nest.map_structure(lambda x: x[:, -1], posterior)
   actions = tf.constant([[0, 5, 2], [3, 3, 1]])
-  found = dream.imagine(discrete, start, actions, sample=False)
+  found = dream.rollout_actions(discrete, start, actions, sample=False)
   model, state = discrete.world_model, start
   for k in range(3):
     state = model.rssm.img_step(
@@ -323,7 +323,7 @@ def test_the_future_is_what_each_action_leads_to_in_turn(discrete):
     np.testing.assert_allclose(
         found.reward[:, k], model.reward(feature), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(
-        found.continue_[:, k], model.continues(feature), rtol=1e-4)
+        found.continue_[:, k], model.continue_prob(feature), rtol=1e-4)
     np.testing.assert_allclose(
         found.observation['position'][:, k],
         model.decode(feature)['position'].mode(), rtol=1e-4, atol=1e-5)

@@ -154,13 +154,13 @@ def test_the_norm_is_reported_before_clipping_over_all_variables():
   np.testing.assert_allclose(metrics['model_grad_norm'], 72**0.5, rtol=1e-6)
 
 
-def test_measure_returns_what_minimize_would_and_changes_nothing():
+def test_without_apply_the_metrics_are_the_same_and_nothing_changes():
   variables = make_variables()
   optimizer = make(variables, loss_scaling=True)
   with tf.GradientTape(persistent=True) as tape:
     loss = linear(variables, [KERNEL, BIAS])()
   before = snapshot(optimizer)
-  measured = optimizer.measure(tape, loss)
+  measured = optimizer.minimize(tape, loss, False)
   assert_unchanged(before, snapshot(optimizer))
   minimized = optimizer.minimize(tape, loss)
   assert measured.keys() == minimized.keys()

@@ -10,21 +10,21 @@ H, N = 4, 3
 
 
 def random_rollout(seed=0):
-  """Returns rewards, discounts, values `[H, N]` and bootstrap `[N]`."""
+  """Returns rewards, discount, values `[H, N]` and bootstrap `[N]`."""
   random = np.random.default_rng(seed)
   draw = lambda *shape: random.normal(size=shape).astype(np.float32)
-  discounts = random.uniform(0.1, 1.0, (H, N)).astype(np.float32)
-  return draw(H, N), discounts, draw(H, N), draw(N)
+  discount = random.uniform(0.1, 1.0, (H, N)).astype(np.float32)
+  return draw(H, N), discount, draw(H, N), draw(N)
 
 
-def naive_returns(rewards, discounts, values, bootstrap, lambda_):
+def naive_returns(rewards, discount, values, bootstrap, lambda_):
   """The recursion of the specification, one number at a time."""
   targets = np.zeros((H, N))
   for n in range(N):
     next_value = next_target = float(bootstrap[n])
     for k in range(H - 1, -1, -1):
       mixed = (1 - lambda_) * next_value + lambda_ * next_target
-      targets[k, n] = rewards[k, n] + discounts[k, n] * mixed
+      targets[k, n] = rewards[k, n] + discount[k, n] * mixed
       next_value, next_target = float(values[k, n]), targets[k, n]
   return targets
 
@@ -53,27 +53,27 @@ def test_returns_equal_the_recursion_written_as_loops(lambda_):
 
 
 def test_lambda_0_is_the_reward_and_the_next_value():
-  rewards, discounts, values, bootstrap = random_rollout()
+  rewards, discount, values, bootstrap = random_rollout()
   following = np.concatenate([values[1:], bootstrap[None]])
   np.testing.assert_allclose(
-      lambda_returns((rewards, discounts, values, bootstrap), 0.0),
-      rewards + discounts * following, rtol=1e-5)
+      lambda_returns((rewards, discount, values, bootstrap), 0.0),
+      rewards + discount * following, rtol=1e-5)
 
 
 def test_lambda_1_looks_at_no_value_but_the_last():
-  rewards, discounts, values, bootstrap = random_rollout()
+  rewards, discount, values, bootstrap = random_rollout()
   np.testing.assert_array_equal(
-      lambda_returns((rewards, discounts, values, bootstrap), 1.0),
-      lambda_returns((rewards, discounts, values + 7.0, bootstrap), 1.0))
+      lambda_returns((rewards, discount, values, bootstrap), 1.0),
+      lambda_returns((rewards, discount, values + 7.0, bootstrap), 1.0))
 
 
 def test_nothing_after_a_discount_of_0_counts():
-  rewards, discounts, values, bootstrap = random_rollout()
-  discounts[1, 2] = 0.0
-  ended = lambda_returns((rewards, discounts, values, bootstrap), 0.95).numpy()
+  rewards, discount, values, bootstrap = random_rollout()
+  discount[1, 2] = 0.0
+  ended = lambda_returns((rewards, discount, values, bootstrap), 0.95).numpy()
   np.testing.assert_allclose(ended[1, 2], rewards[1, 2], rtol=1e-6)
   rewards[2:], values[2:], bootstrap[:] = 50.0, 60.0, 70.0
-  changed = lambda_returns((rewards, discounts, values, bootstrap), 0.95)
+  changed = lambda_returns((rewards, discount, values, bootstrap), 0.95)
   np.testing.assert_array_equal(ended[:2, 2], changed[:2, 2])
 
 
@@ -108,22 +108,22 @@ def test_inputs_of_another_shape_are_refused(which):
 
 
 def test_a_bootstrap_with_a_time_axis_is_refused():
-  rewards, discounts, values, bootstrap = random_rollout()
+  rewards, discount, values, bootstrap = random_rollout()
   with pytest.raises(ValueError, match='bootstrap must have shape'):
-    lambda_returns((rewards, discounts, values, bootstrap[None]), 0.95)
+    lambda_returns((rewards, discount, values, bootstrap[None]), 0.95)
 
 
 def test_a_state_weighs_the_product_of_the_discounts_before_it():
-  discounts = tf.constant([[0.5, 1.0], [0.8, 0.0], [0.1, 0.9]])
+  discount = tf.constant([[0.5, 1.0], [0.8, 0.0], [0.1, 0.9]])
   np.testing.assert_allclose(
-      returns.state_weights(discounts),
+      returns.state_weights(discount),
       [[1.0, 1.0], [0.5, 1.0], [0.4, 0.0]], rtol=1e-6)
 
 
 def test_weights_after_an_end_are_0_and_stay_finite_in_the_gradient():
-  discounts = tf.constant([[0.0], [0.0], [0.7]])
+  discount = tf.constant([[0.0], [0.0], [0.7]])
   with tf.GradientTape() as tape:
-    tape.watch(discounts)
-    weights = returns.state_weights(discounts)
+    tape.watch(discount)
+    weights = returns.state_weights(discount)
   np.testing.assert_array_equal(weights, [[1.0], [0.0], [0.0]])
-  assert np.isfinite(tape.gradient(weights, discounts)).all()
+  assert np.isfinite(tape.gradient(weights, discount)).all()

@@ -1,5 +1,7 @@
 """Actor and critic, learned from imagined rollouts."""
 
+from collections.abc import Callable
+
 import gin
 import tensorflow as tf
 
@@ -13,6 +15,7 @@ from dreamerv2_tfa import types
 from dreamerv2_tfa.networks import heads
 from dreamerv2_tfa.networks import layers
 from dreamerv2_tfa.world_model import imagination
+from dreamerv2_tfa.world_model import world_model as world_model_lib
 
 _GRADIENTS = ('reinforce', 'dynamics', 'both')
 
@@ -107,30 +110,28 @@ class ActorCritic(tf.Module):
     )
 
   def loss(
-      self, world_model, start, continue_, seed, *, step, weights=None,
-      reward=None,
-  ):
+      self, world_model: world_model_lib.WorldModel, starts: types.Starts,
+      seed: tf.Tensor, *, step: tf.Tensor,
+      reward: Callable[[types.Rollout], tf.Tensor] | None = None,
+  ) -> types.BehaviourOutput:
     """Losses of actor and critic on one imagined batch; changes nothing.
 
     Args:
-      world_model: `WorldModel`.
-      start: `RSSMState` `[N, ...]`, replayed posteriors, gradients stopped.
-      continue_: float32 `[N]`, discount of the replayed states: gamma, or 0
-        where the environment terminated.
+      world_model: Whose weights are constants here.
+      starts: `[N, ...]`. Metrics and the magnitude of rewards count every start
+        alike, whatever its weight.
       seed: int32 `[2]`.
       step: Scalar that schedules read, agent steps.
-      weights: None or float32 `[N]`, multiplies each start's losses. Metrics
-        and the magnitude of rewards count every start alike.
-      reward: Function from a `Rollout` to float32 `[H + 1, N]`; None is what
-        the world model predicts of the task's.
+      reward: From a rollout to float32 `[H + 1, N]`; None is what the world
+        model predicts of the task's.
 
     Returns:
-      `BehaviourOutput`. The gradient of `actor_loss` is meant for the actor's
+      The gradient of `actor_loss` is meant for the actor's
       variables, that of `critic_loss` for the critic's.
     """
     rollout = imagination.imagine(
-        world_model.rssm, self.actor, start, horizon=self._horizon, seed=seed,
-        differentiable=self._gradient != 'reinforce',
+        world_model.rssm, self.actor, starts.state, horizon=self._horizon,
+        seed=seed, differentiable=self._gradient != 'reinforce',
     )
     feature = rollout.feature
     if reward is None:
@@ -138,15 +139,15 @@ class ActorCritic(tf.Module):
     else:
       rewards = reward(rollout)
     rewards, magnitude, metrics = self._normalise(rewards)
-    discounts = world_model.discounts(feature, continue_)
+    discount = world_model.rollout_discount(feature, starts.discount)
     values = self.slow_critic(feature).mode()
     targets = returns.lambda_returns(
-        rewards[:-1], discounts[:-1], values[:-1], values[-1],
+        rewards[:-1], discount[:-1], values[:-1], values[-1],
         lambda_=self._lambda,
     )
-    state_weights = tf.stop_gradient(returns.state_weights(discounts))
-    if weights is not None:
-      state_weights *= weights
+    state_weights = tf.stop_gradient(returns.state_weights(discount))
+    if starts.weights is not None:
+      state_weights *= starts.weights
     actor_loss, actor_metrics = self._actor_loss(
         rollout, targets, values, state_weights, step
     )
@@ -203,19 +204,29 @@ class ActorCritic(tf.Module):
     }
     return normed, magnitude, metrics
 
-  def keep_magnitude(self, output, allowed=True):
-    """Assigns the reward magnitude of a `BehaviourOutput`, where allowed."""
-    replicas.own(self.reward_magnitude).assign(tf.where(
-        allowed, output.reward_magnitude, self.reward_magnitude
-    ))
+  def end_update(
+      self, output: types.BehaviourOutput, apply: tf.Tensor | bool = True,
+  ) -> None:
+    """Keeps the reward magnitude, and moves the slow critic where it is due.
 
-  def update_slow_critic(self, allowed=True):
+    Args:
+      output: Of `loss`.
+      apply: bool scalar; where false, nothing changes.
+    """
+    if apply is False:
+      return
+    replicas.own(self.reward_magnitude).assign(tf.where(
+        apply, output.reward_magnitude, self.reward_magnitude
+    ))
+    self.update_slow_critic(apply)
+
+  def update_slow_critic(self, apply: tf.Tensor | bool = True) -> None:
     """Copies the critic at updates 0, P, 2P, ...; the first time wholly.
 
     Args:
-      allowed: bool scalar; False changes and counts nothing.
+      apply: bool scalar; where false, nothing changes or counts.
     """
-    due = (self.updates % self._period == 0) & allowed
+    due = (self.updates % self._period == 0) & apply
     mix = tf.where(self.updates == 0, 1.0, self._fraction)
 
     def copy():
@@ -225,4 +236,4 @@ class ActorCritic(tf.Module):
       return tf.constant(True)
 
     tf.cond(due, copy, lambda: tf.constant(False))
-    replicas.own(self.updates).assign_add(tf.cast(allowed, tf.int64))
+    replicas.own(self.updates).assign_add(tf.cast(apply, tf.int64))

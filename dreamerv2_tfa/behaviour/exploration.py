@@ -13,6 +13,7 @@ from dreamerv2_tfa import losses
 from dreamerv2_tfa import replicas
 from dreamerv2_tfa import returns
 from dreamerv2_tfa import scopes
+from dreamerv2_tfa import types
 from dreamerv2_tfa.behaviour import actor_critic
 from dreamerv2_tfa.networks import heads
 from dreamerv2_tfa.networks import layers
@@ -239,57 +240,51 @@ class Exploration(tf.Module):
     )
     self._optimizers = make_optimizers(self.explorer, self.actor_critic)
 
-  def update(self, model, sequence, weights, imagine, allowed=True):
+  def update(
+      self, model: types.ModelOutput, sequence: types.Sequence,
+      weights: tf.Tensor, starts: types.Starts, seed: tf.Tensor,
+      apply: tf.Tensor | bool = True, *, step: tf.Tensor,
+  ) -> dict[str, tf.Tensor]:
     """Trains the explorer, then the actor-critic on its reward.
 
     Args:
-      model: `ModelOutput` of the batch.
-      sequence: `Sequence` `[B, T, ...]`.
+      model: Of the batch.
+      sequence: `[B, T, ...]`.
       weights: float32 `[B]`.
-      imagine: Function of an `ActorCritic` and `reward=` to a
-        `BehaviourOutput`.
-      allowed: bool scalar; False changes no variable.
+      starts: `[N, ...]`.
+      seed: int32 `[2]`.
+      apply: bool scalar; where false, nothing changes.
+      step: Scalar that schedules read, agent steps.
 
     Returns:
-      Metrics: dict of float32 scalars.
+      Metrics, float32 scalars.
     """
     first, *others = self._optimizers
     with tf.GradientTape() as tape:
       loss = self.explorer.loss(model, sequence, weights)
-    metrics = {'expl_expl_loss': loss, **first.minimize(tape, loss, allowed)}
-    with tf.GradientTape(persistent=True) as tape:
-      output, magnitudes = self._imagine(imagine)
-    both = output.actor_loss, output.critic_loss
-    for optimizer, loss in zip(others, both, strict=True):
-      metrics.update(optimizer.minimize(tape, loss, allowed))
-    self.actor_critic.keep_magnitude(output, allowed)
-    for variable, value in zip(
-        self.explorer.magnitudes, magnitudes, strict=True
-    ):
-      replicas.own(variable).assign(tf.where(allowed, value, variable))
-    self.actor_critic.update_slow_critic(allowed)
-    return metrics | _prefixed(output.metrics)
+    metrics = {'expl_expl_loss': loss, **first.minimize(tape, loss, apply)}
 
-  def measure(self, model, sequence, weights, imagine):
-    """The metrics of `update`; changes nothing."""
-    with tf.GradientTape(persistent=True) as tape:
-      loss = self.explorer.loss(model, sequence, weights)
-      output, _ = self._imagine(imagine)
-    metrics = {'expl_expl_loss': loss}
-    each = loss, output.actor_loss, output.critic_loss
-    for optimizer, loss in zip(self._optimizers, each, strict=True):
-      metrics.update(optimizer.measure(tape, loss))
-    return metrics | _prefixed(output.metrics)
-
-  def _imagine(self, imagine):
-    kept = []
+    magnitudes = []
 
     def reward(rollout):
-      value, magnitudes = self.explorer.reward(self._world_model, rollout)
-      kept.extend(magnitudes)
+      value, following = self.explorer.reward(self._world_model, rollout)
+      magnitudes.extend(following)
       return value
 
-    return imagine(self.actor_critic, reward=reward), kept
+    with tf.GradientTape(persistent=True) as tape:
+      output = self.actor_critic.loss(
+          self._world_model, starts, seed, step=step, reward=reward
+      )
+    both = output.actor_loss, output.critic_loss
+    for optimizer, loss in zip(others, both, strict=True):
+      metrics.update(optimizer.minimize(tape, loss, apply))
+    self.actor_critic.end_update(output, apply)
+    if apply is not False:
+      for variable, value in zip(
+          self.explorer.magnitudes, magnitudes, strict=True
+      ):
+        replicas.own(variable).assign(tf.where(apply, value, variable))
+    return metrics | _prefixed(output.metrics)
 
 
 def _prefixed(metrics):

@@ -184,7 +184,7 @@ class Functions:
       Latent `[B, H, ...]`, after each action.
     """
     inside = specs.Actions(self.policy.action_spec).encode(action)
-    states = imagination.follow(
+    states = imagination.rollout_actions(
         self._world_model.rssm, self._latent(latent), _swap_time(inside),
         seed=seed,
     )

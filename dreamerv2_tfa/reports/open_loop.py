@@ -56,7 +56,7 @@ def measure(agent, trajectory, context, *, seed=0):
   posterior, sequence = dream.recall(agent, trajectory, (seed, 0))
   start = tf.nest.map_structure(lambda x: x[:, context - 1], posterior)
   actions = trajectory.action[:, context:context + horizon]
-  open_loop = dream.imagine(agent, start, actions, seed=(seed, 1))
+  open_loop = dream.rollout_actions(agent, start, actions, seed=(seed, 1))
   later = tf.nest.map_structure(lambda x: x[:, context:], posterior)
   filtered = dream.foresee(agent, agent.world_model.rssm.feature(later))
   truth = {

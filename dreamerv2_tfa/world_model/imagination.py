@@ -68,7 +68,7 @@ def _arrays(actor, feature, horizon):
   )
 
 
-def follow(rssm, start, actions, *, seed, sample=True):
+def rollout_actions(rssm, start, actions, *, seed, sample=True):
   """Rolls given actions out: what would follow from them (open loop).
 
     state    s_0 --> s_1 --> ... --> s_H      s_0 is `start`, not returned

@@ -85,23 +85,22 @@ class WorldModel(tf.Module):
       with scopes.part('continue', layers.MLP):
         self._continue_head = heads.BernoulliHead(feature_size)
 
-  def loss(self, sequence, seed, *, weights=None, sample=True):
+  def loss(
+      self, sequence: types.Sequence, seed: tf.Tensor, *,
+      weights: tf.Tensor | None = None,
+  ) -> types.ModelOutput:
     """Loss of one batch; changes nothing.
 
     Args:
-      sequence: `Sequence` `[B, T, ...]`.
+      sequence: `[B, T, ...]`.
       seed: int32 `[2]`.
       weights: None or float32 `[B]`, multiplies each sequence's loss.
-      sample: bool; False filters with the mode of each posterior.
-
-    Returns:
-      `ModelOutput`.
     """
     weights = None if weights is None else weights[:, None]
     observation = preprocess(sequence.observation)
     embed = self._encoder(observation)
     posterior, prior = self.rssm.observe(
-        embed, sequence.prev_action, sequence.is_first, seed, sample=sample
+        embed, sequence.prev_action, sequence.is_first, seed
     )
     feature = self.rssm.feature(posterior)
     kl_loss, kl = losses.kl_loss(
@@ -123,7 +122,7 @@ class WorldModel(tf.Module):
         post_ent=tf.reduce_mean(distributions.latent(posterior).entropy()),
     )
     return types.ModelOutput(
-        loss, posterior, prior, embed, feature, kl, row_losses, metrics
+        loss, posterior, prior, embed, feature, row_losses, metrics
     )
 
   def _predict(self, feature):
@@ -186,8 +185,10 @@ class WorldModel(tf.Module):
       return tf.fill(tf.shape(feature)[:-1], tf.constant(self._gamma))
     return self._continue_head(feature).mean()
 
-  def continues(self, feature):
-    """Predicted chance of going on: float32 `[...]` in [0, 1], gamma apart.
+  def continue_prob(self, feature: tf.Tensor) -> tf.Tensor:
+    """Predicted chance that the episode continues: float32 `[...]` in [0, 1].
+
+    It is `discount` without gamma.
 
     Raises:
       ValueError: If gamma is 0, which tells nothing of ends.
@@ -199,11 +200,13 @@ class WorldModel(tf.Module):
       )
     return tf.clip_by_value(self.discount(feature) / self._gamma, 0.0, 1.0)
 
-  def discounts(self, feature, first):
-    """Discount factors of an imagined rollout, float32 `[H + 1, N]`.
+  def rollout_discount(
+      self, feature: tf.Tensor, first: tf.Tensor,
+  ) -> tf.Tensor:
+    """Discount factors of an imagined rollout: float32 `[H + 1, N]`.
 
-    As predicted, but for the first state, which is real, and so is its
-    discount. Without the continue head, gamma everywhere.
+    The first state is real, and so is its discount; the others are predicted.
+    Without the continue head it is gamma everywhere.
 
     Args:
       feature: compute dtype `[H + 1, N, F]`.

@@ -7,6 +7,7 @@ import pytest
 import small
 import tensorflow as tf
 
+from dreamerv2_tfa import types
 from dreamerv2_tfa.behaviour import actor_critic
 from dreamerv2_tfa.world_model import imagination
 from dreamerv2_tfa.world_model import world_model
@@ -68,9 +69,8 @@ def rollouts(monkeypatch):
 
 
 def run(model, behaviour, *, continue_=CONTINUE, step=0, weights=None):
-  return behaviour.loss(
-      model, make_start(model), continue_, SEED, step=step, weights=weights
-  )
+  starts = types.Starts(make_start(model), continue_, weights)
+  return behaviour.loss(model, starts, SEED, step=step)
 
 
 def naive_losses(
@@ -197,7 +197,7 @@ class Constant:
     self.reward = lambda feature: tf.fill(tf.shape(feature)[:-1], reward)
     self._discount = discount
 
-  def discounts(self, feature, first):
+  def rollout_discount(self, feature, first):
     later = tf.fill(tf.shape(feature)[:-1] - [1, 0], self._discount)
     return tf.concat([first[None], later], 0)
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import returns
+from dreamerv2_tfa import types
 from dreamerv2_tfa.migration import weights
 from dreamerv2_tfa.world_model import imagination
 
@@ -67,7 +68,7 @@ def test_the_imagined_rollout(made, monkeypatch):
   mean = golden['metrics/reward_mean']
   cases.assert_near(tf.reduce_mean(reward), mean)
   continue_ = 1.0 - golden['data/is_terminal'].astype(np.float32).reshape(-1)
-  discount = agent.world_model.discounts(rollout.feature, _GAMMA * continue_)
+  discount = agent.world_model.rollout_discount(rollout.feature, _GAMMA * continue_)
   cases.assert_near(discount, wanted['discount'])
   cases.assert_near(returns.state_weights(discount), wanted['weight'])
   value = agent.actor_critic.slow_critic(rollout.feature).mode()
@@ -87,8 +88,8 @@ def test_losses_targets_and_gradients(made, monkeypatch):
   with cases.fed(monkeypatch) as feed, tf.GradientTape(persistent=True) as tape:
     feed.give(golden.series('noise'))
     output = behaviour.loss(
-        agent.world_model, _start(golden), _GAMMA * continue_, [0, 0],
-        step=tf.constant(_STEP),
+        agent.world_model, types.Starts(_start(golden), _GAMMA * continue_),
+        [0, 0], step=tf.constant(_STEP),
     )
   cases.assert_near(output.actor_loss, golden['actor_loss'])
   cases.assert_near(output.critic_loss, golden['critic_loss'])

@@ -53,7 +53,7 @@ def test_the_future_that_came_has_no_error(agent, batch, monkeypatch):
 def test_it_starts_where_it_last_looked_with_the_actions_from_there(
     agent, batch, monkeypatch):
   seen = {}
-  imagine = dream.imagine
+  imagine = dream.rollout_actions
 
   def noted(agent, start, actions, seed):
     seen.update(start=start, actions=actions)
