@@ -1,30 +1,51 @@
-"""Numbers that change over training, written as strings."""
+"""Numbers that change over training: functions of the step."""
 
+import ast
 from collections.abc import Callable
-import re
 
 import tensorflow as tf
 
-_NUMBER = r'[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?'
-_CALL = re.compile(r'(linear|warmup|exp|horizon)\((.*)\)')
-_ARGUMENTS = {'linear': 3, 'warmup': 2, 'exp': 3, 'horizon': 3}
+Schedule = Callable[[tf.Tensor], tf.Tensor]  # step to float32 scalar
 
 
-def parse(
-    schedule: str | float, what: str = 'A schedule',
-) -> Callable[[tf.Tensor], tf.Tensor]:
-  """Makes a function of the step from a number or its written schedule.
+def linear(start: float, end: float, steps: float) -> Schedule:
+  """`(1 - m) start + m end`, with `m = clip(step / steps, 0, 1)`."""
+  _check_duration('linear', steps)
+  return lambda step: _mix(start, end, step, steps)
 
-  The forms are those of the authors' package; `m = clip(step / steps, 0, 1)`:
 
-    0.3                  0.3
-    linear(a,b,steps)    (1 - m) * a + m * b
-    warmup(steps,value)  m * value
-    exp(a,b,halflife)    (a - b) * 0.5 ** (step / halflife) + b
-    horizon(a,b,steps)   1 - 1 / ((1 - m) * a + m * b)
+def warmup(steps: float, value: float) -> Schedule:
+  """`m value`, with `m = clip(step / steps, 0, 1)`."""
+  _check_duration('warmup', steps)
+  return lambda step: _mix(0.0, value, step, steps)
+
+
+def exponential(start: float, end: float, halflife: float) -> Schedule:
+  """`(start - end) 0.5 ** (step / halflife) + end`."""
+  _check_duration('exponential', halflife)
+  return lambda step: (
+      (start - end) * 0.5 ** (tf.cast(step, tf.float32) / halflife) + end
+  )
+
+
+def horizon(start: float, end: float, steps: float) -> Schedule:
+  """A discount whose horizon is linear: `1 - 1 / linear(start, end, steps)`."""
+  _check_duration('horizon', steps)
+  return lambda step: 1.0 - 1.0 / _mix(start, end, step, steps)
+
+
+_BY_NAME = {
+    'linear': linear, 'warmup': warmup, 'exp': exponential, 'horizon': horizon,
+}
+
+
+def make(schedule: Schedule | float | str, what: str) -> Schedule:
+  """A schedule of what a setting may be.
 
   Args:
-    schedule: A number, or one of the forms above.
+    schedule: A function of the step, such as `linear` returns; a number; or
+      text as the published package writes it: `linear(a,b,steps)`,
+      `warmup(steps,value)`, `exp(a,b,halflife)`, `horizon(a,b,steps)`.
     what: Name of the setting, such as 'ActorCritic.entropy_scale'.
 
   Returns:
@@ -32,44 +53,45 @@ def parse(
     scalar.
 
   Raises:
-    ValueError: If the text is none of these forms, or a duration is not
-      positive.
+    ValueError: If it is none of these, or a duration is not positive.
   """
+  if callable(schedule):
+    return schedule
   text = str(schedule).replace(' ', '')
-  if re.fullmatch(_NUMBER, text):
-    value = float(text)
-    return lambda step: tf.constant(value, tf.float32)
-  name, numbers = _split(text, what)
-  duration = numbers[0] if name == 'warmup' else numbers[2]
-  if duration <= 0:
+  try:
+    tree = ast.parse(text, mode='eval').body
+    if isinstance(tree, ast.Call) and not tree.keywords:
+      name = tree.func.id if isinstance(tree.func, ast.Name) else ''
+      function = _BY_NAME[name]
+      numbers = [float(ast.literal_eval(each)) for each in tree.args]
+    else:
+      value = float(ast.literal_eval(tree))
+      return lambda step: tf.constant(value, tf.float32)
+  except (SyntaxError, ValueError, KeyError, TypeError):
+    raise _unknown(schedule, what) from None
+  try:
+    return function(*numbers)
+  except TypeError:  # their number
+    raise _unknown(schedule, what) from None
+  except ValueError as error:
+    raise ValueError(f'{what} = {schedule!r}: {error}') from None
+
+
+def _unknown(schedule, what):
+  return ValueError(
+      f'{what} is {schedule!r}; wanted a number, linear(a,b,steps), '
+      'warmup(steps,value), exp(a,b,halflife) or horizon(a,b,steps); or a '
+      'function of the step, such as @linear_schedule().'
+  )
+
+
+def _check_duration(name, steps):
+  if not steps > 0:
     raise ValueError(
-        f'{what} = {schedule!r} lasts {duration} steps; wanted more than 0.'
+        f'A {name} schedule lasts {steps} steps; wanted more than 0.'
     )
-  return _function(name, numbers, duration)
 
 
-def _split(text, what):
-  match = _CALL.fullmatch(text)
-  parts = match.group(2).split(',') if match else []
-  good = match and len(parts) == _ARGUMENTS[match.group(1)]
-  if not good or not all(re.fullmatch(_NUMBER, part) for part in parts):
-    raise ValueError(
-        f'{what} is {text!r}; wanted a number, linear(a,b,steps), '
-        'warmup(steps,value), exp(a,b,halflife) or horizon(a,b,steps).'
-    )
-  return match.group(1), [float(part) for part in parts]
-
-
-def _function(name, numbers, duration):
-  def evaluate(step):
-    progress = tf.cast(step, tf.float32) / duration
-    mix = tf.clip_by_value(progress, 0.0, 1.0)
-    if name == 'warmup':
-      return mix * numbers[1]
-    start, end = numbers[:2]
-    if name == 'exp':
-      return (start - end) * 0.5**progress + end
-    value = (1.0 - mix) * start + mix * end
-    return value if name == 'linear' else 1.0 - 1.0 / value
-
-  return evaluate
+def _mix(start, end, step, steps):
+  progress = tf.clip_by_value(tf.cast(step, tf.float32) / steps, 0.0, 1.0)
+  return (1.0 - progress) * start + progress * end

@@ -1,4 +1,4 @@
-"""Tests of written schedules: every form at its start, middle, end, beyond."""
+"""Tests of schedules: every form at its start, middle, end, beyond."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from dreamerv2_tfa import schedules
     ('1e-4', 1e-4), ('.5', 0.5), ('3.', 3.0), ('2.5E+1', 25.0),
 ])
 def test_a_number_is_the_same_at_every_step(written, value):
-  function = schedules.parse(written)
+  function = schedules.make(written, 'X.y')
   for step in (0, 7, 10**9):
     assert float(function(step)) == np.float32(value)
 
@@ -31,7 +31,7 @@ def test_a_number_is_the_same_at_every_step(written, value):
     ('horizon(5,25,8e0)', 6, 0.95),
 ])
 def test_a_form_has_the_value_worked_by_hand(written, step, value):
-  result = schedules.parse(written)(step)
+  result = schedules.make(written, 'X.y')(step)
   np.testing.assert_allclose(result, value, rtol=1e-6, atol=1e-7)
 
 
@@ -42,7 +42,7 @@ def test_a_form_has_the_value_worked_by_hand(written, step, value):
 def test_a_schedule_is_a_float32_scalar_of_a_variable_in_a_graph(
     written, dtype):
   step = tf.Variable(2, dtype=dtype)
-  function = schedules.parse(written)
+  function = schedules.make(written, 'X.y')
   graph = tf.function(lambda: function(step))
   before = graph()
   assert (before.dtype, before.shape) == (tf.float32, ())
@@ -58,7 +58,7 @@ def test_a_schedule_is_a_float32_scalar_of_a_variable_in_a_graph(
 ])
 def test_other_text_is_refused_with_the_forms_that_are_known(written):
   with pytest.raises(ValueError, match=r'wanted a number, linear\(a,b,steps\)'):
-    schedules.parse(written)
+    schedules.make(written, 'X.y')
 
 
 @pytest.mark.parametrize('written', [
@@ -67,8 +67,29 @@ def test_other_text_is_refused_with_the_forms_that_are_known(written):
 ])
 def test_a_duration_that_is_not_positive_is_refused(written):
   with pytest.raises(ValueError, match='wanted more than 0'):
-    schedules.parse(written)
+    schedules.make(written, 'X.y')
 
 
 def test_a_warmup_may_end_at_a_value_that_is_not_positive():
-  np.testing.assert_allclose(schedules.parse('warmup(8,-5)')(4), -2.5)
+  np.testing.assert_allclose(schedules.make('warmup(8,-5)', 'X.y')(4), -2.5)
+
+
+@pytest.mark.parametrize('function, text', [
+    (schedules.linear(1, 3, 8), 'linear(1,3,8)'),
+    (schedules.warmup(8, 5), 'warmup(8,5)'),
+    (schedules.exponential(9, 1, 4), 'exp(9,1,4)'),
+    (schedules.horizon(5, 25, 8), 'horizon(5,25,8)'),
+])
+def test_a_function_is_what_its_text_means(function, text):
+  assert schedules.make(function, 'X.y') is function
+  for step in (0, 3, 8, 100):
+    assert float(function(step)) == float(schedules.make(text, 'X.y')(step))
+
+
+@pytest.mark.parametrize('make', [
+    lambda: schedules.linear(1, 3, 0), lambda: schedules.warmup(-1, 3),
+    lambda: schedules.exponential(1, 3, 0), lambda: schedules.horizon(1, 3, 0),
+])
+def test_a_function_lasts_more_than_0_steps(make):
+  with pytest.raises(ValueError, match='wanted more than 0'):
+    make()

@@ -18,6 +18,14 @@ from dreamerv2_tfa.world_model import imagination
 from dreamerv2_tfa.world_model import world_model as world_model_lib
 
 _GRADIENTS = ('reinforce', 'dynamics', 'both')
+# ActorCritic.entropy_scale = @linear_schedule(), linear_schedule.start = 1e-2
+for _schedule in (
+    schedules.linear, schedules.warmup, schedules.exponential,
+    schedules.horizon,
+):
+  gin.external_configurable(
+      _schedule, f'{_schedule.__name__}_schedule', module='schedules'
+  )
 
 
 @gin.configurable
@@ -77,9 +85,9 @@ class ActorCritic(tf.Module):
     self._horizon = checks.integer('ActorCritic.horizon', horizon, 2)
     self._lambda = checks.number('ActorCritic.lambda_', lambda_, 0, 1)
     self._gradient = actor_gradient
-    self._mix = schedules.parse(
+    self._mix = schedules.make(
         gradient_mix, 'ActorCritic.gradient_mix')
-    self._entropy_scale = schedules.parse(
+    self._entropy_scale = schedules.make(
         entropy_scale, 'ActorCritic.entropy_scale')
     self._period = checks.integer(
         'ActorCritic.slow_critic_period', slow_critic_period

@@ -2,6 +2,7 @@
 
 import functools
 
+import gin
 import numpy as np
 import pytest
 import small
@@ -429,6 +430,25 @@ def test_entropy_scale_and_mix_follow_the_step_they_are_given():
   metrics = run(model, behaviour, step=tf.constant(5, tf.int64)).metrics
   np.testing.assert_allclose(metrics['actor_ent_scale'], 0.5)
   np.testing.assert_allclose(metrics['actor_grad_mix'], 0.4)
+
+
+def test_a_schedule_is_a_reference_of_gin_to_a_function():
+  lines = (
+      'ActorCritic.entropy_scale = @linear_schedule()',
+      'linear_schedule.start = 1', 'linear_schedule.end = 0',
+      'linear_schedule.steps = 10',
+      'ActorCritic.gradient_mix = @mix/warmup_schedule()',
+      'mix/warmup_schedule.steps = 10', 'mix/warmup_schedule.value = 0.8',
+      "ActorCritic.actor_gradient = 'both'",
+  )
+  with small.configured(*lines):
+    actor_critic.ActorCritic(5, small.A, True)
+    recorded = gin.operative_config_str()
+  for bindings in (lines, [recorded]):  # and as a run's folder says it
+    model, behaviour = make(*bindings)
+    metrics = run(model, behaviour, step=tf.constant(5, tf.int64)).metrics
+    np.testing.assert_allclose(metrics['actor_ent_scale'], 0.5)
+    np.testing.assert_allclose(metrics['actor_grad_mix'], 0.4)
 
 
 @pytest.mark.parametrize('binding', [

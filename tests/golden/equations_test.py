@@ -142,7 +142,7 @@ def test_bernoulli_with_soft_labels():
 def test_schedules():
   golden = cases.Golden('schedules')
   for text, values in zip(golden['strings'], golden['values'], strict=True):
-    schedule = schedules.parse(str(text))
+    schedule = schedules.make(str(text), 'X.y')
     found = [schedule(tf.constant(step)) for step in golden['steps']]
     cases.assert_near(found, values, name=str(text))
 
