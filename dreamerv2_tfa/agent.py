@@ -103,8 +103,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
         self._world_model.rssm.feature_size, self._actions.size,
         self._actions.discrete,
     )
-    policies = tf.keras.mixed_precision
-    self._loss_scaling = policies.global_policy().compute_dtype == 'float16'
+    self._loss_scaling = _compute_dtype() == 'float16'
     shared = dict(epsilon=adam_epsilon, clip_norm=clip_norm,
                   weight_decay=weight_decay, loss_scaling=self._loss_scaling)
     self._make_optimizer = functools.partial(part_optimizer.make, shared)
@@ -306,6 +305,10 @@ class DreamerV2Agent(tf_agent.TFAgent):
     )
     model, behaviour = tf.unstack(noise.split(seed, 2))
     return model, behaviour, noise.split(behaviour, 2)[1]
+
+
+def _compute_dtype():
+  return tf.keras.mixed_precision.global_policy().compute_dtype
 
 
 def _check(jit, exploration, freeze_model, eval_mode_latent):

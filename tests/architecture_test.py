@@ -39,7 +39,7 @@ _ROOMS = {
         'world_model',
     ),
     'agent': (
-        'checks', 'noise', 'replicas', 'part_optimizer', 'specs',
+        'types', 'checks', 'noise', 'replicas', 'part_optimizer', 'specs',
         'experience', 'world_model', 'behaviour',
     ),
     'dream': (

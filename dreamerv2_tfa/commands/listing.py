@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import environments
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import help as help_lib
 from dreamerv2_tfa.training import presets
@@ -46,8 +47,8 @@ def tasks(prefix=''):
   """
   from dreamerv2_tfa.environments import tasks as tasks_lib  # slow to import
 
-  known = {suite: tasks_lib.names(suite) for suite in tasks_lib.SUITES}
-  names = ['catch', *(name for each in known.values() for name in each)]
+  known = {suite: tasks_lib.names(suite) for suite in environments.SUITES}
+  names = [name for each in known.values() for name in each]
   found = [name for name in names if name.startswith(prefix)]
   missing = [
       suite for suite, each in known.items()

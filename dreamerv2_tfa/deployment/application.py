@@ -16,9 +16,9 @@ import werkzeug
 from werkzeug import exceptions
 from werkzeug import routing
 
-from dreamerv2_tfa.deployment import names
 from dreamerv2_tfa.deployment import batching
 from dreamerv2_tfa.deployment import latency
+from dreamerv2_tfa.deployment import names
 from dreamerv2_tfa.deployment import requests
 from dreamerv2_tfa.deployment import sessions as sessions_lib
 

@@ -12,10 +12,10 @@ import tempfile
 
 import tensorflow as tf
 
-from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.deployment import manifest
 from dreamerv2_tfa.deployment import model
 from dreamerv2_tfa.deployment import names
+from dreamerv2_tfa.environments import extras
 
 _OPSET = 17  # of ONNX: what onnxruntime-web runs as well
 

@@ -12,13 +12,13 @@ import tensorflow as tf
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.behaviour import policy as policy_lib
-from dreamerv2_tfa.environments import batch
-from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.deployment import convert
 from dreamerv2_tfa.deployment import manifest
 from dreamerv2_tfa.deployment import model
 from dreamerv2_tfa.deployment import play
 from dreamerv2_tfa.deployment import run as run_lib
+from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import surroundings
 

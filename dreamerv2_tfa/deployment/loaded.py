@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import observations
-from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.deployment import manifest
 from dreamerv2_tfa.deployment import names
 from dreamerv2_tfa.deployment import replay
+from dreamerv2_tfa.environments import extras
 
 _FORMATS = ('saved_model', 'tflite', 'onnx')
 

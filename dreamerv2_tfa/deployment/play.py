@@ -7,10 +7,10 @@ from tf_agents.utils import common
 
 from dreamerv2_tfa import noise
 from dreamerv2_tfa import specs
+from dreamerv2_tfa.deployment import names
 from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import faults
-from dreamerv2_tfa.deployment import names
 
 LENGTHS = (120, 90, 60)  # steps of streams played side by side
 

@@ -7,9 +7,9 @@ import json
 
 import numpy as np
 
+from dreamerv2_tfa.deployment import batching
 from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa.deployment import names
-from dreamerv2_tfa.deployment import batching
 
 
 def read(body, known):

@@ -9,6 +9,7 @@ from tf_agents.environments import tf_environment
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
@@ -28,7 +29,7 @@ class Run(NamedTuple):
 
 
 def load(
-    root_dir: str | os.PathLike, task: batch.Task | str | None = None,
+    root_dir: str | os.PathLike, task: task_lib.Task | str | None = None,
     precision: str | None = None,
 ) -> Run:
   """Loads the agent of a run and makes its evaluation environment.
@@ -88,7 +89,7 @@ def _environment(folder, there, task):
   return parts.evaluation_environment(task, there['seed'])
 
 
-def own_task(folder: runs.RunFolder, name: str, way_out: str) -> batch.Task:
+def own_task(folder: runs.RunFolder, name: str, way_out: str) -> task_lib.Task:
   """The task of a run, by its name.
 
   Args:

@@ -8,9 +8,9 @@ import numpy as np
 import waitress
 
 from dreamerv2_tfa import checks
-from dreamerv2_tfa.deployment import loaded
 from dreamerv2_tfa.deployment import application
 from dreamerv2_tfa.deployment import batching
+from dreamerv2_tfa.deployment import loaded
 
 _THREADS = 2 * batching.ROWS  # so that a whole call can wait behind another
 

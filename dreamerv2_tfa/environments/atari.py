@@ -2,12 +2,14 @@
 
 import ale_py
 import cv2
+import gin
 import numpy as np
 from tf_agents.environments import py_environment
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import emulators
 
 _LARGEST = 2**31 - 1  # that the emulators count to
@@ -34,7 +36,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
   def __init__(
       self, game, *, seed, emulator, action_repeat, size, grayscale, noops,
       sticky, full_action_space, max_steps, terminal_on_life_loss, ram):
-    """Starts an emulator; `suites.load_atari` documents and sets the protocol.
+    """Starts an emulator; `load` documents and sets the protocol.
 
     Args:
       game: One of `emulators.games()`.
@@ -154,3 +156,43 @@ class AtariEnvironment(py_environment.PyEnvironment):
       observation['ram'] = self._ale.getRAM()
     return observation
 
+
+def games() -> tuple[str, ...]:
+  """Names of the games of either emulator, sorted."""
+  return emulators.games()
+
+
+@gin.configurable('load_atari')
+def load(
+    game, *, emulator='ale_py', action_repeat=4, size=64, grayscale=True,
+    noops=30, sticky=0.25, full_action_space=False, max_steps=27000,
+    terminal_on_life_loss=False, ram=False):
+  """Returns the task of an Atari game; the defaults are the paper's protocol.
+
+  Args:
+    game: One of `games()`.
+    emulator: 'ale_py', or 'atari_py' from the extra [atari-py].
+    action_repeat: Python int, frames an agent step.
+    size: Python int, pixels, height and width of the image.
+    grayscale: Python bool, luminance with one channel, else RGB.
+    noops: Python int, most no-op frames at a reset.
+    sticky: Python float, probability that a frame repeats the last action.
+    full_action_space: Python bool, all 18 actions in every game.
+    max_steps: Python int, agent steps an episode (108,000 frames).
+    terminal_on_life_loss: Python bool, a lost life ends the episode.
+    ram: Python bool, observe the memory of the console as well.
+
+  Returns:
+    A `Task`. Its `make` raises `ValueError` if a number is not in its range.
+  """
+  action_repeat = checks.integer(
+      'load_atari.action_repeat', action_repeat, 1, 2**31 - 1)
+
+  def construct(seed):
+    return AtariEnvironment(
+        game, seed=seed, emulator=emulator, action_repeat=action_repeat,
+        size=size, grayscale=grayscale, noops=noops, sticky=sticky,
+        full_action_space=full_action_space, max_steps=max_steps,
+        terminal_on_life_loss=terminal_on_life_loss, ram=ram)
+  return batch.task(
+      f'atari_{game}', action_repeat, construct, one_thread=False)

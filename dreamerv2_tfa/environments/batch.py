@@ -1,12 +1,10 @@
 """From one environment in Python to a batch of them in TensorFlow."""
 
 import atexit
-from collections.abc import Callable
 import functools
 from multiprocessing import pool
 import re
 import threading
-from typing import NamedTuple
 import weakref
 
 import tensorflow as tf
@@ -20,49 +18,38 @@ from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import factories
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import parallel
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import watched
-
-
-class Task(NamedTuple):
-  """What there is to learn; no emulator runs before `make` is called."""
-
-  name: str           # as `tasks.load` takes it
-  action_repeat: int  # environment frames an agent step
-  # `make(seed, rows=1, processes=False)`: a batch of `rows` environments that
-  # share nothing, each with a seed of its own, in processes where asked for.
-  make: Callable[..., tf_environment.TFEnvironment]
-  outcomes: tuple[str, ...] = ()  # what an episode may achieve, for metrics
-  # From a seed, one environment for evaluation; None: `make` makes it.
-  make_evaluation: Callable[[int], tf_environment.TFEnvironment] | None = None
-
 
 _IDENTS = []  # of `_thread`, once it runs
 
 
-def task(name, action_repeat, construct, outcomes=(), one_thread=True):
+def task(name, action_repeat, construct, achievements=(), one_thread=True):
   """Returns a task whose environments are written in Python.
 
   Args:
     name: Python string.
     action_repeat: Python int, environment frames an agent step.
     construct: Function from a seed to an unbatched `PyEnvironment`. Where it
-      gives a `TFEnvironment` instead, there are as many rows as that one has.
-    outcomes: Names in the dicts of the environment's `pop_outcomes`.
+      gives a `TFEnvironment` instead, that is the batch.
+    achievements: Names in the dicts of the environment's `pop_outcomes`.
     one_thread: bool; False where it may be stepped from any thread, which
       saves the way to another one: a fifth of a step of Atari.
 
   Returns:
     A `Task`.
   """
-  def make(seed, rows=1, processes=False):
-    if processes and rows > 1:
+  def make(seed, num_environments=1, processes=False):
+    if processes and num_environments > 1:
       environments = parallel.ProcessBatch(
-          construct, parallel.seeds_of(seed, rows))
+          construct, parallel.seeds_of(seed, num_environments))
       return _scoped(tf_py_environment.TFPyEnvironment(environments))
-    seeds = parallel.seeds_of(seed, rows) if rows > 1 else [seed]
+    seeds = [seed]
+    if num_environments > 1:
+      seeds = parallel.seeds_of(seed, num_environments)
     return _in_one_process(name, construct, seeds, one_thread)
 
-  return Task(name, action_repeat, make, tuple(outcomes))
+  return task_lib.Task(name, action_repeat, make, tuple(achievements))
 
 
 def _in_one_process(name, construct, seeds, one_thread):
@@ -89,8 +76,8 @@ def _in_one_process(name, construct, seeds, one_thread):
 
 def _make_each(construct, seeds, made):
   """Fills a list with environments: one a seed, or a single batch."""
-  for row, seed in enumerate(seeds):
-    name = f'Environment {row} of {len(seeds)}' if seeds[1:] else (
+  for index, seed in enumerate(seeds):
+    name = f'Environment {index} of {len(seeds)}' if seeds[1:] else (
         'The environment')
     made.append(_watched(construct, seed, name))
     if isinstance(made[0], tf_environment.TFEnvironment) or made[0].batched:
@@ -168,20 +155,20 @@ def adapted(environment):
 
 
 def pop_outcomes(environment):
-  """Returns what the episodes that ended since the last call achieved.
+  """What the episodes that ended since the last call have achieved.
 
   Args:
     environment: `TFEnvironment` that a `Task` has made.
 
   Returns:
-    List of dicts of floats; empty where the task has no outcomes.
+    List of dicts of floats; empty where the task has no achievements.
   """
   inside = getattr(environment, 'pyenv', None)
   if isinstance(inside, parallel.ProcessBatch):
     return inside.pop_outcomes()
   return [
-      outcome for env in getattr(inside, 'envs', ())
-      for outcome in getattr(env, 'pop_outcomes', list)()]
+      episode for env in getattr(inside, 'envs', ())
+      for episode in getattr(env, 'pop_outcomes', list)()]
 
 
 def _inside(environment):

@@ -8,6 +8,7 @@ from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import task as task_lib
 
 CELLS = 10                 # rows and columns of the grid
 FALL = CELLS - 1           # steps from the top row to the bottom row
@@ -104,11 +105,11 @@ class Catch(tf_environment.TFEnvironment):
   def _reset(self):
     """Starts a new episode in every row of the batch."""
     with tf.device('/CPU:0'):
-      rows = [self.batch_size]
-      return self._advance(tf.ones(rows, tf.int32), tf.ones(rows, tf.bool))
+      batch = [self.batch_size]
+      return self._advance(tf.ones(batch, tf.int32), tf.ones(batch, tf.bool))
 
   def _step(self, action):
-    """Plays `action`; rows whose episode is over start the next one instead."""
+    """Plays `action`; where an episode is over, the next one starts instead."""
     with tf.device('/CPU:0'):
       action = tf.ensure_shape(
           tf.convert_to_tensor(action, tf.int32), [self.batch_size])
@@ -120,7 +121,7 @@ class Catch(tf_environment.TFEnvironment):
 
     Args:
       action: int32 `[B]`.
-      restart: bool `[B]`, rows that begin an episode and ignore their action.
+      restart: bool `[B]`; an episode begins there, and the action is ignored.
 
     Returns:
       The next `TimeStep`.
@@ -178,3 +179,23 @@ class Catch(tf_environment.TFEnvironment):
     return tf.where(
         is_ball, grey(BALL),
         tf.where(is_paddle, grey(PADDLE), grey(BACKGROUND)))
+
+
+def games() -> tuple[str, ...]:
+  """There is one game, which has no name beside the suite's."""
+  return ('',)
+
+
+def load(game: str = '') -> task_lib.Task:
+  """The task `catch`, one frame an agent step. gin's `Catch` has its settings.
+
+  Args:
+    game: ''.
+  """
+  del game
+
+  def make(seed, num_environments=1, processes=False):
+    del processes  # it is a batch in TensorFlow by itself
+    return Catch(batch_size=num_environments, seed=seed)
+
+  return task_lib.Task('catch', 1, make)

@@ -1,12 +1,16 @@
 """Crafter: survival in an open world, with 22 achievements."""
 
+import gin
 import numpy as np
 
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import adapt
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.environments import gym
 
 _EXTRA = 'crafter'
-GAMES = ('reward', 'noreward')
+_GAMES = ('reward', 'noreward')
 ACHIEVEMENTS = (  # in alphabetical order, as Crafter lists them
     'collect_coal', 'collect_diamond', 'collect_drink', 'collect_iron',
     'collect_sapling', 'collect_stone', 'collect_wood', 'defeat_skeleton',
@@ -41,7 +45,7 @@ class Game:
     self._env._balance_chunk = self._balance_in_order
     self.action_space = spaces.Discrete(self._env.action_space.n)
     self.observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
-    self._outcomes = []
+    self._ended = []
 
   def reset(self):
     """Starts an episode in a new world."""
@@ -51,7 +55,7 @@ class Game:
     """Plays `action`; the old form of Gym, with a truncation marked."""
     observation, reward, done, info = self._env.step(action)
     if done:
-      self._outcomes.append({
+      self._ended.append({
           name: float(info['achievements'][name] > 0) for name in ACHIEVEMENTS})
     truncated = done and info['discount'] > 0
     return observation, reward, done, {'TimeLimit.truncated': truncated}
@@ -70,11 +74,36 @@ class Game:
     Returns:
       List of dicts from an achievement to 1.0, unlocked, or 0.0.
     """
-    outcomes, self._outcomes = self._outcomes, []
-    return outcomes
+    ended, self._ended = self._ended, []
+    return ended
 
 
 def make(game, *, seed, length):
-  """Makes the `PyEnvironment` of one of `GAMES`; see `Game`."""
+  """Makes the `PyEnvironment` of one of `games()`; see `Game`."""
   return gym.GymEnvironment(
       Game(reward=game == 'reward', seed=seed, length=length))
+
+
+def games() -> tuple[str, ...]:
+  """Crafter with its reward, and without."""
+  return _GAMES
+
+
+@gin.configurable('load_crafter')
+def load(game, *, length=10000):
+  """Returns the task of Crafter, with its achievements.
+
+  Args:
+    game: 'reward', or 'noreward', where every reward is 0.
+    length: Python int, steps an episode.
+
+  Returns:
+    A `Task`.
+  """
+  length = checks.integer('load_crafter.length', length)
+
+  def construct(seed):
+    return adapt.Adapted(make(game, seed=seed, length=length))
+  return batch.task(
+      f'crafter_{game}', 1, construct, achievements=ACHIEVEMENTS,
+      one_thread=False)

@@ -5,6 +5,7 @@ import importlib
 import os
 
 from dm_env import specs
+import gin
 import numpy as np
 from tf_agents.environments import dm_control_wrapper
 from tf_agents.environments import wrappers
@@ -12,8 +13,11 @@ from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 import tree
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import observations
 from dreamerv2_tfa import rendering
+from dreamerv2_tfa.environments import adapt
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.environments import rewards
 
@@ -205,3 +209,32 @@ def _locomotion():
       for path, start in _LOCOMOTION
       for module in [extras.load(path, _EXTRA)]
       for name in dir(module) if name.startswith(start)}
+
+
+@gin.configurable('load_dmc')
+def load(
+    game, *, action_repeat=2, pixels=True, proprio=False, size=64,
+    camera=None):
+  """Returns a task of DeepMind Control.
+
+  Args:
+    game: One of `games()`.
+    action_repeat: Python int, physics steps an agent step.
+    pixels: Python bool, observe the camera as 'image', in colour.
+    proprio: Python bool, observe joint positions, velocities and the like.
+    size: Python int, pixels, height and width of the image.
+    camera: Python int or string; None: the task's own, as published.
+
+  Returns:
+    A `Task`.
+  """
+  action_repeat = checks.integer('load_dmc.action_repeat', action_repeat)
+  size = checks.integer('load_dmc.size', size)
+  checks.flag('load_dmc.pixels', pixels)
+  checks.flag('load_dmc.proprio', proprio)
+
+  def construct(seed):
+    return adapt.Adapted(make(
+        game, seed=seed, action_repeat=action_repeat, pixels=pixels,
+        proprio=proprio, size=size, camera=camera), size=size)
+  return batch.task(f'dmc_{game}', action_repeat, construct)

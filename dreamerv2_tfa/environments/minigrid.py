@@ -2,8 +2,12 @@
 
 import re
 
+import gin
 from tf_agents.environments import wrappers
 
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import adapt
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.environments import gym
 
@@ -51,3 +55,25 @@ def _ids():
   return {
       match.group(1): match.group(0) for match in map(_ID.fullmatch, ids)
       if match}
+
+
+@gin.configurable('load_minigrid')
+def load(game, *, tile_size=8, keys='image'):
+  """Returns a task of MiniGrid: seven by seven cells in front of the agent.
+
+  Args:
+    game: One of `games()`, such as 'DoorKey-6x6'.
+    tile_size: Python int, pixels of a cell before the image is resized.
+    keys: Regular expression of the observations to keep; 'direction' is one.
+
+  Returns:
+    A `Task`.
+  """
+  tile_size = checks.integer('load_minigrid.tile_size', tile_size)
+  checks.pattern('load_minigrid.keys', keys)
+
+  def construct(seed):
+    world = make(game, seed=seed, tile_size=tile_size)
+    return adapt.Adapted(world, keys=keys)
+  return batch.task(
+      f'minigrid_{game}', 1, construct, one_thread=False)

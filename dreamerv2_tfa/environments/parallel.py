@@ -32,7 +32,7 @@ class ProcessBatch(py_environment.PyEnvironment):
   """Steps one environment a process, all at once.
 
   A worker that fails is reported with its own traceback and restarted, and its
-  unfinished episode is dropped: the next time step of its row is FIRST, with no
+  unfinished episode is dropped: the next time step of its index is FIRST, with no
   LAST before it, so no sequence joins the two and no return is counted.
   """
 
@@ -55,9 +55,9 @@ class ProcessBatch(py_environment.PyEnvironment):
     self._failures = [0] * len(self._seeds)  # since the last whole episode
     self._workers = []
     try:
-      for row in range(len(self._seeds)):
-        self._workers.append(self._start(row))
-      specs = [self._answer_of_make(row) for row in range(len(self._seeds))]
+      for index in range(len(self._seeds)):
+        self._workers.append(self._start(index))
+      specs = [self._answer_of_make(index) for index in range(len(self._seeds))]
       if any(spec != specs[0] for spec in specs):
         raise checks.UserError(
             f'The environments of a batch need equal specs; got {specs}.')
@@ -94,15 +94,15 @@ class ProcessBatch(py_environment.PyEnvironment):
     self._end(range(len(self._workers)))
     self._workers = []
 
-  def _end(self, rows):
+  def _end(self, indices):
     """Closes environments side by side and ends their processes."""
-    for row in rows:
-      _send(self._workers[row], 'close', ())
+    for index in indices:
+      _send(self._workers[index], 'close', ())
     deadline = time.monotonic() + worker_lib.CLOSE_SECONDS
-    for row in rows:
-      self._await_close(row, self._workers[row], deadline)
+    for index in indices:
+      self._await_close(index, self._workers[index], deadline)
 
-  def _await_close(self, row, worker, deadline):
+  def _await_close(self, index, worker, deadline):
     """Waits for the answer to `close`, after any that nobody has read."""
     answer, failure = None, None
     try:
@@ -112,7 +112,7 @@ class ProcessBatch(py_environment.PyEnvironment):
         else:
           answer, failure = _receive(worker)
         if failure and failure[0] in ('close', 'late'):
-          faults.report_close(self._name(row), *failure[1:])
+          faults.report_close(self._name(index), *failure[1:])
           return
     finally:
       worker.close()
@@ -124,19 +124,19 @@ class ProcessBatch(py_environment.PyEnvironment):
 
   def _step(self, action):
     """Plays the actions, `[B, ...]`."""
-    steps = self._ask('step', [(row,) for row in action], self._restart)
-    for row, (step_type, *_) in enumerate(steps):
+    steps = self._ask('step', [(index,) for index in action], self._restart)
+    for index, (step_type, *_) in enumerate(steps):
       if step_type == ts.StepType.LAST:
-        self._failures[row] = 0
+        self._failures[index] = 0
     return _stack(steps)
 
   def _ask(self, name, arguments, otherwise):
-    """Calls a method of all environments at once; `otherwise` of a failed row.
+    """Calls a method of all environments at once; `otherwise` of a failed index.
 
     Args:
       name: Name of the method.
-      arguments: One tuple for each row.
-      otherwise: Function of a row that has failed, reported and restarted, to
+      arguments: One tuple for each index.
+      otherwise: Function of a index that has failed, reported and restarted, to
         the answer in its place.
 
     Returns:
@@ -146,60 +146,60 @@ class ProcessBatch(py_environment.PyEnvironment):
         _send(worker, name, values)
         for worker, values in zip(self._workers, arguments, strict=True)]
     answers = []
-    for row, sent in enumerate(asked):
-      answer, failure = _receive(self._workers[row]) if sent else (None, _DEAD)
+    for index, sent in enumerate(asked):
+      answer, failure = _receive(self._workers[index]) if sent else (None, _DEAD)
       if failure:
         try:
-          self._report(row, failure)
-          answer = otherwise(row)
+          self._report(index, failure)
+          answer = otherwise(index)
         except Exception as error:
           raise faults.note(error)  # noqa: B904, the error itself
       answers.append(answer)
     return answers
 
-  def _name(self, row):
-    return f'Environment {row} of {self.batch_size}'
+  def _name(self, index):
+    return f'Environment {index} of {self.batch_size}'
 
-  def _report(self, row, failure):
+  def _report(self, index, failure):
     kind, said, trace = failure
     if kind == 'user':
       raise checks.UserError(said)
-    self._failures[row] += 1
-    if self._failures[row] >= faults.MOST_FAILURES:
-      raise faults.gives_up(self._name(row), said, trace)
-    faults.report(self._name(row), said, trace)
+    self._failures[index] += 1
+    if self._failures[index] >= faults.MOST_FAILURES:
+      raise faults.gives_up(self._name(index), said, trace)
+    faults.report(self._name(index), said, trace)
 
-  def _restart(self, row):
+  def _restart(self, index):
     """Returns the first time step of a fresh worker in place of a failed."""
-    self._end([row])
-    self._restarts[row] += 1
+    self._end([index])
+    self._restarts[index] += 1
     while True:
-      self._workers[row] = self._start(row)
-      self._answer_of_make(row)
-      _send(self._workers[row], 'reset', ())
-      time_step, failure = _receive(self._workers[row])
+      self._workers[index] = self._start(index)
+      self._answer_of_make(index)
+      _send(self._workers[index], 'reset', ())
+      time_step, failure = _receive(self._workers[index])
       if not failure:
         return time_step
-      self._report(row, failure)
-      self._end([row])
+      self._report(index, failure)
+      self._end([index])
 
-  def _start(self, row):
+  def _start(self, index):
     """Returns the pipe to a new worker, which makes its environment."""
-    seed = self._seeds[row]
-    if self._restarts[row]:  # what failed once would fail again
-      seed = seeds_of([seed, self._restarts[row]], 1)[0]
+    seed = self._seeds[index]
+    if self._restarts[index]:  # what failed once would fail again
+      seed = seeds_of([seed, self._restarts[index]], 1)[0]
     worker = _server().fork()
-    _send(worker, 'make', (self._construct, seed, row, self.batch_size))
+    _send(worker, 'make', (self._construct, seed, index, self.batch_size))
     return worker
 
-  def _answer_of_make(self, row):
-    specs, failure = _receive(self._workers[row])
+  def _answer_of_make(self, index):
+    specs, failure = _receive(self._workers[index])
     if failure:
       kind, message, trace = failure
       if kind == 'user':
         raise checks.UserError(message)
       raise faults.EnvironmentFailed(
-          f'{self._name(row)} cannot be made: {message}', trace)
+          f'{self._name(index)} cannot be made: {message}', trace)
     return specs
 
 
@@ -264,11 +264,11 @@ def _receive(worker):
 
 def _stack(steps):
   """One `TimeStep` `[B, ...]` of the workers' plain tuples."""
-  types, rewards, discounts, observations = zip(*steps, strict=True)
+  types, rewards, discount, observations = zip(*steps, strict=True)
   return ts.TimeStep(
       np.array(types, np.int32), np.array(rewards, np.float32),
-      np.array(discounts, np.float32),
-      tree.map_structure(lambda *rows: np.stack(rows), *observations))
+      np.array(discount, np.float32),
+      tree.map_structure(lambda *each: np.stack(each), *observations))
 
 
 def seeds_of(seed, count):

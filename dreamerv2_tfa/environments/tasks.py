@@ -5,32 +5,24 @@ import importlib
 import importlib.util
 import inspect
 import os
+import pkgutil
 import re
 import sys
+from typing import Any
 
 from tf_agents.environments import py_environment
 from tf_agents.environments import tf_environment
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import environments
 from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import batch
-from dreamerv2_tfa.environments import crafter
 from dreamerv2_tfa.environments import dm_control
-from dreamerv2_tfa.environments import emulators
 from dreamerv2_tfa.environments import factories
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import gym
-from dreamerv2_tfa.environments import minigrid
 from dreamerv2_tfa.environments import registered
-from dreamerv2_tfa.environments import suites
 
-_GAMES = {
-    'atari': emulators.games, 'dmc': dm_control.games,
-    'crafter': lambda: crafter.GAMES, 'minigrid': minigrid.games,
-    'gym': lambda: registered.ids('gym'),
-    'gymnasium': lambda: registered.ids('gymnasium'),
-}
-SUITES = tuple(_GAMES)
 _FORMS = (
     'catch, atari_<game>, dmc_<domain>_<task>, dmc_manip_<task>, '
     'dmc_locom_<task>, crafter_reward, crafter_noreward, minigrid_<world>, '
@@ -38,18 +30,25 @@ _FORMS = (
 )
 
 
-def names(suite=None):
-  """Returns the names of the tasks of a suite, sorted, or of all.
+def suite(name: str) -> Any:
+  """The suite of this name: an object with `games()` and `load(game)`."""
+  path = environments.SUITES[name]
+  separator = '' if ':' in path else ':'
+  return pkgutil.resolve_name(f'{environments.__name__}.{path}{separator}')
+
+
+def names(of: str | None = None) -> list[str]:
+  """Names of the tasks of a suite, sorted, or of all.
 
   Suites whose packages are not installed have no names here.
 
   Args:
-    suite: Python string, such as 'dmc', or None.
+    of: Name of a suite, such as 'dmc'; None: all.
   """
-  if suite is None:
-    return ['catch'] + [name for each in _GAMES for name in names(each)]
+  if of is None:
+    return [name for each in environments.SUITES for name in names(each)]
   try:
-    return [f'{suite}_{game}' for game in _GAMES[suite]()]
+    return [f'{of}_{game}' if game else of for game in suite(of).games()]
   except ValueError:
     return []
 
@@ -73,17 +72,14 @@ def load(name):
   """
   name = str(name)
   _find_modules_here()
-  suite, _, game = name.partition('_')
+  first, _, game = name.partition('_')
   if _names_package(name):
     registered.check(name)
-    return suites.loader(suite)(game)
-  if ':' in name:
+  elif ':' in name:
     return load_factory(name)
-  if name == 'catch':
-    return suites.load_catch()
-  if suite not in _GAMES or not game or game not in _GAMES[suite]():
-    raise checks.UserError(_unknown(name, suite))
-  return suites.loader(suite)(game)
+  elif first not in environments.SUITES or game not in suite(first).games():
+    raise checks.UserError(_unknown(name, first))
+  return suite(first).load(game)
 
 
 def _find_modules_here():
@@ -165,7 +161,7 @@ def from_factory(name, factory):
     raise checks.UserError(
         f'The task {name!r} is {factory!r}; wanted a function or class that '
         'makes an environment.')
-  return suites.load_gym(name, functools.partial(_made, name, factory))
+  return registered.load(name, functools.partial(_made, name, factory))
 
 
 def _made(name, factory, seed):
@@ -204,17 +200,18 @@ def from_object(name, environment):
       return made
     return factories.Lent(made, environment, process)
 
-  task = suites.load_gym(name, construct)
+  task = registered.load(name, construct)
 
-  def make(seed, rows=1, processes=False):
+  def make(seed, num_environments=1, processes=False):
     batched = getattr(environment, 'batched', False)
-    if rows > 1 and not processes and not batched:
+    if num_environments > 1 and not processes and not batched:
       raise checks.UserError(
           f'One environment, {environment!r}, cannot be stepped as '
-          f'{rows}: train.environments = {rows} in one process. Give a '
+          f'{num_environments}: train.environments = {num_environments} in one '
+          'process. Give a '
           'function that makes one, or set train.processes = True, where each '
           'process has a copy.')
-    return task.make(seed, rows, processes)
+    return task.make(seed, num_environments, processes)
 
   return task._replace(make=make)
 
@@ -304,22 +301,23 @@ def _atari(name):
   return game if game in names('atari') else None
 
 
-def _unknown(name, suite):
-  """Returns what to tell someone who asked for a task that is not there."""
-  known = names(suite) if suite in _GAMES else names()
+def _unknown(name, first):
+  """What to tell someone who asked for a task that does not exist."""
+  is_suite = first in environments.SUITES
+  known = names(first) if is_suite else names()
   # Where the suite was left out, its games are meant as well.
   meant = {whole.partition('_')[2] or whole: whole for whole in known}
   meant.update({whole: whole for whole in known})
   folded = {word.lower(): whole for word, whole in meant.items()}
-  word = name.partition('_')[2] if suite in _GAMES else name
+  word = name.partition('_')[2] if is_suite else name
   near = [folded[each] for each in checks.near(word, folded)]
   if atari := _atari(name):
     near = [atari]
   if near:
     meant = ' or '.join(dict.fromkeys(near))
     return f'There is no task {name!r}. Did you mean {meant}?'
-  if suite in _GAMES:
+  if is_suite:
     games = ', '.join(whole.partition('_')[2] for whole in known)
-    return f'There is no task {name!r}. After {suite}_ comes one of: {games}.'
-  return (f'There is no task {name!r}: unknown suite {suite!r}. Tasks are '
+    return f'There is no task {name!r}. After {first}_ comes one of: {games}.'
+  return (f'There is no task {name!r}: unknown suite {first!r}. Tasks are '
           f'{_FORMS}.')

@@ -25,7 +25,7 @@ from dreamerv2_tfa.environments import faults
 CLOSE_SECONDS = 10  # that an environment has for it
 CLOSED = 'closed'  # the answer to that request
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-_PRELOADED = ('dreamerv2_tfa.environments.suites', 'cloudpickle')
+_PRELOADED = ('dreamerv2_tfa.environments.tasks', 'cloudpickle')
 
 
 def main():
@@ -74,23 +74,23 @@ def _work(pipe):
   faulthandler.enable()  # a crash in native code leaves a traceback too
   cv2.setNumThreads(0)  # the processes share the cores
   trainer = connection.Connection(pipe)
-  held = _Held()
+  environment = _Environment()
   while True:
     try:
       name, arguments = pickle.loads(trainer.recv_bytes())
     except (EOFError, OSError):
       with faults.closing('An environment'):
-        held.close()
+        environment.close()
       return
     try:
-      trainer.send_bytes(pickle.dumps((held.answer(name, arguments), None), 5))
+      trainer.send_bytes(pickle.dumps((environment.answer(name, arguments), None), 5))
     except BrokenPipeError:
       continue  # the end comes next
     except Exception as error:  # whatever the environment raises
       trainer.send_bytes(pickle.dumps((None, _failure(name, error))))
 
 
-class _Held:
+class _Environment:
   """A worker's environment."""
 
   def __init__(self):
@@ -129,15 +129,15 @@ def _failure(name, error):
   return 'close' if name == 'close' else 'fault', error.said, error.trace
 
 
-def keep_to_share(row, rows):
-  """Keeps to this row's share of the processors, or to one of them.
+def keep_to_share(index, count):
+  """Keeps to the share of the processors of one of several environments, or to one of them.
 
   The kernel would wake every worker on the processor of the trainer that asks,
   one after another, and leave the others idle.
   """
   if hasattr(os, 'sched_setaffinity'):
     processors = sorted(os.sched_getaffinity(0))
-    share = processors[row % len(processors)::rows]
+    share = processors[index % len(processors)::count]
     os.sched_setaffinity(0, share)
 
 

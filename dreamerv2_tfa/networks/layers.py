@@ -1,7 +1,7 @@
 """The hidden layer and the multilayer perceptron that every part is made of."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gin
 import tensorflow as tf

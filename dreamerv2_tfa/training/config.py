@@ -21,13 +21,14 @@ from gin import config as gin_config
 
 from dreamerv2_tfa import agent
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import environments
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import bindings as bindings_lib
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import presets
 from dreamerv2_tfa.training import settings
 
-CONFIGURABLES = agent, tasks, settings  # modules that declare them all
+DECLARING = agent, settings  # imported so that gin knows what they declare
 # Arguments of `train` that earlier versions recorded, and that set nothing.
 _GONE = re.compile(r'^train\.(adopt|adopt_keys|dry_run|presets) = .*\n', re.M)
 
@@ -60,11 +61,13 @@ def load_config(
 
 @functools.cache  # a second call would add the same readers again
 def register() -> None:
-  """Makes gin read the presets by name, and our own marked paths.
+  """Makes gin know all that can be bound, and read the presets by name.
 
   Raises:
     UserError: If the presets are missing.
   """
+  for suite in environments.SUITES:
+    tasks.suite(suite)
   gin_config.register_file_reader(
       gin_files.open_marked, lambda path: path.startswith(gin_files.MARK)
   )

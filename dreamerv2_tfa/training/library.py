@@ -11,7 +11,7 @@ import numpy as np
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import quiet
-from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import gin_files
@@ -149,7 +149,7 @@ def _with_evaluation(environment, evaluation):
   return task._replace(make_evaluation=second.make)
 
 
-def copies(environment: Any, evaluation: Any = None) -> batch.Task | str:
+def copies(environment: Any, evaluation: Any = None) -> task_lib.Task | str:
   """A task like that of `train`, which leaves the objects as they are.
 
   Args:

@@ -1,7 +1,8 @@
 """What a run is made of, built in the order in which data flows."""
 
 import contextlib
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 import tensorflow as tf
 from tf_agents.environments import tf_environment
@@ -9,6 +10,7 @@ from tf_agents.metrics import tf_metrics
 
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import precision as precision_lib
 from dreamerv2_tfa.training import settings as settings_lib
@@ -19,7 +21,7 @@ _EVALUATION_SEED = 10_000  # apart from the training environment's
 class Parts(NamedTuple):
   """The parts of a run that exist before anything is written or collected."""
 
-  task: batch.Task
+  task: task_lib.Task
   precision: str  # name of the Keras policy
   environment: tf_environment.TFEnvironment
   evaluation_environment: tf_environment.TFEnvironment
@@ -41,7 +43,7 @@ def build(settings: settings_lib.Settings, resumed_steps: int = 0) -> Parts:
   tf.config.run_functions_eagerly(settings.eager)
   policy = precision_lib.set_policy(settings.precision)
   task = settings.task
-  if not isinstance(task, batch.Task):
+  if not isinstance(task, task_lib.Task):
     task = tasks.load(task)
   seed = (settings.seed + resumed_steps) % 2**31
   tf.keras.utils.set_random_seed(seed)
@@ -62,7 +64,7 @@ def build(settings: settings_lib.Settings, resumed_steps: int = 0) -> Parts:
 
 
 def evaluation_environment(
-    task: batch.Task, seed: int,
+    task: task_lib.Task, seed: int,
 ) -> tf_environment.TFEnvironment:
   """One environment that evaluates a run of this seed."""
   make = task.make_evaluation or task.make

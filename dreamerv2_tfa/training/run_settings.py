@@ -9,6 +9,7 @@ import re
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import scopes
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import gin_files
@@ -23,7 +24,7 @@ _FOLDERS = ('train.replay_from', 'train.model_from')
 def parse(
     root_dir: str | os.PathLike | None, files: Sequence[str | os.PathLike],
     bindings: Sequence[str],
-    make_task: Callable[[], batch.Task] | None = None,
+    make_task: Callable[[], task_lib.Task] | None = None,
 ) -> list[str]:
   """Parses the settings of a run with gin; a later one wins.
 

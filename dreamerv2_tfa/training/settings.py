@@ -5,7 +5,7 @@ from typing import NamedTuple
 import gin
 
 from dreamerv2_tfa import checks
-from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.training import timetable as timetable_lib
 
@@ -13,7 +13,7 @@ from dreamerv2_tfa.training import timetable as timetable_lib
 class Settings(NamedTuple):
   """What a run does; `read` documents each field."""
 
-  task: str | batch.Task
+  task: str | task_lib.Task
   seed: int
   precision: str
   eager: bool
@@ -33,7 +33,7 @@ class Settings(NamedTuple):
 
 @gin.configurable('train')  # pyright: ignore[reportCallIssue], not annotated
 def read(
-    *, task: str | batch.Task = 'catch', seed: int = 0, precision: str = 'auto',
+    *, task: str | task_lib.Task = 'catch', seed: int = 0, precision: str = 'auto',
     eager: bool = False, steps: float = 1e8, prefill: float = 1e4,
     pretrain: int = 1, steps_per_update: int = 5, explore_until: float = 0,
     environments: int = 1, processes: bool = True, batch_size: int = 16,

@@ -12,6 +12,7 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa import scopes
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import metrics
@@ -133,7 +134,7 @@ def _action(spec):
 
 
 def print_unused(
-    folder: runs.RunFolder, task: str | batch.Task | None,
+    folder: runs.RunFolder, task: str | task_lib.Task | None,
 ) -> None:
   """Prints the bindings that nothing has read, which may be a mistake.
 
@@ -146,7 +147,7 @@ def print_unused(
       of the loader of its suite, whose settings a preset has nevertheless.
   """
   ours = {'train.task', *config.recorded(folder.config)}
-  loaders = ('load_',) if isinstance(task, batch.Task) else ()
+  loaders = ('load_',) if isinstance(task, task_lib.Task) else ()
   unused = [
       name for name in config.unused()
       if name not in ours and not name.startswith(loaders)

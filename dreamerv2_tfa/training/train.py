@@ -7,8 +7,8 @@ import os
 from typing import NamedTuple
 
 from dreamerv2_tfa import checks
-from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.training import capacity as capacity_lib
@@ -48,7 +48,7 @@ class Built(NamedTuple):
 
 def train(
     root_dir: str | os.PathLike, *, presets: Sequence[str] = (),
-    task: batch.Task | None = None,
+    task: task_lib.Task | None = None,
 ) -> None:
   """Trains DreamerV2 on a task, or resumes the run in its folder.
 
@@ -109,7 +109,7 @@ def _loop(settings, trainer, reporter, stop):
 
 def describe(
     root_dir: str | os.PathLike, *, presets: Sequence[str] = (),
-    task: batch.Task | None = None,
+    task: task_lib.Task | None = None,
 ) -> None:
   """Builds what `train` would, prints what it is, and writes nothing.
 
@@ -122,7 +122,7 @@ def describe(
 @contextlib.contextmanager
 def built(
     root_dir: str | os.PathLike, presets: Sequence[str],
-    task: batch.Task | None, *, writes: bool = True, trains: bool = True,
+    task: task_lib.Task | None, *, writes: bool = True, trains: bool = True,
 ) -> Iterator[Built]:
   """Checks the settings, builds a run and prints what it is.
 

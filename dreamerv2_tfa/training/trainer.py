@@ -53,7 +53,7 @@ class Trainer:
     """
     self._parts, self._settings = parts, settings
     self._timetable = settings.timetable
-    self._achievements = metrics.Achievements(parts.task.outcomes)
+    self._achievements = metrics.Achievements(parts.task.achievements)
     self._checkpoints = checkpoints.Checkpoints(
         folder.checkpoints, **self._saved_parts()
     )
@@ -99,7 +99,7 @@ class Trainer:
     """What a checkpoint has, by name."""
     parts = self._parts
     saved = {'agent': parts.agent, 'steps': parts.steps}
-    if parts.task.outcomes:
+    if parts.task.achievements:
       saved['outcomes'] = self._achievements.state
     # An environment written in TensorFlow has a state to save.
     if (state := getattr(parts.environment, 'state', None)) is not None:

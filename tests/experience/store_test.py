@@ -1,5 +1,7 @@
 """Tests of replay on disk: what comes back, which files there are."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,7 +24,8 @@ class Process:
   def __init__(self, root_dir, blocks=1, capacity=CAPACITY, kept=None):
     self._blocks = blocks
     self.buffer = replay.make_buffer(SPEC, blocks, blocks * capacity)
-    self.store = store.Store(root_dir, self.buffer, capacity, kept)
+    self.store = store.Store(
+        pathlib.Path(root_dir) / 'replay', self.buffer, capacity, kept)
 
   def add(self, numbers):
     for number in numbers:
@@ -198,18 +201,19 @@ def test_what_does_not_fit_in_memory_stays_on_disk_for_a_larger_one(tmp_path):
   assert small.numbers().tolist() == [[5, 6, 7, 8]]
   small.add([9])
   small.store.save()
-  assert store.rows(tmp_path) == 10
+  assert store.rows(tmp_path / 'replay') == 10
   large = Process(tmp_path)
   large.store.load()
   assert large.numbers().tolist() == [list(range(10))]
   small.add(range(10, 13))
   small.store.save()
-  assert store.rows(tmp_path) == 13 and list(files(tmp_path)) == [0, 9, 10]
+  assert store.rows(tmp_path / 'replay') == 13
+  assert list(files(tmp_path)) == [0, 9, 10]
   small.add(range(13, 17))
   small.add(range(17, 20))
   small.store.save()  # after 3 rows were overwritten that nothing had saved
   assert list(files(tmp_path)) == [16] and large.store.missing == 0
-  assert store.rows(tmp_path) == 4
+  assert store.rows(tmp_path / 'replay') == 4
 
 
 def test_nothing_is_stored_in_a_folder_that_is_not_there(tmp_path):
@@ -244,7 +248,7 @@ def test_a_cut_file_is_refused_by_its_name_and_stays(tmp_path, left):
   one.store.save()
   path = tmp_path / 'replay' / '000000000000.npz'
   path.write_bytes(path.read_bytes()[:left])
-  for read in (two.store.load, lambda: store.read(tmp_path, SPEC)):
+  for read in (two.store.load, lambda: store.read(tmp_path / 'replay', SPEC)):
     with pytest.raises(ValueError, match=rf'{path} cannot be read \(') as error:
       read()
     assert 'or remove it' in str(error.value)
@@ -366,10 +370,10 @@ def write_rows(root_dir, types, first=0, bad=(), key='observation', blocks=1):
 def load_rows(root_dir, blocks=1):
   """Numbers and step types of the first block that a buffer loads."""
   buffer = replay.make_buffer(ROW, blocks, 50 * blocks)
-  kept = store.Store(root_dir, buffer, 50)
+  kept = store.Store(pathlib.Path(root_dir) / 'replay', buffer, 50)
   kept.load()
   rows = buffer.gather_all()
-  read = store.read(root_dir, ROW)
+  read = store.read(pathlib.Path(root_dir) / 'replay', ROW)
   np.testing.assert_array_equal(read.action[:, 0], rows.action[0])
   np.testing.assert_array_equal(read.step_type[:, 0], rows.step_type[0])
   assert all(np.isfinite(x).all() for x in tf.nest.flatten(read))
@@ -427,7 +431,7 @@ def test_a_folder_of_such_rows_alone_has_none(tmp_path):
 
 def test_rows_that_are_added_are_finite_before_they_reach_the_disk(tmp_path):
   buffer = replay.make_buffer(ROW, 1, 50)
-  kept = store.Store(tmp_path, buffer, 50)
+  kept = store.Store(tmp_path / 'replay', buffer, 50)
   rows = tf.nest.map_structure(
       lambda spec: np.ones([3, 1, *spec.shape], spec.dtype.as_numpy_dtype), ROW)
   rows.reward[1] = 1e30   # its square is infinite
@@ -447,7 +451,7 @@ def stored(tmp_path, numbers=range(12), blocks=2):
 
 def test_rows_are_read_without_a_buffer_oldest_first(tmp_path):
   stored(tmp_path)
-  rows = store.read(tmp_path, SPEC)
+  rows = store.read(tmp_path / 'replay', SPEC)
   assert rows['nested'][0][:, 0].tolist() == list(range(12))
   assert rows['nested'][0][:, 1].tolist() == list(range(1000, 1012))
   assert rows['action'].shape == (12, 2, 2)
@@ -455,13 +459,13 @@ def test_rows_are_read_without_a_buffer_oldest_first(tmp_path):
 
 def test_the_newest_rows_are_read_where_they_are_enough(tmp_path):
   stored(tmp_path)   # in files of 5, 5 and 2 rows
-  rows = store.read(tmp_path, SPEC, at_least=3)
+  rows = store.read(tmp_path / 'replay', SPEC, at_least=3)
   assert rows['nested'][0][:, 0].tolist() == list(range(5, 12))
 
 
 def test_a_folder_without_rows_is_refused(tmp_path):
   with pytest.raises(ValueError, match='no stored rows'):
-    store.read(tmp_path, SPEC)
+    store.read(tmp_path / 'replay', SPEC)
 
 
 def episodes(*lengths):

@@ -1,10 +1,10 @@
 """Tests of the run's folder: what may be written, what is there."""
 
 import json
-import types
 import os
 import pathlib
 import tempfile
+import types
 
 import pytest
 import tensorflow as tf
