@@ -70,7 +70,7 @@ class Part:
       return array_spec.BoundedArraySpec(
           shape, dtype, bound(self.low), bound(self.high), self.key)
 
-  def facts(self):
+  def to_json(self):
     """This part as plain data that JSON can hold: dict."""
     return {**dataclasses.asdict(self), 'path': list(self.path),
             'shape': list(self.shape), 'low': _to_json(self.low),
@@ -312,11 +312,13 @@ class Part:
     return low, np.float32(1.0 / np.maximum(high - low, 1))
 
 
-def from_facts(facts):
-  """The `Part` that `Part.facts` has written."""
+def from_json(described):
+  """The `Part` that `Part.to_json` has described."""
   return Part(**{
-      **facts, 'path': tuple(facts['path']), 'shape': tuple(facts['shape']),
-      'low': _from_json(facts['low']), 'high': _from_json(facts['high'])})
+      **described, 'path': tuple(described['path']),
+      'shape': tuple(described['shape']),
+      'low': _from_json(described['low']),
+      'high': _from_json(described['high'])})
 
 
 def _to_json(bound):

@@ -18,7 +18,7 @@ from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.deployment import manifest
 from dreamerv2_tfa.deployment import names
-from dreamerv2_tfa.deployment import replay
+from dreamerv2_tfa.deployment import player
 from dreamerv2_tfa.reports import open_loop
 from dreamerv2_tfa.training import named
 from dreamerv2_tfa.training import runs
@@ -278,7 +278,7 @@ def test_other_formats_hold_every_name(form, tmp_path):
   agent = _agent(keys)
   export.write(agent, form, tmp_path, {'task': 'toy', 'updates': 3})
   facts = manifest.read(tmp_path)
-  start, step = replay.load(tmp_path, facts, 'action', facts['inputs'])
+  start, step = player.load(tmp_path, facts, 'action', facts['inputs'])
   shown = {
       name: np.zeros([1] + field['shape'], field['dtype'])
       for name, field in facts['inputs'].items()

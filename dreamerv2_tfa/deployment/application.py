@@ -99,7 +99,7 @@ class Application:
   def _status(self, unused_request, name):
     self._check_name(name)
     return 200, {'model_version_status': [{
-        'version': str(self._policy.facts['updates']), 'state': 'AVAILABLE',
+        'version': str(self._policy.manifest['updates']), 'state': 'AVAILABLE',
         'status': {'error_code': 'OK', 'error_message': ''},
     }]}
 
@@ -161,7 +161,7 @@ class Application:
     return 200, {'deleted': name}
 
   def _health(self, unused_request):
-    return 200, {'status': 'ok', 'task': self._policy.facts['task']}
+    return 200, {'status': 'ok', 'task': self._policy.manifest['task']}
 
   def _metrics(self, unused_request):
     return 200, '\n'.join([

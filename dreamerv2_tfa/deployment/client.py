@@ -14,7 +14,7 @@ class Policy:
     """Loads an export; see `load_policy`."""
     self._policy = loaded.SavedPolicy(path)
     self._seed = seed
-    self.facts = self._policy.facts
+    self.manifest = self._policy.manifest
     self.reset()
 
   def reset(self):

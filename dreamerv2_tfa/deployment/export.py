@@ -8,24 +8,22 @@ import sys
 import tempfile
 
 import numpy as np
-import tensorflow as tf
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.behaviour import policy as policy_lib
-from dreamerv2_tfa.deployment import convert
+from dreamerv2_tfa.deployment import formats
 from dreamerv2_tfa.deployment import manifest
-from dreamerv2_tfa.deployment import model
-from dreamerv2_tfa.deployment import play
+from dreamerv2_tfa.deployment import recording
 from dreamerv2_tfa.deployment import run as run_lib
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import surroundings
 
-FORMATS = ('saved_model', 'tflite', 'onnx')
 _TOLERANCE = 1e-5  # of actions and states, where another runtime computes
 _SEED = 0  # of the latents of the episodes that are compared
-_REPLAY = pathlib.Path(__file__).with_name('replay.py')
+_PLAYER = pathlib.Path(__file__).with_name('player.py')
 
 
 @surroundings.kept()
@@ -48,16 +46,17 @@ def export(root_dir, out, form='saved_model', task=None):
     ValueError: If there is no run, the folder is not empty, the format cannot
       hold the policy, or the check fails.
   """
-  checks.choice('--format', form, FORMATS)
+  chosen = formats.get(form)
   out = checks.folder('--out', out)
   if out.exists() and (not out.is_dir() or any(out.iterdir())):
     raise ValueError(
         f'{out} exists and is not an empty folder. Give another one, or remove '
         'it: --out=DIR.'
     )
-  if form == 'onnx':
-    convert.check_onnx()
-  run = run_lib.load(root_dir, task, _precision(form))
+  modules, extra = chosen.PACKAGES
+  for module in modules:
+    extras.load(module, extra)
+  run = run_lib.load(root_dir, task, chosen.PRECISION)
   # Written aside, so that a failure leaves nothing that looks like an export.
   out.parent.mkdir(parents=True, exist_ok=True)
   aside = pathlib.Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
@@ -69,7 +68,7 @@ def export(root_dir, out, form='saved_model', task=None):
     found = compare(
         run.agent, run.environment, aside
     )
-    if _precision(form) and run.described['precision'] != 'float32':
+    if chosen.PRECISION and run.described['precision'] != 'float32':
       found['rounding'] = _rounding(run, root_dir, task, form)
     aside.chmod(0o755)
     if out.exists():
@@ -81,11 +80,6 @@ def export(root_dir, out, form='saved_model', task=None):
   return found
 
 
-def _precision(form):
-  """What a format computes in: '32', or None where it is the run's."""
-  return None if form == 'saved_model' else '32'
-
-
 def _rounding(run, root_dir, task, form):
   """How far the run, in its own precision, acts from its export in float32.
 
@@ -93,13 +87,13 @@ def _rounding(run, root_dir, task, form):
     Dict: `precision` of the run, `differ`, how many actions are not the same,
     and `largest`, the greatest difference.
   """
-  record = play.record(
+  record = recording.record(
       run.environment, _policy(run.agent, form),
       seed=_SEED,
   )
   own = run_lib.load(root_dir, task)
   try:
-    actions = play.follow(_policy(own.agent, form), record)
+    actions = recording.follow(_policy(own.agent, form), record)
   finally:
     batch.close(own.environment)
   gaps = np.abs(np.float64(actions) - np.float64(record['action']))
@@ -117,37 +111,39 @@ def _observation_parts(environment):
   return None if adapted is None else adapted.parts
 
 
-def write(agent, form, folder, facts, parts=None):
+def write(agent, form, folder, described, parts=None):
   """Writes the files of a format, `policy.json` among them.
 
   Args:
     agent: `DreamerV2Agent`.
-    form: One of `FORMATS`.
+    form: One of `formats.names()`.
     folder: Path of an empty folder.
-    facts: Dict, what else `policy.json` shall say.
+    described: Dict, what else `policy.json` shall say.
     parts: List of `observations.Part`: how the environment's observation is
       read. None: it is the agent's own.
 
   Raises:
     ValueError: If the format cannot hold the policy.
   """
-  if form == 'saved_model':
-    module, signatures = model.saveable(agent, parts)
-    tf.saved_model.save(module, str(folder), signatures=signatures)
-    functions = model.Functions(agent, agent.policy, parts)
-    described = manifest.describe(
-        functions, signatures['action'].structured_outputs
+  folder = pathlib.Path(folder)
+  try:
+    of_format = formats.get(form).write(
+        agent, _policy(agent, form), folder, parts
     )
-  else:
-    described = convert.write(
-        agent, _policy(agent, form), form, folder, parts
-    )
-  manifest.write(folder, {'format': form, **facts, **described})
+  except Exception as error:  # the converters raise whatever they like
+    reason = (str(error).strip().splitlines() or [repr(error)])[0]
+    raise ValueError(
+        f'This policy cannot be converted to {form}: {reason}. Wanted a step '
+        'of what TensorFlow Lite and ONNX have; the mode of an actor with '
+        "ActorCritic.actor_distribution = 'tanh_normal', which is found by "
+        'sampling, is not. --format=saved_model takes every policy.'
+    ) from error
+  manifest.write(folder, {'format': form, **described, **of_format})
 
 
 def _policy(agent, form):
   """The policy that a format holds."""
-  if form == 'saved_model':
+  if formats.get(form).DRAWS:
     return agent.policy
   return policy_lib.DreamerPolicy(
       agent.time_step_spec, agent.action_spec, agent.world_model,
@@ -175,16 +171,18 @@ def verify(root_dir, out, task=None):
       another format by more than 1e-5), or a file is not what was exported, or
       the run has trained on since.
   """
-  facts = manifest.read(out)
-  manifest.check_files(out, facts)
-  run = run_lib.load(root_dir, task, _precision(facts['format']))
+  exported = manifest.read(out)
+  manifest.check_files(out, exported)
+  run = run_lib.load(
+      root_dir, task, formats.get(exported['format']).PRECISION
+  )
   try:
     for key in ('task', 'updates'):
-      if facts[key] != run.described[key]:
+      if exported[key] != run.described[key]:
         raise ValueError(
-            f'{out} was exported from a run with {key} {facts[key]}, and the '
-            f'one in {root_dir} has {key} {run.described[key]}. Give that run, or '
-            'export again.'
+            f'{out} was exported from a run with {key} {exported[key]}, and '
+            f'the one in {root_dir} has {key} {run.described[key]}. Give that '
+            'run, or export again.'
         )
     return compare(run.agent, run.environment, out)
   finally:
@@ -205,14 +203,14 @@ def compare(agent, environment, folder):
   Raises:
     ValueError: If they differ, or the export does not run.
   """
-  facts = manifest.read(folder)
-  form = facts['format']
-  record = play.record(environment, _policy(agent, form), seed=_SEED)
+  exported = manifest.read(folder)
+  form = exported['format']
+  record = recording.record(environment, _policy(agent, form), seed=_SEED)
   with tempfile.TemporaryDirectory() as temporary:
     path = pathlib.Path(temporary) / 'record.npz'
     np.savez(path, **record)
     process = subprocess.run(
-        [sys.executable, '-I', str(_REPLAY), str(folder), str(path)],
+        [sys.executable, '-I', str(_PLAYER), str(folder), str(path)],
         capture_output=True, text=True, check=False,
     )
   if process.returncode:
@@ -221,11 +219,11 @@ def compare(agent, environment, folder):
         f'{process.stderr.strip()[-1000:]}'
     )
   found = json.loads(process.stdout.splitlines()[-1])
-  exact = form == 'saved_model'
+  exact = formats.get(form).EXACT
   if found['differ'] if exact else not found['largest'] <= _TOLERANCE:
     raise ValueError(
         f'The export in {folder} does not act as the agent does: in '
         f'{found["steps"]} steps {found["differ"]} arrays differ, by up to '
         f'{found["largest"]}. Please report it.'
     )
-  return {**found, 'by_client': facts.get('by_client', [])}
+  return {**found, 'by_client': exported.get('by_client', [])}

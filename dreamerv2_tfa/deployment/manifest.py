@@ -31,7 +31,7 @@ def describe(functions, outputs):
   return {
       'signature': 'environment',
       'observation': _observation(shown),
-      'parts': None if parts is None else [part.facts() for part in parts],
+      'parts': None if parts is None else [part.to_json() for part in parts],
       'by_client': [part.key for part in parts or () if part.shrinks],
       'state': _fields(functions.state_spec),
       'action': _field(functions.policy.action_spec),
@@ -92,19 +92,19 @@ def _sha256(path):
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def write(folder, facts):
+def write(folder, described):
   """Writes `policy.json`, with the hashes of the files that are there.
 
   Args:
     folder: Path of the export.
-    facts: Dict that JSON can hold.
+    described: Dict that JSON can hold.
   """
-  facts = {
-      'version': _VERSIONS[-1], **facts, 'tensorflow': tf.__version__,
+  described = {
+      'version': _VERSIONS[-1], **described, 'tensorflow': tf.__version__,
       'files': hashes(folder),
   }
   path = pathlib.Path(folder) / FILE
-  path.write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
+  path.write_text(json.dumps(described, indent=2) + '\n', encoding='utf-8')
 
 
 def read(folder):
@@ -122,34 +122,34 @@ def read(folder):
   """
   path = pathlib.Path(folder) / FILE
   try:
-    facts = json.loads(path.read_text(encoding='utf-8'))
+    described = json.loads(path.read_text(encoding='utf-8'))
   except (OSError, json.JSONDecodeError) as error:
     raise ValueError(
         f'{folder} is no exported policy: {path} cannot be read '
         f'({getattr(error, "strerror", error)}). Make one with bin/export '
         '--root_dir=RUN --out=DIR.'
     ) from error
-  version = facts.get('version') if isinstance(facts, dict) else None
+  version = described.get('version') if isinstance(described, dict) else None
   if version not in _VERSIONS:
     raise ValueError(
         f'{path} has version {version}; this package reads {_VERSIONS}. Take '
         'the package that wrote it, or export again.'
     )
   # Version 1 has the agent's form alone, whatever the environment's is.
-  return {'signature': 'agent', 'parts': None, **facts}
+  return {'signature': 'agent', 'parts': None, **described}
 
 
-def check_files(folder, facts):
+def check_files(folder, described):
   """Refuses files that are not those that were exported.
 
   Args:
     folder: Path of the export.
-    facts: Dict from `read`.
+    described: Dict from `read`.
 
   Raises:
     ValueError: If one is missing, new or changed.
   """
-  there, wanted = hashes(folder), facts['files']
+  there, wanted = hashes(folder), described['files']
   wrong = sorted(
       name for name in {*there, *wanted} if there.get(name) != wanted.get(name)
   )

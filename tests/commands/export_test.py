@@ -144,7 +144,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(run, tmp_path, command):
     (export_command, ['--root_dir=run'], 'bin/export --root_dir=RUN'),
     (export_command, ['--out=out'], 'bin/export --root_dir=RUN'),
     (export_command, ['--root_dir=r', '--out=o', '--format=h5'],
-     "'saved_model', 'tflite', 'onnx'; got 'h5'"),
+     "'saved_model', 'onnx', 'tflite'; got 'h5'"),
     (serve_command, [], 'bin/serve --policy=DIR'),
     (serve_command, ['--policy=nowhere'], 'nowhere is no exported policy'),
 ])

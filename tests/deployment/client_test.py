@@ -11,7 +11,7 @@ import small
 import dreamerv2_tfa
 from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.deployment import manifest
-from dreamerv2_tfa.deployment import play
+from dreamerv2_tfa.deployment import recording
 
 
 @pytest.fixture(scope='module')
@@ -19,7 +19,7 @@ def saved(tmp_path_factory):
   """The folder of an export whose actions are a box, and its recording."""
   folder = tmp_path_factory.mktemp('export')
   agent, world = exported.write(folder, action=small.BOX)
-  return folder, play.record(world, agent.policy, seed=6)
+  return folder, recording.record(world, agent.policy, seed=6)
 
 
 @pytest.fixture(scope='module')
@@ -48,7 +48,7 @@ def policy(loaded):
 
 def rows_of(record, t, streams):
   """What the streams see at a step: observation, is_first and row numbers."""
-  begins = np.cumsum(play.LENGTHS) - play.LENGTHS
+  begins = np.cumsum(recording.LENGTHS) - recording.LENGTHS
   rows = begins[list(streams)] + t
   return {
       key: record[f'observation_{key}'][rows] for key in exported.MIXED
@@ -67,7 +67,7 @@ def observed(rows=None, seed=0):
 
 def test_it_acts_as_the_agent_in_every_bit(saved, policy):
   record = saved[1]
-  for t in range(min(play.LENGTHS)):
+  for t in range(min(recording.LENGTHS)):
     observation, is_first, rows = rows_of(record, t, range(3))
     action = policy.act(observation, is_first)
     np.testing.assert_array_equal(action, record['action'][rows])
@@ -223,13 +223,13 @@ def converted(request, tmp_path_factory):
   agent, world = exported.make(action=small.BOX)
   export.write(agent, request.param, folder, {'task': 'toy', 'updates': 7})
   mode = export._policy(agent, request.param)
-  return folder, play.record(world, mode, seed=6)
+  return folder, recording.record(world, mode, seed=6)
 
 
 def test_another_format_acts_as_the_mode_of_the_agent(converted):
   folder, record = converted
   policy = dreamerv2_tfa.load_policy(folder, seed=3)
-  for t in range(min(play.LENGTHS)):
+  for t in range(min(recording.LENGTHS)):
     observation, is_first, rows = rows_of(record, t, range(3))
     action = policy.act(observation, is_first)
     assert action.dtype == np.float32
@@ -286,5 +286,5 @@ def test_an_unknown_format_is_refused(tmp_path):
   manifest.write(tmp_path, {
       'format': 'h5', 'inputs': {}, 'observation': {}, 'parts': None,
       'signature': 'environment'})
-  with pytest.raises(ValueError, match="'h5'; .*'saved_model', 'tflite', 'onnx"):
+  with pytest.raises(ValueError, match="'h5'; .*'saved_model', 'onnx', 'tflite"):
     dreamerv2_tfa.load_policy(tmp_path)

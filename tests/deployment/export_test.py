@@ -14,8 +14,8 @@ from tf_agents.specs import tensor_spec
 from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.deployment import manifest
 from dreamerv2_tfa.deployment import model
-from dreamerv2_tfa.deployment import play
-from dreamerv2_tfa.deployment import replay
+from dreamerv2_tfa.deployment import player
+from dreamerv2_tfa.deployment import recording
 
 _FROM_3 = tensor_spec.BoundedTensorSpec((), tf.int64, 3, 8)
 _EYE = small.IMAGE['image']
@@ -51,9 +51,9 @@ def make(kind):
 
 def replayed(folder, agent, environment, form, tmp_path, capsys):
   """What replaying in this process finds."""
-  record = play.record(environment, export._policy(agent, form), seed=0)
+  record = recording.record(environment, export._policy(agent, form), seed=0)
   np.savez(tmp_path / 'record.npz', **record)
-  replay.main(folder, tmp_path / 'record.npz')
+  player.main(folder, tmp_path / 'record.npz')
   return json.loads(capsys.readouterr().out.splitlines()[-1]), record
 
 
@@ -86,8 +86,8 @@ def test_a_saved_model_acts_as_the_agent_in_every_bit(kind, tmp_path, capsys):
   export.write(agent, 'saved_model', folder, {})
   found, record = replayed(folder, agent, world, 'saved_model', tmp_path,
                            capsys)
-  assert found['differ'] == 0 and found['steps'] == sum(play.LENGTHS)
-  assert found['episodes'] > len(play.LENGTHS)
+  assert found['differ'] == 0 and found['steps'] == sum(recording.LENGTHS)
+  assert found['episodes'] > len(recording.LENGTHS)
   assert len(np.unique(record['action'], axis=0)) > 2
 
 
@@ -103,7 +103,7 @@ def test_another_format_acts_as_the_agent_within_1e_5(
   folder.mkdir()
   export.write(agent, form, folder, {})
   found, record = replayed(folder, agent, world, form, tmp_path, capsys)
-  assert found['largest'] <= 1e-5 and found['steps'] == sum(play.LENGTHS)
+  assert found['largest'] <= 1e-5 and found['steps'] == sum(recording.LENGTHS)
   assert np.ptp(record['state_deter'], 0).max() > 0.1
 
 
@@ -127,17 +127,17 @@ def test_another_agent_is_told_apart(exported):
 def test_a_process_that_replays_cannot_import_what_it_must_do_without():
   code = (
       'import sys; sys.path.insert(0, sys.argv[1]); import replay\n'
-      'sys.meta_path.insert(0, replay.Absent())\n'
-      'for name in replay.FORBIDDEN:\n'
+      'sys.meta_path.insert(0, player.Absent())\n'
+      'for name in player.FORBIDDEN:\n'
       '  try: __import__(name)\n'
       '  except ModuleNotFoundError: print(name)\n'
   )
-  folder = export._REPLAY.parent
+  folder = export._PLAYER.parent
   process = subprocess.run(
       [sys.executable, '-I', '-c', code, str(folder)], capture_output=True,
       text=True, check=True,
   )
-  assert process.stdout.split() == list(replay.FORBIDDEN)
+  assert process.stdout.split() == list(player.FORBIDDEN)
 
 
 # Rows -------------------------------------------------------------------------

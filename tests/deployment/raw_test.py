@@ -16,7 +16,7 @@ from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.deployment import loaded
 from dreamerv2_tfa.deployment import manifest
-from dreamerv2_tfa.deployment import play
+from dreamerv2_tfa.deployment import recording
 from dreamerv2_tfa.deployment import requests
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import tasks
@@ -104,15 +104,15 @@ def test_it_acts_in_the_environment_as_training_played_in_every_bit(
     action, shown, tmp_path):
   agent, environment, inside = write(tmp_path / 'out', 'saved_model', action,
                                      shown)
-  record = play.record(environment, agent.policy, seed=4)
-  first = inside.shown[:play.LENGTHS[0]]
+  record = recording.record(environment, agent.policy, seed=4)
+  first = inside.shown[:recording.LENGTHS[0]]
   policy = dreamerv2_tfa.load_policy(tmp_path / 'out', seed=4)
   begins = record['is_first'][:len(first)]
   acted = [policy.act(*pair) for pair in zip(first, begins, strict=True)]
   np.testing.assert_array_equal(acted, record['action'][:len(first)])
   # What the environment was given is in its space, and what the policy says.
   assert all(inside.action_space.contains(x) for x in inside.played)
-  led_on = ~record['is_first'][1:play.LENGTHS[0]]
+  led_on = ~record['is_first'][1:recording.LENGTHS[0]]
   np.testing.assert_array_equal(
       np.array(inside.played[:led_on.sum()], acted[0].dtype),
       np.array(acted[:-1])[led_on])
@@ -200,7 +200,7 @@ def test_an_export_of_version_1_loads_and_says_what_it_takes(tmp_path):
   path.write_text(json.dumps({**facts, 'version': 1}))
   with pytest.warns(UserWarning, match='earlier version.*level uint8.*again'):
     policy = dreamerv2_tfa.load_policy(tmp_path, seed=6)
-  record = play.record(world, agent.policy, seed=6)
+  record = recording.record(world, agent.policy, seed=6)
   seen = {key: record[f'observation_{key}'][0] for key in exported_lib.MIXED}
   np.testing.assert_array_equal(policy.act(seen), record['action'][0])
   assert export.compare(agent, world, tmp_path)['differ'] == 0

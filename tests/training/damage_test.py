@@ -389,7 +389,7 @@ def test_an_export_of_a_run_at_a_strange_path_is_loaded_from_another(
   shutil.copytree(done, "größe #1 it's")
   export.export("größe #1 it's", '~/日本 out')
   policy = dreamerv2_tfa.load_policy('~/日本 out')
-  assert policy.facts['evaluation']['frames'] == 40
+  assert policy.manifest['evaluation']['frames'] == 40
   assert (tmp_path / '日本 out' / 'policy.json').exists()
 
 

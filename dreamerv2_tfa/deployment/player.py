@@ -1,13 +1,14 @@
 """Plays a recording with an exported policy, in a process with no package.
 
-    python -I replay.py DIR RECORD.npz
+    python -I player.py DIR RECORD.npz
 
-DIR is the export; RECORD.npz is from `play.record`. It is a program, which
+DIR is the export; RECORD.npz is from `recording.record`. It is a program, which
 imports nothing of this package and lets nobody else import it, TF-Agents or
 TensorFlow Probability. It prints one object of JSON: the steps played, how many
 of them differ in any bit of action or state, and by how much at most.
 """
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import sys
 
 import numpy as np
 
+_FORMATS = pathlib.Path(__file__).with_name('formats')
 FORBIDDEN = ('dreamerv2_tfa', 'tf_agents', 'tensorflow_probability')
 
 
@@ -28,68 +30,34 @@ class Absent:
       raise ModuleNotFoundError(f'No module named {name!r}', name=name)
 
 
-def load_saved_model(folder, signature):
-  """Functions from a number of rows to states, and from inputs to outputs."""
-  import tensorflow as tf
-
-  signatures = tf.saved_model.load(str(folder)).signatures
-  initial, action = signatures['get_initial_state'], signatures[signature]
-  arrays = lambda tensors: {k: v.numpy() for k, v in tensors.items()}
-  start = lambda rows: arrays(
-      initial(batch_size=tf.constant(rows), seed=tf.constant(0))
-  )
-  step = lambda inputs: arrays(
-      action(**{k: tf.constant(v) for k, v in inputs.items()})
-  )
-  return start, step
-
-
-def load_tflite(folder, signature, zeros):
-  """The same of `policy.tflite`."""
-  import tensorflow as tf
-
-  interpreter = tf.lite.Interpreter(str(folder / 'policy.tflite'))
-  action = interpreter.get_signature_runner(signature)
-  return zeros, lambda inputs: action(**inputs)
-
-
-def load_onnx(folder, unused_signature, zeros):
-  """The same of `policy.onnx`, which has one signature."""
-  import onnxruntime
-
-  session = onnxruntime.InferenceSession(
-      str(folder / 'policy.onnx'), providers=['CPUExecutionProvider']
-  )
-  outputs = [output.name for output in session.get_outputs()]
-  run = lambda inputs: dict(
-      zip(outputs, session.run(outputs, inputs), strict=True)
-  )
-  return zeros, run
-
-
-def load(folder, facts, signature, inputs):
-  """Loads a signature of the export as its format wants."""
+def load(folder, manifest, signature, inputs):
+  """Loads a signature of the export by the file of its format."""
   states = {
       name: field for name, field in inputs.items()
       if name.startswith('state_')
   }
-  zeros = lambda rows: {
-      name: np.zeros([rows] + field['shape'], field['dtype'])
-      for name, field in states.items()
-  }
-  if facts['format'] == 'saved_model':
-    return load_saved_model(folder, signature)
-  loader = {'tflite': load_tflite, 'onnx': load_onnx}[facts['format']]
-  return loader(folder, signature, zeros)
+
+  def zeros(count, seed=0):
+    del seed  # nothing is drawn
+    return {
+        name: np.zeros([count] + field['shape'], field['dtype'])
+        for name, field in states.items()
+    }
+
+  path = _FORMATS / f'{manifest["format"]}.py'
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module.load(folder, signature, zeros)
 
 
-def forms(facts):
+def forms(manifest):
   """Signature, its inputs, and how the recording names what it observes."""
-  found = [('action', facts['inputs'], '')]
-  agent = facts.get('agent')
+  found = [('action', manifest['inputs'], '')]
+  agent = manifest.get('agent')
   if agent is None:  # of version 1, whose `action` is the agent's
-    found = [('action', facts['inputs'], 'agent_')]
-  elif facts['parts'] is not None and agent['signature']:
+    found = [('action', manifest['inputs'], 'agent_')]
+  elif manifest['parts'] is not None and agent['signature']:
     found.append((agent['signature'], agent['inputs'], 'agent_'))
   return found
 
@@ -139,12 +107,12 @@ def play(start, step, inputs, prefix, record):
 def main(folder, recording):
   """Plays every signature and prints what was found."""
   folder = pathlib.Path(folder)
-  facts = json.loads((folder / 'policy.json').read_text(encoding='utf-8'))
+  manifest = json.loads((folder / 'policy.json').read_text(encoding='utf-8'))
   with np.load(recording) as file:
     record = dict(file)
   found = [
-      play(*load(folder, facts, signature, inputs), inputs, prefix, record)
-      for signature, inputs, prefix in forms(facts)
+      play(*load(folder, manifest, signature, inputs), inputs, prefix, record)
+      for signature, inputs, prefix in forms(manifest)
   ]
   print(json.dumps({
       'steps': int(record['lengths'].sum()),
