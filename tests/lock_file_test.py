@@ -70,7 +70,7 @@ def resolver(monkeypatch):
     names = {pin.partition('=')[0].partition('[')[0] for pin in pins}
     names |= {'cuda'} if 'plain[cuda]==1' in pins else set()
     found = []
-    for name in names:
+    for name in sorted(names, reverse=True):
       entry = FILES[name]
       entry = entry if 'name' in entry else entry.get(python)
       found += [entry] if entry else []
