@@ -16,8 +16,8 @@ import pytest
 import small
 from tf_agents.utils import common
 
-from dreamerv2_tfa.environments import catch
 from dreamerv2_tfa.deployment import export
+from dreamerv2_tfa.environments import catch
 
 _PAGE = pathlib.Path(__file__).resolve().parents[1] / 'examples' / 'browser'
 _NODE = shutil.which('node')

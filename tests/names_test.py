@@ -13,8 +13,8 @@ import tensorflow as tf
 from tf_agents.policies import policy_saver
 
 import dreamerv2_tfa
-from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa import specs
+from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.deployment import manifest
 from dreamerv2_tfa.deployment import names

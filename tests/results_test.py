@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 import dreamerv2_tfa
-from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.deployment import export
+from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import session
 

@@ -12,8 +12,8 @@ import gin
 import pytest
 import tensorflow as tf
 
-from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.deployment import server
+from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import disk
 from dreamerv2_tfa.training import gin_files

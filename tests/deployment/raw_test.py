@@ -11,15 +11,15 @@ import small
 import tensorflow as tf
 
 import dreamerv2_tfa
-from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa import agent as agent_lib
-from dreamerv2_tfa.environments import batch
-from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.deployment import loaded
 from dreamerv2_tfa.deployment import manifest
 from dreamerv2_tfa.deployment import play
 from dreamerv2_tfa.deployment import requests
+from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import tasks
 
 _SHOWN = spaces.Dict({
     'arm': spaces.Dict({

@@ -13,11 +13,11 @@ import pytest
 import small
 from werkzeug import test as werkzeug_test
 
+from dreamerv2_tfa.deployment import application
+from dreamerv2_tfa.deployment import batching
 from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.deployment import loaded
-from dreamerv2_tfa.deployment import application
-from dreamerv2_tfa.deployment import batching
 from dreamerv2_tfa.deployment import server
 
 

@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 import dreamerv2_tfa
+from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import collection
-from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.reports import open_loop
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import lock
