@@ -1,5 +1,7 @@
 """Packages dreamerv2_tfa: DreamerV2 as a TF-Agents agent."""
 
+import pathlib
+
 import setuptools
 
 # Exact pins of what the package imports, and of what breaks it when it moves.
@@ -57,6 +59,7 @@ def of_each_python(default, following):
   ]
 
 
+README = pathlib.Path(__file__).parent / 'README.md'
 CORE = [*BOTH, *of_each_python(DEFAULT, NEXT)]
 
 EXTRAS = {
@@ -88,10 +91,25 @@ setuptools.setup(
     name='dreamerv2_tfa',
     version='0.1.0',
     description='DreamerV2 as a TF-Agents agent.',
+    long_description=README.read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
     author='the dreamerv2_tfa authors',
     license='MIT',
     license_files=['LICENSE'],
-    python_requires='>=3.11,<3.14',
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3.11',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        'Typing :: Typed',
+    ],
+    keywords='reinforcement-learning world-model dreamer tensorflow tf-agents',
+    # tf-agents 0.19.0 requires typing-extensions 4.5.0, which TensorFlow for
+    # Python 3.12 refuses, so pip finds no solution there. bin/python installs
+    # the packages of requirements-next.lock on 3.12 and 3.13 without pip's
+    # resolver, and this package with --ignore-requires-python.
+    python_requires='>=3.11,<3.12',
     install_requires=CORE,
     extras_require=EXTRAS,
     # The presets live in gin/ here and in dreamerv2_tfa/gin/ once installed.
@@ -101,6 +119,7 @@ setuptools.setup(
     ],
     package_dir={'dreamerv2_tfa.gin': 'gin'},
     package_data={
+        'dreamerv2_tfa': ['py.typed'],
         'dreamerv2_tfa.gin': ['*.gin'],
         'dreamerv2_tfa.reports': ['*.csv'],
     },

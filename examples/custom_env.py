@@ -14,7 +14,7 @@ class Cart(gymnasium.Env):
   observation_space = gymnasium.spaces.Box(-2, 2, (1,), np.float32)
   action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
 
-  def reset(self, *, seed=None, options=None):
+  def reset(self, *, seed=None, options=None):  # noqa: ARG002, Gym passes it
     super().reset(seed=seed)
     self.x, self.left = self.np_random.uniform(-1, 1, 1), 20
     return self.x.astype(np.float32), {}

@@ -257,6 +257,63 @@ def test_bin_test_hands_the_stack_on(tree):
   assert 'ran [not slow]' in output and 'stack' not in output
 
 
+def _run_bin_test(tree, *arguments, **variables):
+  """Runs bin/test: exit status, and what pytest was called with, in order."""
+  shutil.copy(ROOT / 'bin' / 'test', tree.root / 'bin' / 'test')
+  for tool in ('dirname', 'nproc'):
+    (tree.tools / tool).symlink_to(shutil.which(tool))
+  code, _, _ = tree.run(
+      *arguments, program=tree.root / 'bin' / 'test', **variables)
+  return code, re.findall('^-m pytest.*', tree.calls.read_text(), re.MULTILINE)
+
+
+def test_bin_test_without_arguments_runs_all_and_then_the_quick_of_next(tree):
+  tree.add_python()
+  code, (default, following) = _run_bin_test(tree)
+  assert code == 0
+  assert following == f'{default} -m not slow'
+  assert tree.installed() == ['default', 'next']
+
+
+def test_bin_test_fails_where_the_first_stack_fails(tree):
+  tree.add_python(script=FAKE_PYTHON.replace(
+      'onednn)', "'-m pytest'*'not slow') ;;\n"
+      "  '-m pytest'*) exit 3 ;;\n  onednn)"))
+  code, calls = _run_bin_test(tree)
+  assert (code, len(calls)) == (3, 2)
+
+
+def test_bin_test_fails_where_the_next_stack_fails(tree):
+  tree.add_python(script=FAKE_PYTHON.replace(
+      'onednn)', "'-m pytest'*'not slow') exit 4 ;;\n  onednn)"))
+  code, calls = _run_bin_test(tree)
+  assert (code, len(calls)) == (4, 2)
+
+
+def test_bin_test_without_python_311_runs_all_on_the_next_stack_alone(tree):
+  tree.add_python('python3.12', minor=12)
+  code, (call,) = _run_bin_test(tree)
+  assert code == 0
+  assert 'not slow' not in call
+  assert tree.installed() == ['next']
+
+
+@pytest.mark.parametrize('argument', ['--quick', 'tests/losses_test.py', '-x'])
+def test_bin_test_with_arguments_runs_one_stack(tree, argument):
+  tree.add_python()
+  code, calls = _run_bin_test(tree, argument)
+  assert (code, len(calls)) == (0, 1)
+  assert tree.installed() == ['default']
+
+
+def test_the_package_is_installed_on_any_python_of_the_locks(tree):
+  tree.add_python('python3.12', minor=12)
+  tree.run('one')
+  calls = tree.calls.read_text().splitlines()
+  call, = (line for line in calls if f'-e {tree.root}' in line)
+  assert '--ignore-requires-python' in call and '--no-deps' in call
+
+
 def test_unknown_stack_is_one_message(tree):
   tree.add_python()
   assert tree.run('--stack=newest') == (

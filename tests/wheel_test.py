@@ -7,6 +7,7 @@ Python does not read the `.pth` files of such a folder, so the editable install
 that they hold is not found. No test goes to the network.
 """
 
+import email
 import json
 import os
 import pathlib
@@ -21,6 +22,7 @@ import urllib.request
 import zipfile
 
 import numpy as np
+from packaging import specifiers
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -153,6 +155,23 @@ print(len(names), 'modules')
 """
 
 
+# As `pip check`, for the requirements of this package without extras.
+_REQUIREMENTS = """
+import importlib.metadata as metadata
+
+from packaging import requirements
+
+lines = [
+    requirements.Requirement(x) for x in metadata.requires('dreamerv2_tfa')]
+lines = [x for x in lines if not x.marker or x.marker.evaluate({'extra': ''})]
+assert len(lines) > 15, lines
+unmet = [str(x) for x in lines if not x.specifier.contains(
+    metadata.version(x.name), prereleases=True)]
+assert not unmet, unmet
+print('requirements are met')
+"""
+
+
 class Installed(NamedTuple):
   """The package in an environment of its own, and a folder beside it."""
 
@@ -194,7 +213,8 @@ def _build(folder):
     archive.extractall(unpacked, filter='data')
   source, = unpacked.iterdir()
   call(sys.executable, '-m', 'pip', 'wheel', '--no-deps',
-       '--no-build-isolation', '--no-index', '--wheel-dir', folder, source)
+       '--no-build-isolation', '--no-index', '--ignore-requires-python',
+       '--wheel-dir', folder, source)
   wheel, = folder.glob('*.whl')
   return sdist, wheel
 
@@ -209,7 +229,7 @@ def installed(tmp_path_factory):
   call(sys.executable, '-m', 'venv', '--without-pip', venv)
   programs = venv / 'bin'
   call(sys.executable, '-m', 'pip', '--python', programs / 'python', 'install',
-       '--no-deps', '--no-index', wheel)
+       '--no-deps', '--no-index', '--ignore-requires-python', wheel)
   packages = pathlib.Path(call(
       programs / 'python', '-c',
       'import sysconfig; print(sysconfig.get_path("purelib"))').strip())
@@ -242,6 +262,7 @@ def test_the_wheel_holds_what_the_package_reads_and_nothing_else(installed):
     names = archive.namelist()
   assert {f'dreamerv2_tfa/gin/{preset}.gin' for preset in _PRESETS} < set(names)
   assert 'dreamerv2_tfa/reports/atari_scores.csv' in names
+  assert 'dreamerv2_tfa/py.typed' in names
   assert [name for name in names if name.endswith('/LICENSE')]
   modules = {
       path.relative_to(_ROOT).as_posix()
@@ -256,6 +277,27 @@ def test_the_sdist_holds_the_presets_and_the_licence(installed):
     names = {name.partition('/')[2] for name in archive.getnames()}
   assert {f'gin/{preset}.gin' for preset in _PRESETS} < names
   assert {*_SOURCES, 'dreamerv2_tfa/reports/atari_scores.csv'} < names
+
+
+def test_the_metadata_say_what_the_package_is_and_where_it_installs(installed):
+  with zipfile.ZipFile(installed.wheel) as archive:
+    name, = (x for x in archive.namelist() if x.endswith('/METADATA'))
+    metadata = email.message_from_bytes(archive.read(name))
+  assert (metadata['Name'], metadata['Version']) == ('dreamerv2_tfa', '0.1.0')
+  assert metadata['Description-Content-Type'] == 'text/markdown'
+  readme = (_ROOT / 'README.md').read_text(encoding='utf-8')
+  assert metadata.get_payload(decode=True).decode().strip() == readme.strip()
+  python = specifiers.SpecifierSet(metadata['Requires-Python'])
+  assert [x for x in range(9, 15) if f'3.{x}.1' in python] == [11]
+  assert 'Typing :: Typed' in metadata.get_all('Classifier')
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 12) and 'TF_USE_LEGACY_KERAS' in os.environ,
+    reason='the next stack on Python 3.11 is not what setup.py requires there')
+def test_every_requirement_of_the_package_is_met(installed):
+  said = run(installed, 'python', '-c', _REQUIREMENTS)
+  assert said == 'requirements are met\n'
 
 
 def test_the_console_scripts_are_those_of_bin(installed):

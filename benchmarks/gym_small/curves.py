@@ -1,4 +1,4 @@
-"""Draws the evaluation returns of runs, a panel a task; see README.md beside it.
+"""Draws the evaluation returns of runs, a panel a task; see its README.md.
 
   bin/python benchmarks/gym_small/curves.py runs/cartpole-* runs/pendulum-*
 
@@ -34,8 +34,9 @@ def evaluations(root_dir):
 
 def table(rows):
   """Markdown, a line a run: best and last return, frames to reach the aim."""
-  lines = ['| task | seed | aim | first evaluation there, frames | best | last |',
-           '|---|---|---|---|---|---|']
+  lines = [
+      '| task | seed | aim | first evaluation there, frames | best | last |',
+      '|---|---|---|---|---|---|']
   for (task, seed), run in itertools.groupby(rows, lambda row: row[:2]):
     run = list(run)
     returns = [row[3] for row in run]

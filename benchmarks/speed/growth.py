@@ -1,4 +1,4 @@
-"""Memory over many updates: sampled from replay, as the training loop does.
+r"""Memory over many updates: sampled from replay, as the training loop does.
 
   bin/python benchmarks/speed/growth.py --updates=20000 \\
       --gin_file=gin/quickstart.gin --gin_file=gin/debug.gin \\
