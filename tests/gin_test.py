@@ -11,7 +11,11 @@ from dreamerv2_tfa import agent
 from dreamerv2_tfa import rendering
 from dreamerv2_tfa.behaviour import actor_critic
 from dreamerv2_tfa.behaviour import exploration
-from dreamerv2_tfa.environments import suites
+from dreamerv2_tfa.environments import atari
+from dreamerv2_tfa.environments import crafter
+from dreamerv2_tfa.environments import dm_control
+from dreamerv2_tfa.environments import gym
+from dreamerv2_tfa.environments import minigrid
 from dreamerv2_tfa.networks import decoder
 from dreamerv2_tfa.networks import encoder
 from dreamerv2_tfa.networks import layers
@@ -39,11 +43,11 @@ _CONFIGURABLES = {
     'ActorCritic': actor_critic.ActorCritic.__init__,
     'Plan2Explore': exploration.Plan2Explore.__init__,
     'ModelLoss': exploration.ModelLoss.__init__,
-    'load_atari': suites.load_atari,
-    'load_crafter': suites.load_crafter,
-    'load_dmc': suites.load_dmc,
-    'load_gym': suites.load_gym,
-    'load_minigrid': suites.load_minigrid,
+    'load_atari': atari.load,
+    'load_crafter': crafter.load,
+    'load_dmc': dm_control.load,
+    'load_gym': gym.load,
+    'load_minigrid': minigrid.load,
 }
 # The file that holds a configurable's numbers, where it is not the defaults.
 _HOME = {
@@ -70,7 +74,7 @@ _WIRED = {
     'ModelLoss': {'world_model', 'action_size', 'name'},
     **{f'load_{suite}': {'game'}
        for suite in ('atari', 'crafter', 'dmc', 'minigrid')},
-    'load_gym': {'name', 'construct'},
+    'load_gym': {'game', 'construct'},
 }
 
 # ALGORITHM: the table of presets, a row a number. None: as in the column

@@ -12,7 +12,7 @@ import small
 import tensorflow as tf
 
 from dreamerv2_tfa import checks
-from dreamerv2_tfa.environments import suites
+from dreamerv2_tfa.environments import gymnasium as gymnasium_suite
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import library
@@ -143,7 +143,7 @@ def test_whole_numbers_of_gym_may_be_written_as_floats():
   gin.parse_config([
       'load_gym.action_repeat = 2.0', 'load_gym.max_steps = 3.0',
       'load_gym.size = 64.0'])
-  task = suites.load_gym('gymnasium_CartPole-v1')
+  task = gymnasium_suite.load('CartPole-v1')
   assert task.action_repeat == 2
   environment = task.make(1)
   environment.reset()

@@ -49,7 +49,7 @@ def tasks(prefix=''):
   from dreamerv2_tfa.environments import tasks as tasks_lib  # slow to import
 
   known = {suite: tasks_lib.names(suite) for suite in tasks_lib.SUITES}
-  names = ['catch', *(name for each in known.values() for name in each)]
+  names = [name for each in known.values() for name in each]
   found = [name for name in names if name.startswith(prefix)]
   missing = [
       suite for suite, each in known.items()

@@ -6,6 +6,7 @@ import pathlib
 import re
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import bindings
 from dreamerv2_tfa.training import presets
 
@@ -22,7 +23,6 @@ _ELSEWHERE = {
     'binding': 'gin_bindings', 'output': 'out', 'o': 'out', 'p': 'port',
     'from_dir': 'from', 'model': 'policy', 'export': 'policy',
 }
-_SUITES = ('atari', 'dmc', 'crafter', 'minigrid', 'gym', 'gymnasium')
 
 
 def no_flag(name, values, known):
@@ -125,7 +125,7 @@ def unread(words, known):
 def is_task(word):
   """Whether a word has the form of a task's name."""
   return word == 'catch' or bool(
-      re.match(rf'({"|".join(_SUITES)})_', word)
+      re.match(rf'({"|".join(tasks.SUITES)})_', word)
       or re.fullmatch(r'[\w.]+:\w+', word))
 
 

@@ -1,4 +1,4 @@
-"""Catch: five balls fall one after another, a paddle catches them."""
+"""Suite `catch`: a paddle catches five balls that fall one after another."""
 
 import gin
 import numpy as np
@@ -8,25 +8,42 @@ from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import task as task_lib
 
-CELLS = 10                 # rows and columns of the grid
-FALL = CELLS - 1           # steps from the top row to the bottom row
+CELLS = 10                 # height and width of the grid
+FALL = CELLS - 1           # steps from the top of the grid to its bottom
 SIZE = 64                  # pixels, height and width of an image
 CELL_SIZE = 6              # pixels
 MARGIN = 2                 # pixels of background around the grid
-BACKGROUND = 64            # grey levels; a black background starves the latents
+BACKGROUND = 64            # grey level; with black the latents learn nothing
 PADDLE = 160
 BALL = 255
 
-_NOWHERE = -2              # a row that no pixel belongs to
+_NOWHERE = -2              # outside of the grid: no pixel is there
 # Grid row (or column) of each pixel row (or column), -1 in the margin.
 _CELL_OF_PIXEL = np.full(SIZE, -1, np.int32)
 _CELL_OF_PIXEL[MARGIN:-MARGIN] = np.arange(CELLS).repeat(CELL_SIZE)
 
 
+def games() -> tuple[str, ...]:
+  """One game without a name: the task is called `catch`."""
+  return ('',)
+
+
+def load(game: str = '') -> task_lib.Task:
+  """Makes the task `catch`, one frame an agent step; gin binds `Catch`."""
+  del game
+
+  def make(seed, num_environments=1, processes=False):
+    del processes  # one `Catch` is a batch of games in TensorFlow
+    return Catch(batch_size=num_environments, seed=seed)
+
+  return task_lib.Task('catch', 1, make)
+
+
 @gin.configurable
 class Catch(tf_environment.TFEnvironment):
-  """Catch written in TensorFlow, so that a driver never leaves the graph.
+  """Catch in TensorFlow: a driver steps it without leaving the graph.
 
   A ball starts in the top row in a random column and falls a row a step; the
   paddle moves a column a step. The step that lands the ball on the paddle's row
@@ -39,27 +56,29 @@ class Catch(tf_environment.TFEnvironment):
     reward      -     0          0    +-1    0          0    +-1
     step type FIRST  MID                                    LAST, discount 0
 
-  The paddle crosses the grid in the time that a ball falls, so the best return
-  is `balls` whatever the columns. A ball's column is drawn independently of all
-  else, so a paddle that does not look earns
-  `balls * (2 * paddle_width / 10 - 1)` on average: -3 with the defaults.
+  The paddle can cross the grid while a ball falls, so the best return is always
+  `balls`. A ball's column is independent of everything else, so a paddle that
+  ignores the balls earns `balls * (2 * paddle_width / 10 - 1)` on average: -3
+  with the defaults.
 
   Observations are `{'image': uint8 [64, 64, 1]}`; actions are int32 scalars, 0
   left, 1 stay, 2 right. One out of these bounds counts as the nearest.
 
   Attributes:
-    state: tf.train.Checkpoint of all that the next episodes depend on, random
-      numbers included; put it in a `tf.train.Checkpoint` to save and restore.
+    state: `tf.train.Checkpoint` of everything that the next episodes depend on,
+      the random generator included.
   """
 
-  def __init__(self, batch_size=1, seed=0, balls=5, paddle_width=2):
+  def __init__(
+      self, batch_size: int = 1, seed: int = 0, balls: int = 5,
+      paddle_width: int = 2):
     """Makes `batch_size` independent games; the first step starts them.
 
     Args:
-      batch_size: Python int, games played side by side.
-      seed: Python int; the same seed gives the same episodes.
-      balls: Python int, balls an episode; an episode has 9 * balls steps.
-      paddle_width: Python int, columns.
+      batch_size: Games side by side.
+      seed: The same seed gives the same episodes.
+      balls: Balls an episode; an episode has 9 * balls steps.
+      paddle_width: Columns.
 
     Raises:
       ValueError: If a number is not an integer in its range.
@@ -88,12 +107,12 @@ class Catch(tf_environment.TFEnvironment):
           paddle=variable(0, 'paddle'),     # leftmost column of the paddle
           falling=variable(0, 'falling'),   # column of the ball in the air
           landed=variable(0, 'landed'),     # column of the ball before it
-          # The seed is the key: `from_seed` makes it the counter, and then
-          # neighbouring seeds draw overlapping streams.
+          # The seed is the key. `from_seed` makes it the counter, which gives
+          # neighbouring seeds overlapping streams.
           random=tf.random.Generator.from_key_counter(seed, [0, 0], 'philox'))
 
   def _current_time_step(self):
-    """Returns the time step of the present state; starts a game if none is."""
+    """The time step of the current state; starts a game if there is none."""
     with tf.device('/CPU:0'):
       state = self.state
       return tf.cond(
@@ -102,13 +121,13 @@ class Catch(tf_environment.TFEnvironment):
               state.steps, state.paddle, state.falling, state.landed))
 
   def _reset(self):
-    """Starts a new episode in every row of the batch."""
+    """Starts a new episode of every game."""
     with tf.device('/CPU:0'):
-      rows = [self.batch_size]
-      return self._advance(tf.ones(rows, tf.int32), tf.ones(rows, tf.bool))
+      shape = [self.batch_size]
+      return self._advance(tf.ones(shape, tf.int32), tf.ones(shape, tf.bool))
 
   def _step(self, action):
-    """Plays `action`; rows whose episode is over start the next one instead."""
+    """Plays `action`; games at the end of an episode start the next one."""
     with tf.device('/CPU:0'):
       action = tf.ensure_shape(
           tf.convert_to_tensor(action, tf.int32), [self.batch_size])
@@ -116,11 +135,11 @@ class Catch(tf_environment.TFEnvironment):
       return self._advance(action, (steps < 0) | (steps == self._last_step))
 
   def _advance(self, action, restart):
-    """Moves paddle and balls, stores the new state and returns what is seen.
+    """Moves paddle and balls, and stores the new state.
 
     Args:
       action: int32 `[B]`.
-      restart: bool `[B]`, rows that begin an episode and ignore their action.
+      restart: bool `[B]`, games that begin an episode and ignore their action.
 
     Returns:
       The next `TimeStep`.
@@ -141,7 +160,7 @@ class Catch(tf_environment.TFEnvironment):
     return self._look(steps, paddle, falling, landed)
 
   def _look(self, steps, paddle, falling, landed):
-    """Returns the `TimeStep` of a state; all arguments are int32 `[B]`."""
+    """The `TimeStep` of a state; all arguments are int32 `[B]`."""
     first, last = steps == 0, steps == self._last_step
     lands = (steps % FALL == 0) & ~first
     caught = (landed >= paddle) & (landed < paddle + self._paddle_width)
@@ -161,7 +180,7 @@ class Catch(tf_environment.TFEnvironment):
 
     Args:
       paddle: int32 `[B]`, leftmost column of the paddle.
-      *balls: Pairs of row and column, int32 `[B]` each.
+      *balls: Pairs of row and column in the grid, int32 `[B]` each.
 
     Returns:
       uint8 `[B, 64, 64, 1]`.

@@ -1,18 +1,79 @@
-"""Gym and Gymnasium environments of any version, by their methods alone.
+"""Suite `gym`, and the wrapper of Gym and Gymnasium environments.
 
-TF-Agents' GymWrapper takes time limits for deaths and knows neither Gymnasium
-nor the newer forms of `reset` and `step`, so this is our own.
+TF-Agents' GymWrapper takes time limits for terminations. It supports neither
+Gymnasium nor the newer forms of `reset` and `step`, so this is our own.
 """
 
+from collections.abc import Callable
+
+import gin
 import numpy as np
 from tf_agents.environments import py_environment
+from tf_agents.environments import tf_environment
+from tf_agents.environments import wrappers
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import observations
+from dreamerv2_tfa.environments import adapt
+from dreamerv2_tfa.environments import factories
+from dreamerv2_tfa.environments import registered
 from dreamerv2_tfa.environments import rewards
 from dreamerv2_tfa.environments import seeding
+from dreamerv2_tfa.environments import task as task_lib
+
+
+def games() -> tuple[str, ...]:
+  """Sorted ids of the environments that Gym knows."""
+  return registered.ids('gym')
+
+
+@gin.configurable('load_gym')
+def load(
+    game: str, construct: Callable[[int], task_lib.Environment] | None = None,
+    *, action_repeat: int = 1, max_steps: int = 0, keys: str = '.*',
+    size: int = 64, pictures: str = '$^', numbers: str = '$^') -> task_lib.Task:
+  """Makes the task of a Gym id, or of an environment that `construct` makes.
+
+  Args:
+    game: Id of a Gym environment; with `construct`, the name of the task.
+    construct: From a seed to an environment. A batched one, or one in
+      TensorFlow, is used unchanged.
+    action_repeat: Environment steps an agent step.
+    max_steps: Agent steps after which an episode is truncated, for environments
+      that do not do so themselves; 0: never.
+    keys: Regular expression of the observations to keep.
+    size: Pixels, height and width of pictures.
+    pictures: Regular expression of the observations that are pictures. It
+      overrides what their bounds say.
+    numbers: Regular expression of the observations that are no pictures.
+  """
+  action_repeat = checks.integer('load_gym.action_repeat', action_repeat)
+  max_steps = checks.integer('load_gym.max_steps', max_steps, 0)
+  size = checks.integer('load_gym.size', size)
+  patterns = dict(keys=keys, pictures=pictures, numbers=numbers)
+  for which, each in patterns.items():
+    checks.pattern(f'load_gym.{which}', each)
+
+  def adapted(seed):
+    env = construct(seed) if construct else make('gym', game, seed)
+    if isinstance(env, tf_environment.TFEnvironment) or env.batched:
+      return env
+    if action_repeat > 1:
+      env = wrappers.ActionRepeat(env, action_repeat)
+    if max_steps:
+      env = wrappers.TimeLimit(env, max_steps)
+    with factories.closed_on_error(env):
+      return adapt.Adapted(
+          env, keys=keys, size=size, pictures=pictures, numbers=numbers)
+  name = game if construct else f'gym_{game}'
+  return task_lib.from_constructor(name, action_repeat, adapted)
+
+
+def make(library: str, identifier: str, seed: int) -> 'GymEnvironment':
+  """Makes a registered environment; errors are those of `registered.make`."""
+  return GymEnvironment(registered.make(library, identifier), seed=seed)
 
 
 class GymEnvironment(py_environment.PyEnvironment):
@@ -49,7 +110,7 @@ class GymEnvironment(py_environment.PyEnvironment):
     return self._gym
 
   def __getattr__(self, name):
-    """Forwards what else is asked for, such as `pop_outcomes`."""
+    """Forwards what else is asked for, such as `pop_metrics`."""
     if name.startswith('_'):
       raise AttributeError(name)
     return getattr(self._gym, name)

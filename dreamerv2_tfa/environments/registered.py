@@ -2,36 +2,37 @@
 
 import difflib
 import importlib
+import types
+from typing import Any
 import warnings
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.environments import faults
-from dreamerv2_tfa.environments import gym
 
 LIBRARIES = ('gym', 'gymnasium')
 
 
-def ids(library):
-  """Returns the sorted ids of the environments that a library knows.
+def ids(library: str) -> tuple[str, ...]:
+  """Sorted ids of the environments that a library knows.
 
   Args:
-    library: 'gym' or 'gymnasium'.
+    library: One of `LIBRARIES`.
   """
   registry = _load(library).envs.registration.registry
   specs = registry.all() if hasattr(registry, 'all') else registry.values()
   return tuple(sorted({spec.id for spec in specs}))
 
 
-def check(name):
-  """Refuses an id whose package is not there, or does not register it.
+def check(name: str) -> None:
+  """Refuses an id whose package is missing, or does not register it.
 
   Args:
-    name: `gym_` or `gymnasium_`, a package, ':' and an id, as both libraries
-      take it.
+    name: `gym_` or `gymnasium_`, a package, ':' and an id. Both libraries take
+      an id in the form `package:Id`.
 
   Raises:
-    UserError: If there is none.
+    UserError: If the package or the id is missing.
     EnvironmentFailed: If the package raises.
   """
   library, _, identifier = name.partition('_')
@@ -44,7 +45,7 @@ def check(name):
         f'The task {name!r} cannot be made: {error}. Wanted '
         f'{library}_package:Id, with the package importable from here.'
     ) from error
-  except Exception as error:  # whatever the package raises
+  except Exception as error:  # the package may raise anything
     raise faults.failed(
         f'The package {package!r} of the task cannot be imported', error
     ) from error
@@ -55,30 +56,22 @@ def check(name):
         + (f' Did you mean {" or ".join(near)}?' if near else ''))
 
 
-def make(name, *, seed):
-  """Makes an environment.
-
-  Args:
-    name: `gym_` or `gymnasium_` and an id.
-    seed: Python int.
-
-  Returns:
-    `GymEnvironment`.
+def make(library: str, identifier: str) -> Any:
+  """Makes the library's own environment of an id.
 
   Raises:
     UserError: If a package that it needs is not installed.
   """
-  library, _, identifier = name.partition('_')
   module = _load(library)
   try:
     with warnings.catch_warnings():
-      warnings.simplefilter('ignore')  # that there is a newer version of it
-      env = module.make(identifier)
+      warnings.simplefilter('ignore')  # "a newer version exists"
+      return module.make(identifier)
   except (module.error.Error, ImportError) as error:
     raise checks.UserError(
-        f'The task {name!r} cannot be made: {error}') from error
-  return gym.GymEnvironment(env, seed=seed)
+        f'The task {f"{library}_{identifier}"!r} cannot be made: {error}'
+    ) from error
 
 
-def _load(library):
+def _load(library: str) -> types.ModuleType:
   return extras.load(library, library)

@@ -13,6 +13,7 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa import scopes
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import metrics as metrics_lib
@@ -225,7 +226,7 @@ def warn_unused(root_dir, task):
       of the loader of its suite, whose settings a preset has nevertheless.
   """
   ours = {'train.task', *comparison.recorded_bindings(root_dir)}
-  loaders = ('load_',) if isinstance(task, batch.Task) else ()
+  loaders = ('load_',) if isinstance(task, task_lib.Task) else ()
   unused = [
       name for name in unused_bindings()
       if name not in ours and not name.startswith(loaders)

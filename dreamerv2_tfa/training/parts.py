@@ -9,6 +9,7 @@ from tf_agents.metrics import tf_metrics
 
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import precision as precision_lib
 
@@ -18,7 +19,7 @@ _EVALUATION_SEED = 10_000  # apart from the training environment's
 class Parts(NamedTuple):
   """The parts of a run that exist before anything is written or collected."""
 
-  task: batch.Task
+  task: task_lib.Task
   precision: str  # name of the Keras policy
   environment: tf_environment.TFEnvironment
   evaluation_environment: tf_environment.TFEnvironment
@@ -52,7 +53,7 @@ def build(
   """
   tf.config.run_functions_eagerly(eager)
   keras_policy = precision_lib.set_policy(precision)
-  if not isinstance(task, batch.Task):
+  if not isinstance(task, task_lib.Task):
     task = tasks.load(task)
   tf.keras.utils.set_random_seed((seed + session) % 2**31)
   environment = task.make(

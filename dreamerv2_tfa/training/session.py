@@ -57,8 +57,8 @@ class Session:
     self._plan = plan
     environment, agent = parts.environment, parts.agent
     trackable = {'agent': agent, 'steps': parts.steps}
-    outcomes = metrics.Outcomes(parts.task.outcomes)
-    if parts.task.outcomes:
+    outcomes = metrics.Outcomes(parts.task.metrics)
+    if parts.task.metrics:
       trackable['outcomes'] = outcomes.state
     # An environment written in TensorFlow has a state to save.
     if hasattr(environment, 'state'):
@@ -222,7 +222,7 @@ class Session:
     self._writer.write(self.frames, numbers)
 
   def _gather_outcomes(self):
-    self._outcomes.add(batch.pop_outcomes(self._parts.environment))
+    self._outcomes.add(batch.pop_metrics(self._parts.environment))
 
   def _check_losses(self):
     try:
@@ -243,7 +243,7 @@ class Session:
     self.progress.phase('evaluate', self._eval_episodes)
     numbers = self._evaluation.run(stop, self.progress.episodes)
     # The outcomes of training alone count.
-    batch.pop_outcomes(self._parts.evaluation_environment)
+    batch.pop_metrics(self._parts.evaluation_environment)
     if numbers is None:
       self.progress.say('The evaluation was stopped; it is not counted.')
       return

@@ -6,6 +6,7 @@ import gin
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.migration import run as run_lib
@@ -21,6 +22,8 @@ from dreamerv2_tfa.training import presets as presets_lib
 from dreamerv2_tfa.training import schedule
 from dreamerv2_tfa.training import session as session_lib
 from dreamerv2_tfa.training import surroundings
+
+tasks.import_suites()  # gin must know their settings
 
 
 @gin.configurable

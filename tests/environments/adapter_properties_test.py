@@ -13,7 +13,7 @@ from tf_agents.specs import tensor_spec
 
 from dreamerv2_tfa import observations
 from dreamerv2_tfa import specs
-from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.environments import custom
 
 _EXAMPLES = hypothesis.settings(
     max_examples=500, deadline=None, derandomize=True, database=None,
@@ -80,7 +80,7 @@ class Shows(gymnasium.Env):
 
 def adapted(observation=None, action=None, shown=None):
   """The adapter of an environment with these spaces that shows one value."""
-  return tasks.as_environment(Shows(observation, action, shown))
+  return custom.as_environment(Shows(observation, action, shown))
 
 
 def leaves_of(space):

@@ -11,7 +11,6 @@ from tf_agents.utils import common
 
 from dreamerv2_tfa.environments import atari
 from dreamerv2_tfa.environments import emulators
-from dreamerv2_tfa.environments import suites
 from dreamerv2_tfa.environments import tasks
 
 PAPER_GAMES = """
@@ -374,7 +373,7 @@ def test_observations_are_not_overwritten_by_later_steps():
 
 
 def test_a_driver_in_a_graph_plays_a_whole_episode():
-  env = suites.load_atari('pong', max_steps=12).make(1)
+  env = atari.load('pong', max_steps=12).make(1)
   policy = random_tf_policy.RandomTFPolicy(
       env.time_step_spec(), env.action_spec())
   steps, episodes = tf_metrics.EnvironmentSteps(), tf_metrics.NumberOfEpisodes()

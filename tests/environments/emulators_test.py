@@ -9,7 +9,6 @@ import pytest
 
 from dreamerv2_tfa.environments import atari
 from dreamerv2_tfa.environments import emulators
-from dreamerv2_tfa.environments import suites
 
 _GOLDEN = pathlib.Path(__file__).resolve().parents[1] / 'golden'
 _HAS_ATARI_PY = importlib.util.find_spec('atari_py') is not None
@@ -89,14 +88,14 @@ def test_the_readme_lists_the_games_that_differ():
 def test_a_game_that_atari_py_cannot_run_is_refused(game, monkeypatch):
   monkeypatch.setattr(emulators.extras, 'load', lambda module, extra: None)
   with pytest.raises(ValueError, match=f"atari_py cannot run .*'{game}'"):
-    suites.load_atari(game, emulator='atari_py').make(0)
+    atari.load(game, emulator='atari_py').make(0)
   emulators.check('ale_py', game)
 
 
 @pytest.mark.skipif(_HAS_ATARI_PY, reason='atari-py is installed')
 def test_without_atari_py_the_pip_line_is_named():
   with pytest.raises(ValueError, match=r'atari_py is not inst.*\[atari-py\]'):
-    suites.load_atari('pong', emulator='atari_py').make(0)
+    atari.load('pong', emulator='atari_py').make(0)
 
 
 needs_atari_py = pytest.mark.skipif(

@@ -18,6 +18,7 @@ from tf_agents.trajectories import time_step as ts
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import parallel
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import worker
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
@@ -237,7 +238,7 @@ def _collect(make, rows, steps, policy=None):
 
 @pytest.mark.parametrize('processes', [False, True])
 def test_a_batch_has_other_seeds_by_row_and_the_same_every_time(processes):
-  task = batch.task('counter', 1, toys.Counter)
+  task = task_lib.from_constructor('counter', 1, toys.Counter)
   seeds = []
   for seed in (3, 3, 4):
     made = task.make(seed, 2, processes)
@@ -249,7 +250,7 @@ def test_a_batch_has_other_seeds_by_row_and_the_same_every_time(processes):
 
 
 def test_one_environment_has_the_seed_itself():
-  made = batch.task('counter', 1, toys.Counter).make(3)
+  made = task_lib.from_constructor('counter', 1, toys.Counter).make(3)
   assert made.reset().observation['seed'].numpy() == [3]
 
 
@@ -266,7 +267,7 @@ def test_a_failed_episode_is_neither_joined_to_the_next_nor_counted(errors):
     return environment
 
   seeds = parallel.seeds_of(3, 2)
-  made = batch.task('counter', 1, construct).make(3, 2, True)
+  made = task_lib.from_constructor('counter', 1, construct).make(3, 2, True)
   rows, collector = _collect(made, 2, 4 * toys.LENGTH)
   batch.close(made)
   assert len(errors) == 1
@@ -283,21 +284,21 @@ def test_a_failed_episode_is_neither_joined_to_the_next_nor_counted(errors):
 
 
 def test_a_batch_of_the_wrong_size_is_refused():
-  double = lambda seed: batch.task('counter', 1, toys.Counter).make(seed, 2)
+  double = lambda seed: task_lib.from_constructor('counter', 1, toys.Counter).make(seed, 2)
   with pytest.raises(ValueError, match='batch size 2; wanted 1'):
-    batch.task('double', 1, double).make(0)
+    task_lib.from_constructor('double', 1, double).make(0)
 
 
 def test_outcomes_of_all_rows_are_gathered_in_both_ways():
   def construct(seed):
     environment = toys.Counter(seed)
-    environment.pop_outcomes = lambda: [{'seed': seed}]
+    environment.pop_metrics = lambda: [{'seed': seed}]
     return environment
 
-  task = batch.task('counter', 1, construct, ['seed'])
+  task = task_lib.from_constructor('counter', 1, construct, ['seed'])
   for processes in (False, True):
     made = task.make(3, 2, processes)
-    found = [outcome['seed'] for outcome in batch.pop_outcomes(made)]
+    found = [outcome['seed'] for outcome in batch.pop_metrics(made)]
     batch.close(made)
     assert found == parallel.seeds_of(3, 2)
 

@@ -19,10 +19,10 @@ from dreamerv2_tfa import rendering
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import catch
 from dreamerv2_tfa.environments import crafter
+from dreamerv2_tfa.environments import custom
 from dreamerv2_tfa.environments import dm_control
 from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.environments import minigrid
-from dreamerv2_tfa.environments import suites
 from dreamerv2_tfa.environments import tasks
 
 
@@ -49,7 +49,7 @@ def test_all_tasks_of_the_suite_manipulation_and_locomotion_are_there():
 
 def test_an_agent_step_is_two_steps_of_physics_with_their_rewards_summed():
   one, two = (
-      _inside(suites.load_dmc(
+      _inside(dm_control.load(
           'walker_walk', action_repeat=repeat, pixels=False, proprio=True))
       for repeat in (1, 2))
   one.reset(), two.reset()
@@ -64,7 +64,7 @@ def test_an_agent_step_is_two_steps_of_physics_with_their_rewards_summed():
 
 
 def test_the_time_limit_is_last_with_discount_one():
-  env = _inside(suites.load_dmc(
+  env = _inside(dm_control.load(
       'cartpole_swingup', action_repeat=100, pixels=False, proprio=True))
   env.reset()
   steps = [env.step(np.zeros(1, np.float32)) for _ in range(10)]
@@ -74,7 +74,7 @@ def test_the_time_limit_is_last_with_discount_one():
 
 
 def test_proprioception_is_vectors_of_float32():
-  env = _inside(suites.load_dmc('cheetah_run', pixels=False, proprio=True))
+  env = _inside(dm_control.load('cheetah_run', pixels=False, proprio=True))
   specs = env.observation_spec()
   assert {key: spec.shape for key, spec in specs.items()} == {
       'position': (8,), 'velocity': (9,)}
@@ -82,7 +82,7 @@ def test_proprioception_is_vectors_of_float32():
 
 
 def test_actions_are_those_of_the_task():
-  env = _inside(suites.load_dmc(
+  env = _inside(dm_control.load(
       'manip_reach_site', pixels=False, proprio=True))
   spec = env.action_spec()
   bounds = env.raw.wrapped_env().wrapped_env()._env.action_spec()
@@ -99,20 +99,20 @@ def test_actions_are_those_of_the_task():
 @pytest.mark.skipif(
     os.environ['MUJOCO_GL'] == rendering.OFF, reason=rendering.MEND)
 def test_pixels_proprioception_or_both():
-  both = suites.load_dmc('cartpole_swingup', pixels=True, proprio=True).make(0)
+  both = dm_control.load('cartpole_swingup', pixels=True, proprio=True).make(0)
   observation = both.reset().observation
   assert set(observation) == {'image', 'position', 'velocity'}
   image = observation['image'].numpy()
   assert image.shape == (1, 64, 64, 3) and image.dtype == np.uint8
   assert image.std() > 10   # something is drawn
-  other = suites.load_dmc('cartpole_swingup', camera=1).make(0)
+  other = dm_control.load('cartpole_swingup', camera=1).make(0)
   alone = other.reset().observation
   assert set(alone) == {'image'}
   assert (alone['image'].numpy() != image).any()
   for environment in (both, other):
     batch.close(environment)
   with pytest.raises(ValueError, match='Nothing is observed'):
-    suites.load_dmc('cartpole_swingup', pixels=False).make(0)
+    dm_control.load('cartpole_swingup', pixels=False).make(0)
 
 
 @pytest.mark.skipif(
@@ -130,7 +130,7 @@ def test_a_process_that_drew_a_picture_ends_well():
 
 
 def test_the_same_seed_gives_the_same_start():
-  start = lambda seed: tuple(_inside(suites.load_dmc(
+  start = lambda seed: tuple(_inside(dm_control.load(
       'walker_walk', pixels=False, proprio=True), seed)
       .reset().observation['orientations'])
   assert start(1) == start(1) != start(2)
@@ -143,7 +143,7 @@ def test_without_opengl_the_debian_packages_are_named(monkeypatch):
   assert os.environ['MUJOCO_GL'] == 'disable'
   with pytest.raises(ValueError, match='apt install libegl1 .*libosmesa6'):
     tasks.load('dmc_walker_walk').make(0)
-  suites.load_dmc('cartpole_swingup', pixels=False, proprio=True).make(0)
+  dm_control.load('cartpole_swingup', pixels=False, proprio=True).make(0)
 
 
 def test_beside_a_tensorflow_that_shows_its_symbols_nothing_draws(monkeypatch):
@@ -179,7 +179,7 @@ def test_the_users_choice_of_opengl_stays(monkeypatch):
 @pytest.fixture(scope='module')
 def survival():
   """Crafter with episodes of four steps; making a world takes seconds."""
-  return _inside(suites.load_crafter('reward', length=4))
+  return _inside(crafter.load('reward', length=4))
 
 
 def test_death_in_crafter_is_a_termination_and_its_length_a_cut(survival):
@@ -197,28 +197,28 @@ def test_achievements_are_outcomes_and_not_observed(survival):
   env = survival
   assert set(env.observation_spec()) == {'image'}
   env.reset()
-  env.pop_outcomes()   # of the episodes before
+  env.pop_metrics()   # of the episodes before
   env.gym._env._player.achievements['collect_wood'] = 2
   first = env.step(0)
   assert first.reward == 1   # an achievement pays 1
-  assert env.pop_outcomes() == []   # the episode goes on
+  assert env.pop_metrics() == []   # the episode goes on
   while not env.step(0).is_last():
     pass
-  outcome, = env.pop_outcomes()
+  outcome, = env.pop_metrics()
   assert tuple(outcome) == crafter.ACHIEVEMENTS and len(outcome) == 22
   assert outcome['collect_wood'] == 1 and sum(outcome.values()) == 1
-  assert env.pop_outcomes() == []
+  assert env.pop_metrics() == []
 
 
 def test_without_reward_every_reward_is_0():
-  env = _inside(suites.load_crafter('noreward'))
+  env = _inside(crafter.load('noreward'))
   env.reset()
   env.gym._env._player.achievements['collect_wood'] = 2
   assert env.step(0).reward == 0
 
 
 def test_crafter_removes_creatures_by_age_and_not_by_their_places_in_memory():
-  game = _inside(suites.load_crafter('reward', length=4)).gym
+  game = _inside(crafter.load('reward', length=4)).gym
   game.reset()
   seen = []
   game._balance = lambda chunk, creatures: seen.append(creatures)
@@ -231,7 +231,7 @@ def test_crafter_removes_creatures_by_age_and_not_by_their_places_in_memory():
 
 @pytest.mark.slow
 def test_crafter_plays_alike_with_one_seed():
-  task, actions = suites.load_crafter('reward'), np.arange(250) * 7 % 17
+  task, actions = crafter.load('reward'), np.arange(250) * 7 % 17
   kept, episodes = [], []
   for litter in (0, 31):  # objects between the creatures in memory
     env = _inside(task)
@@ -337,7 +337,7 @@ def _dm_env(seed):
      {'place'}),
     (lambda seed: catch.Catch(seed=seed), {'image'})])
 def test_environments_of_any_library_are_tasks(factory, keys):
-  made = tasks.from_factory('mine', factory).make(5)
+  made = custom.from_factory('mine', factory).make(5)
   assert made.batch_size == 1 and set(made.reset().observation) == keys
   if 'place' not in keys or made.action_spec().maximum.max() == 1:
     return
@@ -346,7 +346,7 @@ def test_environments_of_any_library_are_tasks(factory, keys):
 
 def test_what_is_no_environment_is_refused_by_its_name():
   with pytest.raises(ValueError, match="'mine' returned 5; wanted a Gym"):
-    tasks.from_factory('mine', lambda seed: 5).make(0)
+    custom.from_factory('mine', lambda seed: 5).make(0)
 
 
 def test_settings_of_suites_are_bound_by_gin():
@@ -362,7 +362,7 @@ def test_settings_of_suites_are_bound_by_gin():
 
 @pytest.mark.slow
 def test_processes_draw_each_for_itself():
-  made = suites.load_dmc('cartpole_swingup').make(0, 2, True)
+  made = dm_control.load('cartpole_swingup').make(0, 2, True)
   images = made.reset().observation['image'].numpy()
   batch.close(made)
   assert images.shape == (2, 64, 64, 3) and images.std() > 10

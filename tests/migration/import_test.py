@@ -13,7 +13,7 @@ from tf_agents.environments import random_py_environment
 from tf_agents.environments import tf_py_environment
 from tf_agents.specs import array_spec
 
-from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.migration import episodes
 from dreamerv2_tfa.training import folder
@@ -115,7 +115,7 @@ def _load_task(name):
       {'position': spec(3), 'speed': spec(2)},
       array_spec.BoundedArraySpec((), np.int32, 0, 5),
   )
-  return batch.Task(
+  return task_lib.Task(
       name, 2, lambda *_: tf_py_environment.TFPyEnvironment(environment())
   )
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import dreamerv2_tfa
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.training import folder
 from dreamerv2_tfa.training import library
 from dreamerv2_tfa.training import presets
@@ -107,7 +108,7 @@ def test_a_function_or_a_class_makes_one_for_each(trained, factory):
     factory = type('Made', (Fall,), {'__init__': lambda self, seed: None})
   dreamerv2_tfa.train(factory, root_dir='x')
   task = _task(trained)
-  assert isinstance(task, batch.Task)
+  assert isinstance(task, task_lib.Task)
   made = task.make(0, 2)
   assert made.batch_size == 2
   assert made.pyenv.envs[0].gym is not made.pyenv.envs[1].gym

@@ -9,7 +9,7 @@ from tf_agents.environments import tf_py_environment
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
-from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import parts as parts_lib
 
@@ -20,7 +20,7 @@ def _load(name):
       {'position': array_spec.BoundedArraySpec((3,), np.float32, -1, 1)},
       array_spec.BoundedArraySpec((), np.int32, 0, small.A - 1),
   )
-  return batch.Task(
+  return task_lib.Task(
       name, 4, lambda *_: tf_py_environment.TFPyEnvironment(environment())
   )
 

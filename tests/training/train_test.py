@@ -20,7 +20,7 @@ import pytest
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 
-from dreamerv2_tfa.environments import suites
+from dreamerv2_tfa.environments import catch as catch_suite
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
@@ -57,7 +57,7 @@ _NAMES = (  # of the published package, which reports them all in one line
 
 
 _NEXT = replay.Samples.next
-_CATCH = suites.load_catch
+_CATCH = catch_suite.load
 
 
 class Run(NamedTuple):
