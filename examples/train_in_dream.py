@@ -5,6 +5,7 @@
 """
 
 import argparse
+import pathlib
 
 import dreamerv2_tfa  # before TensorFlow, whose log it turns off
 
@@ -50,7 +51,7 @@ def main(root_dir, seed=0, updates=5000, episodes=50):
   """Prints the return of real episodes: random play gets -3, the best 5."""
   tf.keras.utils.set_random_seed(seed)
   agent = dreamerv2_tfa.load_agent(root_dir, task='catch')
-  rows = store.read(root_dir, agent.collect_data_spec)
+  rows = store.read(pathlib.Path(root_dir) / 'replay', agent.collect_data_spec)
   rows = store.windows(rows, count=200, length=13, seed=seed)
   dream = dreamerv2_tfa.DreamEnvironment(agent, rows, horizon=15, seed=seed)
   awake = policy.FeaturePolicy(

@@ -1,5 +1,7 @@
 """Suite `atari`: games on the Arcade Learning Environment."""
 
+from typing import Any
+
 import ale_py
 import cv2
 import gin
@@ -18,7 +20,8 @@ _KEEP = np.ones((), np.float32)  # discount of a step that ends nothing
 games = emulators.games
 
 
-@gin.configurable('load_atari')
+# gin's annotation of a decorator with a name is wrong.
+@gin.configurable('load_atari')  # pyright: ignore[reportCallIssue]
 def load(
     game: str, *, emulator: str = 'ale_py', action_repeat: int = 4,
     size: int = 64, grayscale: bool = True, noops: int = 30,
@@ -154,7 +157,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
     self._lives = self._ale.lives()
     return ts.restart(self._observe(self._screens[0]))
 
-  def _step(self, action):
+  def _step(self, action: Any):
     """Plays one action for `action_repeat` frames, fewer if the game ends."""
     if not 0 <= action < len(self._actions):
       raise ValueError(

@@ -41,10 +41,10 @@ def as_tensorflow(
   first = made[0]
   if isinstance(first, tf_environment.TFEnvironment):
     return first
+  isolation: Any = _thread() if one_thread else False  # annotated as a bool
   return scoped(tf_py_environment.TFPyEnvironment(
       first if first.batched else batched_py_environment.BatchedPyEnvironment(
-          made, multithreading=False),
-      isolation=_thread() if one_thread else False))
+          made, multithreading=False), isolation=isolation))
 
 
 def scoped(

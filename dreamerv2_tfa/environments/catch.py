@@ -1,5 +1,7 @@
 """Suite `catch`: a paddle catches five balls that fall one after another."""
 
+from typing import Any
+
 import gin
 import numpy as np
 import tensorflow as tf
@@ -89,13 +91,11 @@ class Catch(tf_environment.TFEnvironment):
     balls = checks.integer('Catch.balls', balls, 1, 2**31 // FALL - 1)
     paddle_width = checks.integer(
         'Catch.paddle_width', paddle_width, 1, CELLS)
-    observation_spec = {
-        'image': tensor_spec.BoundedTensorSpec(
-            (SIZE, SIZE, 1), tf.uint8, 0, 255, name='image')}
+    observation_spec: Any = {
+        'image': _spec((SIZE, SIZE, 1), tf.uint8, 255, 'image')}
     super().__init__(
         time_step_spec=ts.time_step_spec(observation_spec),
-        action_spec=tensor_spec.BoundedTensorSpec(
-            (), tf.int32, 0, 2, name='action'),
+        action_spec=_spec((), tf.int32, 2, 'action'),
         batch_size=batch_size)
     self._last_step = FALL * balls
     self._paddle_width = paddle_width
@@ -146,7 +146,7 @@ class Catch(tf_environment.TFEnvironment):
     """
     state = self.state
     rightmost = CELLS - self._paddle_width
-    steps = tf.where(restart, 0, state.steps + 1)
+    steps: Any = tf.where(restart, 0, state.steps + 1)
     move = tf.clip_by_value(action, 0, 2) - 1
     paddle = tf.clip_by_value(state.paddle + move, 0, rightmost)
     paddle = tf.where(restart, rightmost // 2, paddle)
@@ -175,7 +175,7 @@ class Catch(tf_environment.TFEnvironment):
     return ts.TimeStep(
         step_type, reward, tf.where(last, 0.0, 1.0), {'image': image})
 
-  def _draw(self, paddle, *balls):
+  def _draw(self, paddle: tf.Tensor, *balls: tuple[Any, Any]) -> tf.Tensor:
     """Draws the grid.
 
     Args:
@@ -197,3 +197,9 @@ class Catch(tf_environment.TFEnvironment):
     return tf.where(
         is_ball, grey(BALL),
         tf.where(is_paddle, grey(PADDLE), grey(BACKGROUND)))
+
+
+def _spec(shape, dtype, largest, name) -> Any:
+  # TensorFlow annotates no arguments of the class.
+  return tensor_spec.BoundedTensorSpec(  # pyright: ignore[reportCallIssue]
+      shape, dtype, 0, largest, name=name)

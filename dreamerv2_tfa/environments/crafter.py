@@ -27,7 +27,8 @@ def games() -> tuple[str, ...]:
   return 'reward', 'noreward'
 
 
-@gin.configurable('load_crafter')
+# gin's annotation of a decorator with a name is wrong.
+@gin.configurable('load_crafter')  # pyright: ignore[reportCallIssue]
 def load(game: str, *, length: int = 10000) -> task_lib.Task:
   """Makes the task of Crafter, with its achievements as metrics.
 

@@ -51,7 +51,8 @@ def games() -> tuple[str, ...]:
   return tuple(sorted([*_suite(), *_SHORT, *_manipulation(), *locomotion]))
 
 
-@gin.configurable('load_dmc')
+# gin's annotation of a decorator with a name is wrong.
+@gin.configurable('load_dmc')  # pyright: ignore[reportCallIssue]
 def load(
     game: str, *, action_repeat: int = 2, pixels: bool = True,
     proprio: bool = False, size: int = 64, camera: int | str | None = None
@@ -122,7 +123,7 @@ class DmEnvironment(dm_control_wrapper.DmControlWrapper):
     super().__init__(env)
     own = lambda nest: tree.map_structure(_own_spec, nest)
     self._observation_spec = own(env.observation_spec())
-    self._action_spec = own(env.action_spec())
+    self._action_spec: Any = own(env.action_spec())
 
   def _reset(self):
     return ts.restart(self._env.reset().observation)
@@ -153,9 +154,10 @@ class _Observed(wrappers.PyEnvironmentBaseWrapper):
 
   def __init__(self, env, pixels, proprio, size, camera):
     super().__init__(env)
+    observations: Any = env.observation_spec()
     self._draw = functools.partial(self._picture, size, camera)
     self._specs = {
-        key: spec for key, spec in env.observation_spec().items()
+        key: spec for key, spec in observations.items()
         if proprio and spec.dtype != np.uint8}
     self._pixels = pixels
     self._image_spec = array_spec.BoundedArraySpec(
@@ -212,7 +214,7 @@ def _load(game, seed, pixels):
     return env
   if game.startswith('locom_'):
     return _locomotion()[game](random_state=np.random.RandomState(seed))
-  domain, task = _suite()[_SHORT.get(game, game)]
+  domain, task = _suite()[_SHORT.get(game) or game]
   suite = extras.load('dm_control.suite', _EXTRA)
   return suite.load(domain, task, task_kwargs={'random': seed})
 

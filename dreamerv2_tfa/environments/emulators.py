@@ -36,8 +36,7 @@ def games() -> tuple[str, ...]:
   """
   supported = ale_py.ALEInterface.isSupportedROM
   names = [
-      name for name in roms.get_all_rom_ids()
-      if supported(roms.get_rom_path(name))]
+      name for name in roms.get_all_rom_ids() if supported(_rom(name))]
   return tuple(sorted(names + list(_ROM_NAMES)))
 
 
@@ -76,7 +75,7 @@ def start(emulator: str, game: str, seed: int, sticky: float) -> Any:
   Returns:
     An `ale_py.ALEInterface`, or an object with the methods that are used here.
   """
-  rom = roms.get_rom_path(_ROM_NAMES.get(game, game))
+  rom = _rom(_ROM_NAMES.get(game, game))
   if emulator == 'atari_py':
     return _AtariPy(rom, seed, sticky)
   ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
@@ -85,6 +84,11 @@ def start(emulator: str, game: str, seed: int, sticky: float) -> Any:
   ale.setFloat('repeat_action_probability', sticky)
   ale.loadROM(rom)
   return ale
+
+
+def _rom(name: str) -> Any:
+  """Path of a ROM; ale-py annotates that it takes a str, and takes a Path."""
+  return roms.get_rom_path(name)
 
 
 class _AtariPy:

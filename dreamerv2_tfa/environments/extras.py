@@ -27,7 +27,7 @@ def load(module, extra):
       return importlib.import_module(module)
   except ModuleNotFoundError as error:
     package = module.partition('.')[0]
-    if error.name.partition('.')[0] != package:
+    if (error.name or '').partition('.')[0] != package:
       package = f'{package} (for it, {error.name})'
     raise ValueError(
         f'The package {package} is not installed. To mend it: '

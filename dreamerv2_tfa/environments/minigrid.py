@@ -22,7 +22,8 @@ def games() -> tuple[str, ...]:
   return tuple(sorted(_ids()))
 
 
-@gin.configurable('load_minigrid')
+# gin's annotation of a decorator with a name is wrong.
+@gin.configurable('load_minigrid')  # pyright: ignore[reportCallIssue]
 def load(
     game: str, *, tile_size: int = 8, keys: str = 'image') -> task_lib.Task:
   """Makes a task of MiniGrid: the agent sees seven by seven cells before it.

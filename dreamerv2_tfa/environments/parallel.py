@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -127,7 +128,7 @@ class ProcessBatch(py_environment.PyEnvironment):
     return _stack(
         self._ask('reset', [()] * self.batch_size, self._restart))
 
-  def _step(self, action):
+  def _step(self, action: Any):
     """Plays the actions, `[B, ...]`."""
     steps = self._ask('step', [(each,) for each in action], self._restart)
     for index, (step_type, *_) in enumerate(steps):
@@ -198,7 +199,7 @@ class ProcessBatch(py_environment.PyEnvironment):
     _send(worker, 'make', (self._construct, seed, index, self.batch_size))
     return worker
 
-  def _answer_of_make(self, index):
+  def _answer_of_make(self, index: int) -> Any:
     specs, failure = _receive(self._workers[index])
     if failure:
       kind, message, trace = failure

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tf_agents.environments import py_environment
 from tf_agents.environments import tf_environment
@@ -51,7 +51,9 @@ def from_constructor(
     seeds = parallel.seeds_of(seed, num_environments)
     if not processes:
       return _in_one_process(name, construct, seeds, one_thread)
-    environments = parallel.ProcessBatch(construct, seeds)
+    # `ProcessBatch` refuses a `TFEnvironment`.
+    python: Callable[[int], Any] = construct
+    environments = parallel.ProcessBatch(python, seeds)
     return batch.scoped(tf_py_environment.TFPyEnvironment(environments))
 
   return Task(name, action_repeat, make, tuple(metrics))

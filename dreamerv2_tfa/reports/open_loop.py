@@ -159,7 +159,8 @@ def report(
   replay_from = replay_from or root_dir
   comparison.check_alike(root_dir, replay_from)
   agent = saved.load(root_dir)
-  rows = store.read(replay_from, agent.collect_data_spec)
+  rows = store.read(
+      pathlib.Path(replay_from) / 'replay', agent.collect_data_spec)
   errors = measure(agent, store.windows(
       rows, windows, context + horizon + 1, seed=seed, whole=True
   ), context, seed=seed)

@@ -1,5 +1,7 @@
 """How much replay memory a run takes: as much as is asked for, if it fits."""
 
+import pathlib
+
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
@@ -44,7 +46,7 @@ def take(
       ),
       shrink=resumed or asked in presets.numbers(_NAME),
   )
-  stored = environments * store.rows(root_dir)
+  stored = environments * store.rows(pathlib.Path(root_dir) / 'replay')
   print(replay.describe(found, stored), flush=True)
   return found
 

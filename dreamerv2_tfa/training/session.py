@@ -1,5 +1,6 @@
 """One process's share of a run: the parts that move, and what they do."""
 
+import pathlib
 import time
 
 import tensorflow as tf
@@ -72,7 +73,8 @@ class Session:
     if self._offline:
       comparison.check_rows(replay_from, parts)
     self._store = store.Store(
-        replay_from if self._offline else root_dir, buffer,
+        pathlib.Path(replay_from if self._offline else root_dir) / 'replay',
+        buffer,
         replay_capacity.rows // environment.batch_size,
         replay_capacity.asked // environment.batch_size,
     )

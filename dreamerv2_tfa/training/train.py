@@ -1,6 +1,7 @@
 """The training loop, one screen: collect, update, log, evaluate, save."""
 
 import contextlib
+import pathlib
 
 import gin
 
@@ -165,7 +166,7 @@ def _other_runs(replay_from, model_from):
   """The folders of the runs that this one learns from, checked, or None."""
   if replay_from is not None:
     replay_from = checks.folder('train.replay_from', replay_from)
-    store.check(replay_from)
+    store.check(pathlib.Path(replay_from) / 'replay')
   if model_from is not None:
     model_from = checks.folder('train.model_from', model_from)
   return replay_from, model_from

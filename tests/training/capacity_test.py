@@ -125,11 +125,11 @@ def test_a_run_on_a_full_machine_says_so_first_and_records_both(
   assert protocol.read(root)['replay_capacity'] == 140
   assert 'train.replay_capacity = 2000000.0' in (
       root / 'operative_config.gin').read_text()
-  rows = store.rows(root)
+  rows = store.rows(root / 'replay')
   assert 130 < rows <= 140  # every step, and the rows between episodes
   pretend(monkeypatch, free=4_600_000)
   _train(root, 'train.steps = 150')
   said = capsys.readouterr().out
   assert f'the oldest {rows - 111} do not fit' in said and 'skipped' not in said
   assert protocol.read(root)['replay_capacity'] == 111
-  assert store.rows(root) >= rows + 20
+  assert store.rows(root / 'replay') >= rows + 20
