@@ -58,7 +58,8 @@ class Adapted(wrappers.PyEnvironmentBaseWrapper):
         numbers=numbers)
     self.warnings = parts_lib.large(self.parts, numbers)
     self._action_spec = _action_spec(env.action_spec())
-    raw, spec = env.action_spec(), self._action_spec
+    raw: Any = env.action_spec()
+    spec = self._action_spec
     self._limits = (
         spec.minimum, spec.maximum, raw.dtype,
         np.asarray(getattr(raw, 'minimum', spec.minimum), raw.dtype),

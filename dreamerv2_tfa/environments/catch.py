@@ -201,5 +201,5 @@ class Catch(tf_environment.TFEnvironment):
 
 def _spec(shape, dtype, largest, name) -> Any:
   # TensorFlow annotates no arguments of the class.
-  return tensor_spec.BoundedTensorSpec(  # pyright: ignore[reportCallIssue]
-      shape, dtype, 0, largest, name=name)
+  bounded: Any = tensor_spec.BoundedTensorSpec
+  return bounded(shape, dtype, 0, largest, name=name)

@@ -271,10 +271,10 @@ def _receive(worker):
 
 def _stack(steps):
   """One `TimeStep` `[B, ...]` of the workers' plain tuples."""
-  types, rewards, discounts, observations = zip(*steps, strict=True)
+  types, rewards, discount, observations = zip(*steps, strict=True)
   return ts.TimeStep(
       np.array(types, np.int32), np.array(rewards, np.float32),
-      np.array(discounts, np.float32),
+      np.array(discount, np.float32),
       tree.map_structure(lambda *each: np.stack(each), *observations))
 
 

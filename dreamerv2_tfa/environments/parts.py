@@ -163,7 +163,8 @@ def _is_pixels(spec, channels):
     floats, one channel     any finite bounds from 0 or more: depth
   """
   low, high = _bounds(spec)
-  if low is None or high is None or isinstance(low, list) or isinstance(high, list):
+  if low is None or high is None or isinstance(low, list) or (
+      isinstance(high, list)):
     return False
   if spec.dtype.kind != 'f':
     return (low, high) == (0, 255) or (

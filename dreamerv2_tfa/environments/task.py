@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 import functools
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 from tf_agents.environments import py_environment
 from tf_agents.environments import tf_environment

@@ -18,6 +18,7 @@ import pickle
 import signal
 import socket
 import sys
+from typing import Any
 
 from gym_notices import notices
 
@@ -35,7 +36,8 @@ def main() -> None:
   signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's
   control = socket.socket(fileno=int(sys.argv[1]))
   # Forking an initialised OpenGL is not safe, so each worker imports it itself.
-  sys.modules['dm_control'] = None  # pyright: ignore[reportArgumentType] - a block
+  # None refuses the import; typeshed admits modules alone.
+  sys.modules['dm_control'] = None  # pyright: ignore[reportArgumentType]
   notices.notices.clear()  # Gym prints them when TF-Agents imports it
   import cloudpickle  # noqa: F401 - workers need it
 
@@ -97,9 +99,10 @@ class _Host:
   """Makes, steps and closes a worker's environment."""
 
   def __init__(self):
-    self._environment, self._steps = None, 0
+    self._environment: Any = None
+    self._steps: int = 0  # since it was made
 
-  def answer(self, name, arguments):
+  def answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
     """Carries out a request; returns the answer for the trainer."""
     if name == 'make':
       keep_to_share(*arguments[2:])
@@ -111,13 +114,13 @@ class _Host:
       return CLOSED
     if name == 'pop_metrics':
       return getattr(self._environment, 'pop_metrics', list)()
-    step = faults.call(self._environment, name, arguments, self._steps)
+    step: Any = faults.call(self._environment, name, arguments, self._steps)
     self._steps += step.step_type != 0  # FIRST
     # Plain numbers are quicker to pickle than arrays.
     return (int(step.step_type), float(step.reward), float(step.discount),
             step.observation)
 
-  def close(self):
+  def close(self) -> None:
     """Closes the environment, the first time."""
     environment, self._environment = self._environment, None
     if environment is not None:

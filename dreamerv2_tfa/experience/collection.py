@@ -1,6 +1,7 @@
 """Collects steps in the environment, a few at a time, into replay."""
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 from tf_agents.drivers import dynamic_episode_driver
@@ -50,9 +51,8 @@ class Collector:
     )
     self._episodes = tf_metrics.NumberOfEpisodes()
     counted = [steps, self._returns, self._lengths, self._episodes]
-    random_policy = random_tf_policy.RandomTFPolicy(
-        environment.time_step_spec(), environment.action_spec()
-    )
+    specs: Any = environment.time_step_spec(), environment.action_spec()
+    random_policy = random_tf_policy.RandomTFPolicy(*specs)
     self._guard = _Guard(policy.trajectory_spec, buffer.add_batch)
     observers = [self._guard, *counted]
     # The state between calls is in variables: a call without inputs and outputs

@@ -168,7 +168,7 @@ def test_one_object_for_every_call_is_refused_and_closed_by_nobody_else():
   task = custom.from_factory('room', lambda: room)
   with pytest.raises(checks.UserError, match='same object twice'):
     task.make(0, 2)
-  assert room.closes == 1  # by the first row, whose environment it was
+  assert room.closes == 1  # by the first one, whose environment it was
 
 
 def test_one_object_for_training_and_evaluation_is_refused():

@@ -193,7 +193,7 @@ def test_death_in_crafter_is_a_termination_and_its_length_a_cut(survival):
   assert step.is_last() and step.discount == 0
 
 
-def test_achievements_are_outcomes_and_not_observed(survival):
+def test_achievements_are_metrics_and_not_observed(survival):
   env = survival
   assert set(env.observation_spec()) == {'image'}
   env.reset()
@@ -204,9 +204,9 @@ def test_achievements_are_outcomes_and_not_observed(survival):
   assert env.pop_metrics() == []   # the episode goes on
   while not env.step(0).is_last():
     pass
-  outcome, = env.pop_metrics()
-  assert tuple(outcome) == crafter.ACHIEVEMENTS and len(outcome) == 22
-  assert outcome['collect_wood'] == 1 and sum(outcome.values()) == 1
+  metrics, = env.pop_metrics()
+  assert tuple(metrics) == crafter.ACHIEVEMENTS and len(metrics) == 22
+  assert metrics['collect_wood'] == 1 and sum(metrics.values()) == 1
   assert env.pop_metrics() == []
 
 

@@ -118,18 +118,18 @@ def test_it_may_be_told_to_end_at_the_first_failure():
       environment.step(tf.constant([1]))
 
 
-@pytest.mark.parametrize('rows', [1, 2])
+@pytest.mark.parametrize('num_environments', [1, 2])
 @pytest.mark.parametrize('error', [
     TypeError('x'), ValueError('x'), OSError('x'), StopIteration('x'),
     NotImplementedError('x'), AssertionError()])
-def test_tensorflow_hides_neither_the_error_nor_its_traceback(error, rows):
+def test_tensorflow_hides_neither_the_error_nor_its_traceback(error, num_environments):
   environment = task_lib.from_constructor(
-      'fragile', 1, lambda seed: Fragile(seed, error)).make(0, rows)
+      'fragile', 1, lambda seed: Fragile(seed, error)).make(0, num_environments)
   batch.end_at_first_failure(environment)
   step = tf.function(environment.step, autograph=False)
   environment.reset()
   with pytest.raises(faults.EnvironmentFailed) as caught, faults.surfaced():
-    step(tf.ones([rows], tf.int32))
+    step(tf.ones([num_environments], tf.int32))
   assert type(error).__name__ in caught.value.said
   assert 'raise self.error' in caught.value.trace
   batch.close(environment)
