@@ -1,12 +1,13 @@
-"""Silences what the libraries print, and nothing else.
+"""Silences the libraries' logs and warnings, and nothing else.
 
-TensorFlow, TF-Agents and their kin log and warn of what only their authors can
-change, some thirty lines in a short run, and Gym prints a notice when TF-Agents
-imports it. Hidden is what is said by a module of theirs below the level of an
-error. Everything else is shown: errors, this package's notes, and what an
-environment's own code says, through the same logs too.
+TensorFlow, TF-Agents and Keras log and warn of things that only their authors
+can change, some thirty lines in a short run. Gym prints a notice when TF-Agents
+imports it. What a module of these libraries logs below the level of an error is
+hidden. Everything else is shown: errors, this package's notes, and what an
+environment's code logs, even through the same loggers.
 """
 
+from collections.abc import Iterator
 import contextlib
 import logging
 import re
@@ -19,16 +20,16 @@ _NAMES = (
     'tensorflow', 'tensorflow_probability', 'tf_agents', 'keras', 'tf_keras',
 )
 _FILES = re.compile(rf'[/\\]\w+-packages[/\\]({"|".join(_NAMES)})[/\\]')
-_MODULES = rf'({"|".join(_NAMES)})(\.|$)'  # for `warnings`, which matches it
-_LOGS = (None, 'absl', 'tensorflow')  # None: the root, for its own lines
+_MODULES = rf'({"|".join(_NAMES)})(\.|$)'  # of a module's name
+_LOGS = (None, 'absl', 'tensorflow')  # None: the root logger
 
 
 @contextlib.contextmanager
-def libraries():
+def libraries() -> Iterator[None]:
   """Silences the libraries inside of a `with`, or of a decorated function.
 
-  Filters are put back as they were. TensorFlow's C++ log is another matter: its
-  level is read once, from TF_CPP_MIN_LOG_LEVEL, see `dreamerv2_tfa/__init__`.
+  Filters are restored afterwards. The level of TensorFlow's C++ log is read once
+  from TF_CPP_MIN_LOG_LEVEL, which `dreamerv2_tfa/__init__` sets.
   """
   hides = logging.Filter()
   hides.filter = _is_shown
@@ -47,8 +48,8 @@ def libraries():
         log.removeFilter(hides)
 
 
-def process():
-  """Silences the libraries for good: for a program, whose process is its own.
+def process() -> None:
+  """Silences the libraries for the rest of the process: for programs.
 
   `--verbosity=0` shows what they log.
   """
@@ -57,5 +58,5 @@ def process():
   warnings.filterwarnings('ignore', module=_MODULES)
 
 
-def _is_shown(record):
+def _is_shown(record: logging.LogRecord) -> bool:
   return record.levelno >= logging.ERROR or not _FILES.search(record.pathname)

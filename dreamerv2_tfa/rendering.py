@@ -1,7 +1,7 @@
-"""Which OpenGL draws MuJoCo's pictures where there is no display.
+"""Chooses the OpenGL library that renders MuJoCo without a display.
 
-TF-Agents imports dm_control, and dm_control chooses once, as it is imported: it
-would try a window first. So the package chooses before it imports TF-Agents.
+dm_control chooses one at its import, and tries a window first. TF-Agents
+imports dm_control, so this package chooses before it imports TF-Agents.
 """
 
 import ctypes
@@ -12,10 +12,10 @@ import sys
 _LIBRARIES = (
     ('egl', ('libEGL.so.1',)), ('osmesa', ('libOSMesa.so.8', 'libOSMesa.so.6')),
 )
-# Where a driver says that the EGL of Debian's libegl1 can load it.
+# Drivers that the EGL of Debian's libegl1 can load have a file here.
 _VENDORS = ('/usr/share/glvnd/egl_vendor.d', '/etc/glvnd/egl_vendor.d')
-# The module by which TensorFlow shows its symbols.
-_SHOWING = 'tensorflow.python.pywrap_dlopen_global_flags'
+# The module that makes TensorFlow load its libraries with RTLD_GLOBAL.
+_GLOBAL = 'tensorflow.python.pywrap_dlopen_global_flags'
 OFF = 'disable'
 MEND = (
     'Install one that draws without a display: apt install libegl1 libopengl0 '
@@ -23,24 +23,25 @@ MEND = (
 )
 
 
-def choose():
-  """Names the OpenGL in MUJOCO_GL, unless the user has: EGL, else OSMesa.
+def choose() -> None:
+  """Sets MUJOCO_GL, unless the user has: EGL, else OSMesa, else 'disable'.
 
-  With neither, dm_control is told to draw nothing, so that it can be imported
-  and tasks of joint positions work.
+  With 'disable', dm_control can be imported and tasks of joint positions work.
 
-  TensorFlow 2.21 shows its symbols to every library, its LLVM among them. Mesa
-  would then draw with that one in place of its own, and crash at a picture or
-  at the end of the process. So a TensorFlow that is imported later keeps them
-  to itself, as up to 2.15; beside one that was imported before, nothing draws.
+  TensorFlow 2.21 loads its libraries with RTLD_GLOBAL, so Mesa resolves LLVM
+  symbols to TensorFlow's copy and crashes, when it renders or at the end of the
+  process. So this function keeps a TensorFlow that is imported later from using
+  RTLD_GLOBAL, as up to 2.15. If TensorFlow was imported before, rendering is
+  disabled.
   """
   if 'MUJOCO_GL' not in os.environ:
-    os.environ['MUJOCO_GL'] = OFF if _shown() else _available()
-  sys.modules.setdefault(_SHOWING, None)
+    os.environ['MUJOCO_GL'] = OFF if _is_global() else _available()
+  # None refuses the import; typeshed admits modules alone.
+  sys.modules.setdefault(_GLOBAL, None)  # pyright: ignore[reportArgumentType]
 
 
-def check():
-  """Refuses to draw where nothing can.
+def check() -> None:
+  """Refuses to render if there is no OpenGL library.
 
   Raises:
     ValueError: If there is neither EGL nor OSMesa, with Debian's packages, or
@@ -48,7 +49,7 @@ def check():
   """
   if os.environ.get('MUJOCO_GL') != OFF:
     return
-  if _shown():
+  if _is_global():
     raise ValueError(
         'This TensorFlow was imported before dreamerv2_tfa, and pictures of '
         'MuJoCo can crash beside it. Import dreamerv2_tfa first.'
@@ -56,19 +57,19 @@ def check():
   raise ValueError(f'There is no OpenGL for pictures of MuJoCo. {MEND}')
 
 
-def _shown():
-  """Whether a TensorFlow that shows its symbols has been imported."""
-  return sys.modules.get(_SHOWING) is not None
+def _is_global() -> bool:
+  """Whether a TensorFlow with RTLD_GLOBAL has been imported."""
+  return sys.modules.get(_GLOBAL) is not None
 
 
-def _available():
+def _available() -> str:
   for name, files in _LIBRARIES:
     if any(map(_loads, files)) and (name != 'egl' or _has_driver()):
       return name
   return OFF
 
 
-def _loads(library):
+def _loads(library: str) -> bool:
   try:
     ctypes.CDLL(library)
   except OSError:
@@ -76,7 +77,7 @@ def _loads(library):
   return True
 
 
-def _has_driver():
+def _has_driver() -> bool:
   return any(
       True for folder in _VENDORS for _ in pathlib.Path(folder).glob('*.json')
   )

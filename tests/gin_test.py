@@ -14,8 +14,8 @@ from dreamerv2_tfa.behaviour import exploration
 from dreamerv2_tfa.environments import atari
 from dreamerv2_tfa.environments import crafter
 from dreamerv2_tfa.environments import dm_control
+from dreamerv2_tfa.environments import gym
 from dreamerv2_tfa.environments import minigrid
-from dreamerv2_tfa.environments import registered
 from dreamerv2_tfa.networks import decoder
 from dreamerv2_tfa.networks import encoder
 from dreamerv2_tfa.networks import layers
@@ -47,7 +47,7 @@ _CONFIGURABLES = {
     'load_atari': atari.load,
     'load_crafter': crafter.load,
     'load_dmc': dm_control.load,
-    'load_gym': registered.load,
+    'load_gym': gym.load,
     'load_minigrid': minigrid.load,
 }
 # The file that holds a configurable's numbers, where it is not the defaults.

@@ -79,7 +79,6 @@ dreamerv2_tfa.train(
     gym.make('CartPole-v1'), preset=['gym', 'debug'], root_dir='pole', **short)
 assert pathlib.Path('pole/policies/greedy/saved_model.pb').is_file()
 
-from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import train
 dreamerv2_tfa.load_config()
 dreamerv2_tfa.load_config()

@@ -1,11 +1,13 @@
-"""What there is to choose from: tasks, presets, and the settings of a run."""
+"""Lists of tasks, of presets, and of the settings of a run."""
 
+from collections.abc import Collection
+from collections.abc import Mapping
+from collections.abc import Sequence
 import re
 import sys
 import textwrap
 
 from dreamerv2_tfa import checks
-from dreamerv2_tfa import environments
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import help as help_lib
 from dreamerv2_tfa.training import presets
@@ -14,17 +16,17 @@ _LINE = re.compile(r'^(\S+) = (.*)$')
 _WIDTH = 80
 
 
-def shown(argv):
+def shown(argv: Sequence[str]) -> bool:
   """Prints the list that a flag asks for.
 
   Args:
-    argv: List of str, the program and its words.
+    argv: The program and its words.
 
   Returns:
-    Whether a flag has asked for one.
+    Whether a flag asked for a list.
 
   Raises:
-    UserError: If there is no task that begins as asked.
+    UserError: If no task has the given prefix.
   """
   if configuration.value('list_presets'):
     help_lib.say('\n'.join(list_presets()))
@@ -37,17 +39,17 @@ def shown(argv):
   return True
 
 
-def tasks(prefix=''):
-  """Names of the tasks that begin so: list of str.
+def tasks(prefix: str = '') -> list[str]:
+  """Names of the tasks with a prefix.
 
-  Suites whose packages are not installed are named on the standard error.
+  Suites whose packages are not installed are named on standard error.
 
   Raises:
     UserError: If there is none.
   """
   from dreamerv2_tfa.environments import tasks as tasks_lib  # slow to import
 
-  known = {suite: tasks_lib.names(suite) for suite in environments.SUITES}
+  known = {suite: tasks_lib.names(suite) for suite in tasks_lib.SUITES}
   names = [name for each in known.values() for name in each]
   found = [name for name in names if name.startswith(prefix)]
   missing = [
@@ -65,7 +67,7 @@ def tasks(prefix=''):
   return found
 
 
-def list_presets():
+def list_presets() -> list[str]:
   """Lines of presets, then overlays, with the first sentence of each file."""
   found = presets.describe()
   width = max(map(len, found)) + 4
@@ -84,17 +86,14 @@ def list_presets():
   return lines
 
 
-def settings(names):
-  """Lines of gin: all settings after files and bindings, as they hold.
+def settings(names: Sequence[str]) -> list[str]:
+  """Lines of gin: all settings after files and bindings.
 
-  A setting of the command line is marked, and one that differs from
-  gin/defaults.gin has the value from there beside it.
+  A comment marks settings of the command line, and gives the default of those
+  that differ from gin/defaults.gin. gin can read the lines.
 
   Args:
     names: Names of the presets.
-
-  Returns:
-    List of str, which gin can read.
   """
   from dreamerv2_tfa.training import config  # slow to import
 
@@ -107,19 +106,21 @@ def settings(names):
   lines = [f'# Presets: {", ".join(names)}.']
   for line in text.splitlines():
     found = _LINE.match(line)
-    if found and (mark := _mark(*found.groups(), defaults, given)):
+    if found and (mark := _mark(found[1], found[2], defaults, given)):
       line = f'{line}  # {mark}'
     lines.append(line)
   return lines
 
 
-def _bound(text):
-  return [found.groups() for found in map(_LINE.match, text.splitlines())
+def _bound(text: str) -> list[tuple[str, str]]:
+  return [(found[1], found[2]) for found in map(_LINE.match, text.splitlines())
           if found]
 
 
-def _mark(name, value, defaults, given):
-  """What to say of a setting; '' where it is the default."""
+def _mark(
+    name: str, value: str, defaults: Mapping[str, str], given: Collection[str]
+) -> str:
+  """The comment of a setting; '' if it is the default."""
   marks = ['command line'] if name in given else []
   if name in defaults and defaults[name] != value:
     marks.append(f'default: {defaults[name]}')

@@ -1,16 +1,18 @@
-"""Misspelt flags and words of a command line, and what they may mean."""
+"""Suggestions for misspelt flags and words of a command line."""
 
 import ast
+from collections.abc import Collection
+from collections.abc import Sequence
 import os
 import pathlib
 import re
 
 from dreamerv2_tfa import checks
-from dreamerv2_tfa import environments
+from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import bindings
 from dreamerv2_tfa.training import presets
 
-# Flags of the published package, and of others, by what they are here.
+# Flags of the published package and of others, with their names here.
 _ELSEWHERE = {
     'config': 'gin_file', 'configs': 'gin_file', 'preset': 'gin_file',
     'env': 'task', 'env_id': 'task', 'game': 'task', 'environment': 'task',
@@ -25,24 +27,21 @@ _ELSEWHERE = {
 }
 
 
-def no_flag(name, values, known):
-  """Returns the sentences about a flag that a program has not.
+def no_flag(name: str, values: Sequence[str], known: Collection[str]) -> str:
+  """The message about a flag that a program does not have.
 
   Args:
-    name: str, as it was given.
-    values: List of str, what stood behind its '=', or the words after it.
-    known: Names of the flags that the program has.
-
-  Returns:
-    str.
+    name: As it was given.
+    values: What stood behind its '=', or the words after it.
+    known: Names of the program's flags.
   """
   said = f'There is no flag --{name}.'
   value = values[0] if values else ''
   settable = 'gin_bindings' in known
   word = name.lower().replace('-', '_')
-  if settable and '.' in name:  # a setting, as the published package has them
+  if settable and '.' in name:  # a setting, as in the published package
     return f'{said} {_as_binding(name, value)}'
-  if (meant := _ELSEWHERE.get(word)) in known:
+  if (meant := _ELSEWHERE.get(word, '')) in known:
     return f'{said} Did you mean {_moved(meant, values or ["VALUE"])}?'
   if 'root_dir' in known:
     known = [*known, 'logdir']
@@ -53,8 +52,8 @@ def no_flag(name, values, known):
   return said
 
 
-def _moved(flag, values):
-  """A flag of another program as this one takes it."""
+def _moved(flag: str, values: Sequence[str]) -> str:
+  """Translates a flag of another program."""
   if flag == 'gin_bindings':
     return "--gin_bindings='NAME = VALUE'"
   if flag != 'gin_file':
@@ -65,8 +64,8 @@ def _moved(flag, values):
       for value in values)
 
 
-def _as_binding(name, value):
-  """The sentence that says how the settings of this name are bound."""
+def _as_binding(name: str, value: str) -> str:
+  """The sentence about how to bind the settings of this name."""
   try:
     ast.literal_eval(value)
   except (ValueError, SyntaxError):
@@ -77,15 +76,15 @@ def _as_binding(name, value):
   return f'A setting is bound so: {" or ".join(lines)}.'
 
 
-def meant_by(word, known):
-  """What a word without dashes may mean as a flag, or None.
+def meant_by(word: str, known: Collection[str]) -> str | None:
+  """Guesses the flag that a word without dashes means.
 
   Args:
-    word: str.
-    known: Names of the flags that the program has.
+    word: Of the command line.
+    known: Names of the program's flags.
 
   Returns:
-    str, such as '--gin_file=mine.gin'.
+    Such as '--gin_file=mine.gin'; None without a guess.
   """
   name, is_pair, value = word.partition('=')
   if is_pair and '.' in name and 'gin_bindings' in known:
@@ -106,15 +105,12 @@ def meant_by(word, known):
   return None
 
 
-def unread(words, known):
-  """The sentences about words that a program does not take.
+def unread(words: Sequence[str], known: Collection[str]) -> str:
+  """The message about words that a program does not take.
 
   Args:
-    words: List of str.
-    known: Names of the flags that the program has.
-
-  Returns:
-    str.
+    words: Of the command line.
+    known: Names of the program's flags.
   """
   meant = meant_by(words[0], known)
   return f'Nothing here reads {" ".join(words)!r}. ' + (
@@ -122,15 +118,15 @@ def unread(words, known):
       'Flags begin with --; --help lists them.')
 
 
-def is_task(word):
+def is_task(word: str) -> bool:
   """Whether a word has the form of a task's name."""
   return word == 'catch' or bool(
-      re.match(rf'({"|".join(environments.SUITES)})_', word)
+      re.match(rf'({"|".join(tasks.SUITES)})_', word)
       or re.fullmatch(r'[\w.]+:\w+', word))
 
 
-def _is_folder(word):
-  """Whether a word is the path of a folder, and not the name of a task."""
+def _is_folder(word: str) -> bool:
+  """Whether a word is the path of a folder, not the name of a task."""
   path = pathlib.Path(word).expanduser()
   looks = word.startswith(('.', '/', '~', f'runs{os.sep}'))
   return bool(word) and (

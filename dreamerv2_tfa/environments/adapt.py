@@ -1,48 +1,55 @@
-"""Any environment's observations and actions as the agent takes them."""
+"""Converts any environment's observations and actions for the agent."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from tf_agents.environments import py_environment
 from tf_agents.environments import wrappers
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 import tree
 
+from dreamerv2_tfa import observations
 from dreamerv2_tfa import specs as specs_lib
 from dreamerv2_tfa.environments import parts as parts_lib
 from dreamerv2_tfa.environments import rewards
 
-_CHECKED = 1000  # steps whose observations are checked whole
-_SAMPLED = 100  # of later steps, each so many
+_CHECKED = 1000  # steps whose observations are checked completely
+_SAMPLED = 100  # of later steps, one in so many
 
 
 class Adapted(wrappers.PyEnvironmentBaseWrapper):
-  """An environment with observations and actions of the agent's kinds.
+  """An environment with observations and actions that the agent supports.
 
-  Observations become a flat dict, whose parts `observations` describes. Keys
-  join the names on the path with '/'; a bare picture is called 'image', another
-  bare array 'observation'. What is not in the environment's space is refused:
-  shape, kind of number and NaN at every step; the range at every reset, for
-  the first thousand steps, then at one in a hundred.
+  Observations become a flat dict of the parts that `observations` describes.
+  Keys join the names on the path with '/'; a bare picture is called 'image',
+  another bare array 'observation'. Observations outside of their spec are
+  refused. Checked are, at every step, the shape, the kind of number and NaN;
+  at every reset, in the first 1000 steps and in one step of 100, the range.
 
-  Actions are the environment's own. A box gets finite bounds where it has none.
+  Actions are the environment's own. A box without bounds gets finite ones.
 
   Attributes:
-    parts: List of `observations.Part`.
-    warnings: List of lines about parts that are many numbers and no picture.
-    raw: The environment inside, which shows what `parts` read.
+    parts: How each part of the observation is read.
+    warnings: A line about each part of many numbers that is no picture.
+    raw: The environment inside, whose observations `parts` read.
   """
 
-  def __init__(self, env, *, keys='.*', size=64, pictures='$^', numbers='$^'):
+  def __init__(
+      self, env: py_environment.PyEnvironment, *, keys: str = '.*',
+      size: int = 64, pictures: str = '$^', numbers: str = '$^'):
     """Reads the specs of `env`.
 
     Args:
-      env: Unbatched `PyEnvironment`.
+      env: An unbatched environment.
       keys: Regular expression of the observations to keep.
-      size: Python int, pixels, height and width of pictures.
+      size: Pixels, height and width of pictures.
       pictures: Regular expression of those that are pictures in any case.
-      numbers: Regular expression of those that are none in any case.
+      numbers: Regular expression of those that are no pictures in any case.
 
     Raises:
-      ValueError: If an observation or the action has no such form.
+      ValueError: If an observation or the action is not supported.
     """
     super().__init__(env, handle_auto_reset=True)
     self.raw = env
@@ -51,19 +58,20 @@ class Adapted(wrappers.PyEnvironmentBaseWrapper):
         numbers=numbers)
     self.warnings = parts_lib.large(self.parts, numbers)
     self._action_spec = _action_spec(env.action_spec())
-    raw, spec = env.action_spec(), self._action_spec
+    raw: Any = env.action_spec()
+    spec = self._action_spec
     self._limits = (
         spec.minimum, spec.maximum, raw.dtype,
         np.asarray(getattr(raw, 'minimum', spec.minimum), raw.dtype),
         np.asarray(getattr(raw, 'maximum', spec.maximum), raw.dtype))
     self._seen = 0  # time steps
 
-  def observation_spec(self):
-    """Returns the flat dict of observation specs."""
+  def observation_spec(self) -> dict[str, Any]:
+    """Observation specs by key."""
     return {part.key: part.spec for part in self.parts}
 
-  def action_spec(self):
-    """Returns the environment's action spec, with finite bounds."""
+  def action_spec(self) -> array_spec.BoundedArraySpec:
+    """The environment's action spec, with finite bounds."""
     return self._action_spec
 
   def _reset(self):
@@ -71,14 +79,14 @@ class Adapted(wrappers.PyEnvironmentBaseWrapper):
     return self._read(self._env.reset())
 
   def _step(self, action):
-    """Plays `action`; one that leaves the bounds counts as the nearest."""
+    """Plays `action`, clipped to the bounds."""
     return self._read(self._env.step(self._played(action)))
 
   def _played(self, action):
-    """The action in the environment's dtype and bounds."""
+    """Converts an action to the environment's dtype and clips it."""
     low, high, dtype, raw_low, raw_high = self._limits
     bounded = np.minimum(np.maximum(action, low), high)
-    # Rounding to another dtype may leave the bounds once more.
+    # Rounding to another dtype may leave the bounds again.
     return np.minimum(np.maximum(
         np.asarray(bounded, dtype), raw_low), raw_high)
 
@@ -92,19 +100,18 @@ class Adapted(wrappers.PyEnvironmentBaseWrapper):
         observation=read(self.parts, time_step.observation, whole))
 
 
-def read(parts, observation, whole=True):
-  """What the agent reads of an environment's observation.
+def read(
+    parts: Sequence[observations.Part], observation: Any, whole: bool = True
+) -> dict[str, np.ndarray]:
+  """Converts an environment's observation for the agent.
 
   Args:
-    parts: List of `observations.Part`.
-    observation: What the environment shows.
-    whole: bool; whether ranges are checked.
-
-  Returns:
-    Dict of arrays.
+    parts: How each part is read.
+    observation: Nest of arrays.
+    whole: Whether ranges are checked.
 
   Raises:
-    ValueError: If a part is missing or not in its space.
+    ValueError: If a part is missing or outside of its spec.
   """
   result = {}
   for part in parts:
@@ -116,7 +123,7 @@ def read(parts, observation, whole=True):
 
 
 def _action_spec(spec):
-  """The agent's spec of an environment's action: the same, but bounded."""
+  """Adds finite bounds to an environment's action spec."""
   if len(tree.flatten(spec)) != 1 or not hasattr(spec, 'shape'):
     raise ValueError(
         f'An action must be one array; got the action spec {spec}. Join the '
@@ -131,7 +138,7 @@ def _action_spec(spec):
     bounded = _bounded(spec, dtype, spec.minimum, spec.maximum)
   else:
     bounded = _bounded(spec, np.float32, *_finite(spec))
-  specs_lib.Actions(bounded)  # or refuses
+  specs_lib.Actions(bounded)  # refuses what is not supported
   return bounded
 
 
@@ -144,8 +151,8 @@ def _bounded(spec, dtype, low, high):
 def _finite(spec):
   """Bounds of a box, float32 and in the box.
 
-  Without bounds a number is from -1 to 1, as in the published package; with
-  one alone it is within 2 of that, so that it stays in its space.
+  Without bounds a number is in [-1, 1], as in the published package. With only
+  one bound, the other is 2 away, so that actions stay in their space.
   """
   bound = lambda name, default: np.broadcast_to(
       getattr(spec, name, default), spec.shape).astype(np.float64)

@@ -1,4 +1,6 @@
-"""Atari games, played directly on the Arcade Learning Environment."""
+"""Suite `atari`: games on the Arcade Learning Environment."""
+
+from typing import Any
 
 import ale_py
 import cv2
@@ -9,11 +11,52 @@ from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import checks
-from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import emulators
+from dreamerv2_tfa.environments import task as task_lib
 
-_LARGEST = 2**31 - 1  # that the emulators count to
+_LARGEST = 2**31 - 1  # the emulators count with int32
 _KEEP = np.ones((), np.float32)  # discount of a step that ends nothing
+
+games = emulators.games
+
+
+# gin's annotation of a decorator with a name is wrong.
+@gin.configurable('load_atari')  # pyright: ignore[reportCallIssue]
+def load(
+    game: str, *, emulator: str = 'ale_py', action_repeat: int = 4,
+    size: int = 64, grayscale: bool = True, noops: int = 30,
+    sticky: float = 0.25, full_action_space: bool = False,
+    max_steps: int = 27000, terminal_on_life_loss: bool = False,
+    ram: bool = False) -> task_lib.Task:
+  """Makes the task of a game; the defaults are the protocol of the paper.
+
+  Args:
+    game: One of `games()`.
+    emulator: 'ale_py', or 'atari_py' from the extra [atari-py].
+    action_repeat: Frames an agent step.
+    size: Pixels, height and width of the image.
+    grayscale: Luminance with one channel; False: RGB.
+    noops: Most no-op frames at a reset.
+    sticky: Probability that a frame repeats the last action.
+    full_action_space: All 18 actions in every game.
+    max_steps: Agent steps an episode; 27,000 are 108,000 frames.
+    terminal_on_life_loss: A lost life ends the episode.
+    ram: Observe the memory of the console as well.
+
+  Returns:
+    A task whose `make` raises `ValueError` if a number is not in its range.
+  """
+  action_repeat = checks.integer(
+      'load_atari.action_repeat', action_repeat, 1, 2**31 - 1)
+
+  def construct(seed):
+    return AtariEnvironment(
+        game, seed=seed, emulator=emulator, action_repeat=action_repeat,
+        size=size, grayscale=grayscale, noops=noops, sticky=sticky,
+        full_action_space=full_action_space, max_steps=max_steps,
+        terminal_on_life_loss=terminal_on_life_loss, ram=ram)
+  return task_lib.from_constructor(
+      f'atari_{game}', action_repeat, construct, one_thread=False)
 
 
 class AtariEnvironment(py_environment.PyEnvironment):
@@ -24,9 +67,9 @@ class AtariEnvironment(py_environment.PyEnvironment):
     reward       r1  + r2  + r3  + r4         maximum of the last two screens,
                                max(s3, s4)    resized by area
 
-  A step that the game ends early shows its own last two screens. A game over is
-  LAST with discount 0; the time limit is LAST with discount 1. A reset plays 1
-  to `noops` frames without action, drops their reward and shows the last one.
+  If the game ends within a step, the step shows its own last two screens. Game
+  over is LAST with discount 0; the time limit is LAST with discount 1. A reset
+  plays 1 to `noops` frames without action and drops their reward.
 
   Observations are `{'image': uint8 [size, size, 1 or 3]}`, with `'ram'`: uint8
   `[128]` where asked for. The action is an int32 index into the game's minimal
@@ -34,24 +77,25 @@ class AtariEnvironment(py_environment.PyEnvironment):
   """
 
   def __init__(
-      self, game, *, seed, emulator, action_repeat, size, grayscale, noops,
-      sticky, full_action_space, max_steps, terminal_on_life_loss, ram):
-    """Starts an emulator; `load` documents and sets the protocol.
+      self, game: str, *, seed: int, emulator: str, action_repeat: int,
+      size: int, grayscale: bool, noops: int, sticky: float,
+      full_action_space: bool, max_steps: int, terminal_on_life_loss: bool,
+      ram: bool):
+    """Starts an emulator; `load` documents the settings.
 
     Args:
-      game: One of `emulators.games()`.
-      seed: Python int in [0, 2**31), of sticky actions and no-ops.
+      game: One of `games()`.
+      seed: In [0, 2**31), of sticky actions and no-ops.
       emulator: One of `emulators.NAMES`.
-      action_repeat: Python int >= 1, frames an agent step.
-      size: Python int, pixels, height and width of the image.
-      grayscale: Python bool, luminance with one channel, else RGB.
-      noops: Python int >= 0, most no-op frames at a reset.
-      sticky: Python float in [0, 1], probability that a frame repeats the
-        action of the frame before.
-      full_action_space: Python bool, all 18 actions.
-      max_steps: Python int >= 1, agent steps after which an episode is cut.
-      terminal_on_life_loss: Python bool, a lost life ends the episode.
-      ram: Python bool, observe the memory of the console as well.
+      action_repeat: 1 or more.
+      size: 1 or more, pixels.
+      grayscale: See `load`.
+      noops: 0 or more.
+      sticky: In [0, 1].
+      full_action_space: See `load`.
+      max_steps: 1 or more.
+      terminal_on_life_loss: See `load`.
+      ram: See `load`.
 
     Raises:
       ValueError: If the game is unknown or a number is not in its range.
@@ -86,13 +130,13 @@ class AtariEnvironment(py_environment.PyEnvironment):
     self._steps = 0
     self._lives = 0
 
-  def action_spec(self):
-    """Returns the spec of the action index, int32 `[]`."""
+  def action_spec(self) -> array_spec.BoundedArraySpec:
+    """Spec of the action index, int32 `[]`."""
     return array_spec.BoundedArraySpec(
         (), np.int32, 0, len(self._actions) - 1, name='action')
 
-  def observation_spec(self):
-    """Returns the dict of observation specs, uint8 in [0, 255]."""
+  def observation_spec(self) -> dict[str, array_spec.BoundedArraySpec]:
+    """Specs by key, uint8 in [0, 255]."""
     spec = lambda shape, name: array_spec.BoundedArraySpec(
         shape, np.uint8, 0, 255, name=name)
     specs = {'image': spec((self._size, self._size, self._channels), 'image')}
@@ -101,7 +145,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
     return specs
 
   def _reset(self):
-    """Starts a new game and lets 1 to `noops` frames pass."""
+    """Starts a new game and plays 1 to `noops` frames without action."""
     self._ale.reset_game()
     wait = self._random.integers(1, self._noops + 1) if self._noops else 0
     for _ in range(wait):
@@ -113,7 +157,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
     self._lives = self._ale.lives()
     return ts.restart(self._observe(self._screens[0]))
 
-  def _step(self, action):
+  def _step(self, action: Any):
     """Plays one action for `action_repeat` frames, fewer if the game ends."""
     if not 0 <= action < len(self._actions):
       raise ValueError(
@@ -128,7 +172,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
       over = self._is_over()
       if over:
         break
-    # Of a step of one frame the other screen belongs to the step before.
+    # In a step of one frame, the other screen is of the step before.
     screen = self._screens.max(0) if frame else self._screens[0]
     observation = self._observe(screen)
     reward = np.asarray(reward, np.float32)
@@ -137,17 +181,17 @@ class AtariEnvironment(py_environment.PyEnvironment):
       return ts.termination(observation, reward)
     if self._steps == self._max_steps:
       return ts.truncation(observation, reward)
-    # `ts.transition` would take a tenth of the step.
+    # `ts.transition` would take a tenth of the time of the step.
     return ts.TimeStep(ts.StepType.MID, reward, _KEEP, observation)
 
   def _is_over(self):
-    """Returns whether the game, or the life where that counts, has ended."""
+    """Whether the episode has ended: the game, or the life if that counts."""
     lives = self._ale.lives()
     life_lost, self._lives = lives < self._lives, lives
     return self._ale.game_over() or (self._terminal_on_life_loss and life_lost)
 
   def _observe(self, screen):
-    """Returns the observation that shows `screen`, uint8 `[210, 160, ...]`."""
+    """The observation of a screen, uint8 `[210, 160, ...]`."""
     image = cv2.resize(
         screen, (self._size, self._size), interpolation=cv2.INTER_AREA)
     observation = {
@@ -156,43 +200,3 @@ class AtariEnvironment(py_environment.PyEnvironment):
       observation['ram'] = self._ale.getRAM()
     return observation
 
-
-def games() -> tuple[str, ...]:
-  """Names of the games of either emulator, sorted."""
-  return emulators.games()
-
-
-@gin.configurable('load_atari')
-def load(
-    game, *, emulator='ale_py', action_repeat=4, size=64, grayscale=True,
-    noops=30, sticky=0.25, full_action_space=False, max_steps=27000,
-    terminal_on_life_loss=False, ram=False):
-  """Returns the task of an Atari game; the defaults are the paper's protocol.
-
-  Args:
-    game: One of `games()`.
-    emulator: 'ale_py', or 'atari_py' from the extra [atari-py].
-    action_repeat: Python int, frames an agent step.
-    size: Python int, pixels, height and width of the image.
-    grayscale: Python bool, luminance with one channel, else RGB.
-    noops: Python int, most no-op frames at a reset.
-    sticky: Python float, probability that a frame repeats the last action.
-    full_action_space: Python bool, all 18 actions in every game.
-    max_steps: Python int, agent steps an episode (108,000 frames).
-    terminal_on_life_loss: Python bool, a lost life ends the episode.
-    ram: Python bool, observe the memory of the console as well.
-
-  Returns:
-    A `Task`. Its `make` raises `ValueError` if a number is not in its range.
-  """
-  action_repeat = checks.integer(
-      'load_atari.action_repeat', action_repeat, 1, 2**31 - 1)
-
-  def construct(seed):
-    return AtariEnvironment(
-        game, seed=seed, emulator=emulator, action_repeat=action_repeat,
-        size=size, grayscale=grayscale, noops=noops, sticky=sticky,
-        full_action_space=full_action_space, max_steps=max_steps,
-        terminal_on_life_loss=terminal_on_life_loss, ram=ram)
-  return batch.task(
-      f'atari_{game}', action_repeat, construct, one_thread=False)

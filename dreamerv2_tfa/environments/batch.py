@@ -1,130 +1,74 @@
-"""From one environment in Python to a batch of them in TensorFlow."""
+"""A batch of environments in TensorFlow: its thread, its metrics, its end."""
 
 import atexit
+from collections.abc import Callable
+from collections.abc import Sequence
 import functools
 from multiprocessing import pool
 import re
 import threading
+from typing import Any
+from typing import TypeVar
 import weakref
 
 import tensorflow as tf
 from tf_agents.environments import batched_py_environment
+from tf_agents.environments import py_environment
 from tf_agents.environments import tf_environment
 from tf_agents.environments import tf_py_environment
 
-from dreamerv2_tfa import checks
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import factories
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import parallel
-from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import watched
 
+_Result = TypeVar('_Result')
 _IDENTS = []  # of `_thread`, once it runs
+_closed = weakref.WeakSet()
 
 
-def task(name, action_repeat, construct, achievements=(), one_thread=True):
-  """Returns a task whose environments are written in Python.
+def as_tensorflow(
+    made: Sequence[py_environment.PyEnvironment], one_thread: bool
+) -> tf_environment.TFEnvironment:
+  """Joins environments to one batch; a `TFEnvironment` is returned as it is.
 
   Args:
-    name: Python string.
-    action_repeat: Python int, environment frames an agent step.
-    construct: Function from a seed to an unbatched `PyEnvironment`. Where it
-      gives a `TFEnvironment` instead, that is the batch.
-    achievements: Names in the dicts of the environment's `pop_outcomes`.
-    one_thread: bool; False where it may be stepped from any thread, which
-      saves the way to another one: a fifth of a step of Atari.
-
-  Returns:
-    A `Task`.
+    made: Unbatched environments; or one that is batched or in TensorFlow.
+    one_thread: Whether `apply`'s thread steps them.
   """
-  def make(seed, num_environments=1, processes=False):
-    if processes and num_environments > 1:
-      environments = parallel.ProcessBatch(
-          construct, parallel.seeds_of(seed, num_environments))
-      return _scoped(tf_py_environment.TFPyEnvironment(environments))
-    seeds = [seed]
-    if num_environments > 1:
-      seeds = parallel.seeds_of(seed, num_environments)
-    return _in_one_process(name, construct, seeds, one_thread)
-
-  return task_lib.Task(name, action_repeat, make, tuple(achievements))
-
-
-def _in_one_process(name, construct, seeds, one_thread):
-  """The batch, in `_thread` where it wants one thread."""
-  made = []
-  try:
-    make = functools.partial(_make_each, construct, seeds, made)
-    if one_thread:
-      apply(make)
-    else:
-      make()
-    environment = _as_tensorflow(made, one_thread)
-    if environment.batch_size != len(seeds):
-      raise checks.UserError(
-          f'The task {name!r} has batch size {environment.batch_size}; wanted '
-          f'{len(seeds)}. Let it return one environment, or set '
-          'train.environments to its batch size, and train.processes = False.')
-  except BaseException:
-    for env in made:
-      _close_one(env)
-    raise
-  return environment
-
-
-def _make_each(construct, seeds, made):
-  """Fills a list with environments: one a seed, or a single batch."""
-  for index, seed in enumerate(seeds):
-    name = f'Environment {index} of {len(seeds)}' if seeds[1:] else (
-        'The environment')
-    made.append(_watched(construct, seed, name))
-    if isinstance(made[0], tf_environment.TFEnvironment) or made[0].batched:
-      return  # as many as it has
-
-
-def _watched(construct, seed, name):
-  """One environment, as in `watched`; one of TensorFlow as it is."""
-  try:
-    environment = construct(seed)
-  except Exception as error:  # whatever its code raises
-    raise faults.failed(f'{name} cannot be made', error) from error
-  if isinstance(environment, tf_environment.TFEnvironment):
-    return environment
-  return watched.Watched(environment, construct, seed, name)
-
-
-def _as_tensorflow(made, one_thread):
   first = made[0]
   if isinstance(first, tf_environment.TFEnvironment):
     return first
-  return _scoped(tf_py_environment.TFPyEnvironment(
+  isolation: Any = _thread() if one_thread else False  # annotated as a bool
+  return scoped(tf_py_environment.TFPyEnvironment(
       first if first.batched else batched_py_environment.BatchedPyEnvironment(
-          made, multithreading=False),
-      isolation=_thread() if one_thread else False))
+          made, multithreading=False), isolation=isolation))
 
 
-def _scoped(environment):
-  """Gives the specs of a `TFPyEnvironment` names that TensorFlow can take.
+def scoped(
+    environment: tf_py_environment.TFPyEnvironment
+) -> tf_py_environment.TFPyEnvironment:
+  """Renames the specs of an environment to names that TensorFlow admits.
 
-  They are keys of an observation, and become names of operations, for which
-  many characters are not admitted.
+  A spec is named after its key in the observation. Its name becomes the name of
+  an operation, in which many characters are not admitted.
   """
-  def scoped(spec):
+  def renamed(spec):
     if not spec.name or re.fullmatch('[A-Za-z0-9.][A-Za-z0-9_./-]*', spec.name):
       return spec
     return specs.renamed(
         spec, re.sub(r'[^A-Za-z0-9]', '_', f'observation {spec.name}'))
 
   environment._time_step_spec = tf.nest.map_structure(
-      scoped, environment.time_step_spec())
+      renamed, environment.time_step_spec())
   return environment
 
 
 @functools.cache
 def _thread():
-  """The one thread that makes and steps all environments of this process.
+  """Starts the one thread that makes and steps this process's environments.
 
   An OpenGL context belongs to a thread, and TensorFlow would take any.
   """
@@ -134,19 +78,19 @@ def _thread():
   return threads
 
 
-def apply(function):
-  """What `function()` returns in `_thread`, from wherever it is called."""
+def apply(function: Callable[[], _Result]) -> _Result:
+  """Calls a function in the environments' thread, from any thread."""
   threads = _thread()
   if threading.get_ident() in _IDENTS:
     return function()
   return threads.apply(function)
 
 
-def adapted(environment):
-  """Returns the `Adapted` that a `TFEnvironment` of one is made of, or None.
+def adapted(environment: tf_environment.TFEnvironment) -> adapt.Adapted | None:
+  """Finds the `Adapted` inside the first environment of a task's batch.
 
-  Args:
-    environment: `TFEnvironment` that a `Task` has made.
+  Returns:
+    None if there is none: for one in TensorFlow, or in another process.
   """
   inside = getattr(getattr(environment, 'pyenv', None), 'envs', (None,))[0]
   while inside is not None and not isinstance(inside, adapt.Adapted):
@@ -154,21 +98,19 @@ def adapted(environment):
   return inside
 
 
-def pop_outcomes(environment):
-  """What the episodes that ended since the last call have achieved.
-
-  Args:
-    environment: `TFEnvironment` that a `Task` has made.
+def pop_metrics(
+    environment: tf_environment.TFEnvironment) -> list[dict[str, float]]:
+  """Metrics of the episodes that ended since the last call, one dict each.
 
   Returns:
-    List of dicts of floats; empty where the task has no achievements.
+    Empty for a task without metrics.
   """
-  inside = getattr(environment, 'pyenv', None)
+  inside: Any = getattr(environment, 'pyenv', None)
   if isinstance(inside, parallel.ProcessBatch):
-    return inside.pop_outcomes()
+    return inside.pop_metrics()
   return [
-      episode for env in getattr(inside, 'envs', ())
-      for episode in getattr(env, 'pop_outcomes', list)()]
+      metrics for env in getattr(inside, 'envs', ())
+      for metrics in getattr(env, 'pop_metrics', list)()]
 
 
 def _inside(environment):
@@ -177,40 +119,35 @@ def _inside(environment):
   return getattr(inside, 'envs', [inside])
 
 
-def end_at_first_failure(environment):
-  """Lets a failure in an environment's code end the run, with no restart.
+def end_at_first_failure(environment: tf_environment.TFEnvironment) -> None:
+  """Ends the run at the first failure in the environments' code: no restart.
 
   Args:
-    environment: `TFEnvironment` that a `Task` has made in this process.
+    environment: Made by a `Task`, in this process.
   """
   for env in _inside(environment):
     if isinstance(env, watched.Watched):
       env.most_failures = 1
 
 
-def leave_open(environment):
-  """Makes `close` leave a `TFEnvironment` to its owner."""
+def leave_open(environment: tf_environment.TFEnvironment) -> None:
+  """Makes `close` skip an environment, which its owner closes."""
   _closed.add(environment)
 
 
-def close(environment):
-  """Closes the environments of a batch, the first time.
+def close(environment: tf_environment.TFEnvironment) -> None:
+  """Closes the environments of a batch; a second call does nothing.
 
-  What one of them raises then is reported, and the others closed.
-
-  Args:
-    environment: `TFEnvironment` that a `Task` has made.
+  An error in one of them is logged, and the others are closed.
   """
   if environment in _closed:
     return
   _closed.add(environment)
   for env in _inside(environment):
-    _close_one(env)
+    close_one(env)
 
 
-def _close_one(environment):
+def close_one(environment: Any) -> None:
+  """Closes an environment in the environments' thread; logs its errors."""
   with faults.closing('The environment'):
     apply(functools.partial(factories.close, environment))
-
-
-_closed = weakref.WeakSet()

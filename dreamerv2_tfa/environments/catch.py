@@ -1,4 +1,6 @@
-"""Catch: five balls fall one after another, a paddle catches them."""
+"""Suite `catch`: a paddle catches five balls that fall one after another."""
+
+from typing import Any
 
 import gin
 import numpy as np
@@ -10,24 +12,40 @@ from tf_agents.trajectories import time_step as ts
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import task as task_lib
 
-CELLS = 10                 # rows and columns of the grid
-FALL = CELLS - 1           # steps from the top row to the bottom row
+CELLS = 10                 # height and width of the grid
+FALL = CELLS - 1           # steps from the top of the grid to its bottom
 SIZE = 64                  # pixels, height and width of an image
 CELL_SIZE = 6              # pixels
 MARGIN = 2                 # pixels of background around the grid
-BACKGROUND = 64            # grey levels; a black background starves the latents
+BACKGROUND = 64            # grey level; with black the latents learn nothing
 PADDLE = 160
 BALL = 255
 
-_NOWHERE = -2              # a row that no pixel belongs to
+_NOWHERE = -2              # outside of the grid: no pixel is there
 # Grid row (or column) of each pixel row (or column), -1 in the margin.
 _CELL_OF_PIXEL = np.full(SIZE, -1, np.int32)
 _CELL_OF_PIXEL[MARGIN:-MARGIN] = np.arange(CELLS).repeat(CELL_SIZE)
 
 
+def games() -> tuple[str, ...]:
+  """One game without a name: the task is called `catch`."""
+  return ('',)
+
+
+def load(game: str = '') -> task_lib.Task:
+  """Makes the task `catch`, one frame an agent step; gin binds `Catch`."""
+  del game
+
+  def make(seed, num_environments=1, processes=False):
+    del processes  # one `Catch` is a batch of games in TensorFlow
+    return Catch(batch_size=num_environments, seed=seed)
+
+  return task_lib.Task('catch', 1, make)
+
+
 @gin.configurable
 class Catch(tf_environment.TFEnvironment):
-  """Catch written in TensorFlow, so that a driver never leaves the graph.
+  """Catch in TensorFlow: a driver steps it without leaving the graph.
 
   A ball starts in the top row in a random column and falls a row a step; the
   paddle moves a column a step. The step that lands the ball on the paddle's row
@@ -40,27 +58,29 @@ class Catch(tf_environment.TFEnvironment):
     reward      -     0          0    +-1    0          0    +-1
     step type FIRST  MID                                    LAST, discount 0
 
-  The paddle crosses the grid in the time that a ball falls, so the best return
-  is `balls` whatever the columns. A ball's column is drawn independently of all
-  else, so a paddle that does not look earns
-  `balls * (2 * paddle_width / 10 - 1)` on average: -3 with the defaults.
+  The paddle can cross the grid while a ball falls, so the best return is always
+  `balls`. A ball's column is independent of everything else, so a paddle that
+  ignores the balls earns `balls * (2 * paddle_width / 10 - 1)` on average: -3
+  with the defaults.
 
   Observations are `{'image': uint8 [64, 64, 1]}`; actions are int32 scalars, 0
   left, 1 stay, 2 right. One out of these bounds counts as the nearest.
 
   Attributes:
-    state: tf.train.Checkpoint of all that the next episodes depend on, random
-      numbers included; put it in a `tf.train.Checkpoint` to save and restore.
+    state: `tf.train.Checkpoint` of everything that the next episodes depend on,
+      the random generator included.
   """
 
-  def __init__(self, batch_size=1, seed=0, balls=5, paddle_width=2):
+  def __init__(
+      self, batch_size: int = 1, seed: int = 0, balls: int = 5,
+      paddle_width: int = 2):
     """Makes `batch_size` independent games; the first step starts them.
 
     Args:
-      batch_size: Python int, games played side by side.
-      seed: Python int; the same seed gives the same episodes.
-      balls: Python int, balls an episode; an episode has 9 * balls steps.
-      paddle_width: Python int, columns.
+      batch_size: Games side by side.
+      seed: The same seed gives the same episodes.
+      balls: Balls an episode; an episode has 9 * balls steps.
+      paddle_width: Columns.
 
     Raises:
       ValueError: If a number is not an integer in its range.
@@ -71,13 +91,11 @@ class Catch(tf_environment.TFEnvironment):
     balls = checks.integer('Catch.balls', balls, 1, 2**31 // FALL - 1)
     paddle_width = checks.integer(
         'Catch.paddle_width', paddle_width, 1, CELLS)
-    observation_spec = {
-        'image': tensor_spec.BoundedTensorSpec(
-            (SIZE, SIZE, 1), tf.uint8, 0, 255, name='image')}
+    observation_spec: Any = {
+        'image': _spec((SIZE, SIZE, 1), tf.uint8, 255, 'image')}
     super().__init__(
         time_step_spec=ts.time_step_spec(observation_spec),
-        action_spec=tensor_spec.BoundedTensorSpec(
-            (), tf.int32, 0, 2, name='action'),
+        action_spec=_spec((), tf.int32, 2, 'action'),
         batch_size=batch_size)
     self._last_step = FALL * balls
     self._paddle_width = paddle_width
@@ -89,12 +107,12 @@ class Catch(tf_environment.TFEnvironment):
           paddle=variable(0, 'paddle'),     # leftmost column of the paddle
           falling=variable(0, 'falling'),   # column of the ball in the air
           landed=variable(0, 'landed'),     # column of the ball before it
-          # The seed is the key: `from_seed` makes it the counter, and then
-          # neighbouring seeds draw overlapping streams.
+          # The seed is the key. `from_seed` makes it the counter, which gives
+          # neighbouring seeds overlapping streams.
           random=tf.random.Generator.from_key_counter(seed, [0, 0], 'philox'))
 
   def _current_time_step(self):
-    """Returns the time step of the present state; starts a game if none is."""
+    """The time step of the current state; starts a game if there is none."""
     with tf.device('/CPU:0'):
       state = self.state
       return tf.cond(
@@ -103,13 +121,13 @@ class Catch(tf_environment.TFEnvironment):
               state.steps, state.paddle, state.falling, state.landed))
 
   def _reset(self):
-    """Starts a new episode in every row of the batch."""
+    """Starts a new episode of every game."""
     with tf.device('/CPU:0'):
-      batch = [self.batch_size]
-      return self._advance(tf.ones(batch, tf.int32), tf.ones(batch, tf.bool))
+      shape = [self.batch_size]
+      return self._advance(tf.ones(shape, tf.int32), tf.ones(shape, tf.bool))
 
   def _step(self, action):
-    """Plays `action`; where an episode is over, the next one starts instead."""
+    """Plays `action`; games at the end of an episode start the next one."""
     with tf.device('/CPU:0'):
       action = tf.ensure_shape(
           tf.convert_to_tensor(action, tf.int32), [self.batch_size])
@@ -117,18 +135,18 @@ class Catch(tf_environment.TFEnvironment):
       return self._advance(action, (steps < 0) | (steps == self._last_step))
 
   def _advance(self, action, restart):
-    """Moves paddle and balls, stores the new state and returns what is seen.
+    """Moves paddle and balls, and stores the new state.
 
     Args:
       action: int32 `[B]`.
-      restart: bool `[B]`; an episode begins there, and the action is ignored.
+      restart: bool `[B]`, games that begin an episode and ignore their action.
 
     Returns:
       The next `TimeStep`.
     """
     state = self.state
     rightmost = CELLS - self._paddle_width
-    steps = tf.where(restart, 0, state.steps + 1)
+    steps: Any = tf.where(restart, 0, state.steps + 1)
     move = tf.clip_by_value(action, 0, 2) - 1
     paddle = tf.clip_by_value(state.paddle + move, 0, rightmost)
     paddle = tf.where(restart, rightmost // 2, paddle)
@@ -142,7 +160,7 @@ class Catch(tf_environment.TFEnvironment):
     return self._look(steps, paddle, falling, landed)
 
   def _look(self, steps, paddle, falling, landed):
-    """Returns the `TimeStep` of a state; all arguments are int32 `[B]`."""
+    """The `TimeStep` of a state; all arguments are int32 `[B]`."""
     first, last = steps == 0, steps == self._last_step
     lands = (steps % FALL == 0) & ~first
     caught = (landed >= paddle) & (landed < paddle + self._paddle_width)
@@ -157,12 +175,12 @@ class Catch(tf_environment.TFEnvironment):
     return ts.TimeStep(
         step_type, reward, tf.where(last, 0.0, 1.0), {'image': image})
 
-  def _draw(self, paddle, *balls):
+  def _draw(self, paddle: tf.Tensor, *balls: tuple[Any, Any]) -> tf.Tensor:
     """Draws the grid.
 
     Args:
       paddle: int32 `[B]`, leftmost column of the paddle.
-      *balls: Pairs of row and column, int32 `[B]` each.
+      *balls: Pairs of row and column in the grid, int32 `[B]` each.
 
     Returns:
       uint8 `[B, 64, 64, 1]`.
@@ -181,21 +199,7 @@ class Catch(tf_environment.TFEnvironment):
         tf.where(is_paddle, grey(PADDLE), grey(BACKGROUND)))
 
 
-def games() -> tuple[str, ...]:
-  """There is one game, which has no name beside the suite's."""
-  return ('',)
-
-
-def load(game: str = '') -> task_lib.Task:
-  """The task `catch`, one frame an agent step. gin's `Catch` has its settings.
-
-  Args:
-    game: ''.
-  """
-  del game
-
-  def make(seed, num_environments=1, processes=False):
-    del processes  # it is a batch in TensorFlow by itself
-    return Catch(batch_size=num_environments, seed=seed)
-
-  return task_lib.Task('catch', 1, make)
+def _spec(shape, dtype, largest, name) -> Any:
+  # TensorFlow annotates no arguments of the class.
+  bounded: Any = tensor_spec.BoundedTensorSpec
+  return bounded(shape, dtype, 0, largest, name=name)

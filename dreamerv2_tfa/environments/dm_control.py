@@ -1,13 +1,17 @@
-"""DeepMind Control: the suite, manipulation and locomotion."""
+"""Suite `dmc`: DeepMind Control, its suite, manipulation and locomotion."""
 
+from collections.abc import Callable
 import functools
 import importlib
 import os
+from typing import Any
 
+import dm_env
 from dm_env import specs
 import gin
 import numpy as np
 from tf_agents.environments import dm_control_wrapper
+from tf_agents.environments import py_environment
 from tf_agents.environments import wrappers
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
@@ -17,9 +21,9 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa import observations
 from dreamerv2_tfa import rendering
 from dreamerv2_tfa.environments import adapt
-from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.environments import rewards
+from dreamerv2_tfa.environments import task as task_lib
 
 _EXTRA = 'dmc'
 _EXAMPLES = 'dm_control.locomotion.examples'
@@ -38,29 +42,56 @@ _SHORT = {'cup_catch': 'ball_in_cup_catch'}  # as the published package has it
 
 
 @functools.cache
-def games():
-  """Returns the sorted names of all tasks, such as 'walker_walk'."""
+def games() -> tuple[str, ...]:
+  """Sorted names of all tasks, such as 'walker_walk'."""
   try:
     locomotion = _locomotion()
-  except ValueError:  # labmaze, which it needs, has no wheel for Python 3.13
+  except ValueError:  # it needs labmaze, which has no wheel for Python 3.13
     locomotion = ()
   return tuple(sorted([*_suite(), *_SHORT, *_manipulation(), *locomotion]))
 
 
-def make(game, *, seed, action_repeat, pixels, proprio, size, camera):
-  """Makes one task.
+# gin's annotation of a decorator with a name is wrong.
+@gin.configurable('load_dmc')  # pyright: ignore[reportCallIssue]
+def load(
+    game: str, *, action_repeat: int = 2, pixels: bool = True,
+    proprio: bool = False, size: int = 64, camera: int | str | None = None
+) -> task_lib.Task:
+  """Makes a task of DeepMind Control.
 
   Args:
     game: One of `games()`.
-    seed: Python int, of initial states and goals.
-    action_repeat: Python int, physics steps an agent step.
-    pixels: Python bool, observe 'image', uint8 `[size, size, 3]`.
-    proprio: Python bool, observe positions, velocities and the like.
-    size: Python int, pixels.
-    camera: Python int or string, or None for the task's own.
+    action_repeat: Physics steps an agent step.
+    pixels: Observe the camera as 'image', in RGB.
+    proprio: Observe joint positions, velocities and the like.
+    size: Pixels, height and width of the image.
+    camera: None: the camera that the published package takes for this task.
+  """
+  action_repeat = checks.integer('load_dmc.action_repeat', action_repeat)
+  size = checks.integer('load_dmc.size', size)
+  checks.flag('load_dmc.pixels', pixels)
+  checks.flag('load_dmc.proprio', proprio)
 
-  Returns:
-    `PyEnvironment`.
+  def construct(seed):
+    return adapt.Adapted(make(
+        game, seed=seed, action_repeat=action_repeat, pixels=pixels,
+        proprio=proprio, size=size, camera=camera), size=size)
+  return task_lib.from_constructor(f'dmc_{game}', action_repeat, construct)
+
+
+def make(
+    game: str, *, seed: int, action_repeat: int, pixels: bool, proprio: bool,
+    size: int, camera: int | str | None) -> py_environment.PyEnvironment:
+  """Makes the environment of one task; `load` documents the settings.
+
+  Args:
+    game: One of `games()`.
+    seed: Of initial states and goals.
+    action_repeat: See `load`.
+    pixels: Observe 'image', uint8 `[size, size, 3]`.
+    proprio: See `load`.
+    size: Pixels.
+    camera: See `load`.
 
   Raises:
     ValueError: If nothing is observed, or there is no OpenGL for pixels.
@@ -83,23 +114,23 @@ def make(game, *, seed, action_repeat, pixels, proprio, size, camera):
 class DmEnvironment(dm_control_wrapper.DmControlWrapper):
   """A `dm_env` environment with specs and values as they are.
 
-  TF-Agents' wrapper takes a choice for a number, a missing reward for 0, and
-  rounds the bounds of float64 outwards.
+  TF-Agents' wrapper reads a discrete spec as a number and a missing reward as
+  0, and rounds float64 bounds outwards.
   """
 
-  def __init__(self, env):
-    """Reads the specs of `env`, a `dm_env.Environment`."""
+  def __init__(self, env: dm_env.Environment):
+    """Reads the specs of `env`."""
     super().__init__(env)
     own = lambda nest: tree.map_structure(_own_spec, nest)
     self._observation_spec = own(env.observation_spec())
-    self._action_spec = own(env.action_spec())
+    self._action_spec: Any = own(env.action_spec())
 
   def _reset(self):
     return ts.restart(self._env.reset().observation)
 
   def _step(self, action):
     step = self._env.step(np.asarray(action, self._action_spec.dtype))
-    if step.first():  # the environment has begun again by itself
+    if step.first():  # the environment has reset itself
       return ts.restart(step.observation)
     discount = 1.0 if step.discount is None else step.discount
     return ts.TimeStep(
@@ -108,7 +139,7 @@ class DmEnvironment(dm_control_wrapper.DmControlWrapper):
 
 
 def _own_spec(spec):
-  """The spec of a `dm_env` spec."""
+  """Converts a spec of `dm_env`."""
   if isinstance(spec, specs.DiscreteArray):
     return observations.Choices(
         spec.shape, spec.dtype, spec.minimum, spec.maximum, spec.name)
@@ -119,24 +150,25 @@ def _own_spec(spec):
 
 
 class _Observed(wrappers.PyEnvironmentBaseWrapper):
-  """Draws the picture once an agent step, and leaves the task's own out."""
+  """Renders once an agent step, and drops the task's own pictures."""
 
   def __init__(self, env, pixels, proprio, size, camera):
     super().__init__(env)
+    observations: Any = env.observation_spec()
     self._draw = functools.partial(self._picture, size, camera)
     self._specs = {
-        key: spec for key, spec in env.observation_spec().items()
+        key: spec for key, spec in observations.items()
         if proprio and spec.dtype != np.uint8}
     self._pixels = pixels
     self._image_spec = array_spec.BoundedArraySpec(
         (size, size, 3), np.uint8, 0, 255, name='image')
 
-  def observation_spec(self):
+  def observation_spec(self) -> dict[str, Any]:
     image = {'image': self._image_spec} if self._pixels else {}
     return {**image, **self._specs}
 
-  def close(self):
-    """Frees the OpenGL context, in the thread that has drawn."""
+  def close(self) -> None:
+    """Frees the OpenGL context, in the thread that rendered."""
     self._env.physics.free()
 
   def _reset(self):
@@ -160,29 +192,29 @@ class _Observed(wrappers.PyEnvironmentBaseWrapper):
 
 
 def _use_chosen_opengl():
-  """Lets dm_control choose again, where it was imported before this package."""
+  """Makes dm_control choose OpenGL again if it was imported too early."""
   chosen = extras.load('dm_control._render', _EXTRA)
   if chosen.BACKEND != os.environ['MUJOCO_GL']:
     importlib.reload(chosen)
 
 
 def _load(game, seed, pixels):
-  """Returns the `dm_env` of a task."""
+  """Makes the `dm_env` environment of a task."""
   if game.startswith('manip_'):
-    # One kind of each sees the goal in the picture, one in the numbers.
+    # The task shows its goal in the picture (vision) or in numbers (features).
     kinds = ('vision', 'features') if pixels else ('features', 'vision')
     there = _manipulation()[game]
     kind = next(kind for kind in kinds if kind in there)
     manipulation = extras.load('dm_control.manipulation', _EXTRA)
     env = manipulation.load(f'{game.removeprefix("manip_")}_{kind}', seed=seed)
-    # Its own picture is not observed, and drawing it takes most of the time.
+    # Its own pictures are not observed, and take most of the time to render.
     for name, observable in env.task.task_observables.items():
       observable.enabled = observable.enabled and name not in _PICTURES
     env.reset()
     return env
   if game.startswith('locom_'):
     return _locomotion()[game](random_state=np.random.RandomState(seed))
-  domain, task = _suite()[_SHORT.get(game, game)]
+  domain, task = _suite()[_SHORT.get(game) or game]
   suite = extras.load('dm_control.suite', _EXTRA)
   return suite.load(domain, task, task_kwargs={'random': seed})
 
@@ -202,39 +234,10 @@ def _manipulation():
   return kinds
 
 
-def _locomotion():
+def _locomotion() -> dict[str, Callable]:
   """The function that makes each game of locomotion."""
   return {
       f'locom_{name}': getattr(module, name)
       for path, start in _LOCOMOTION
       for module in [extras.load(path, _EXTRA)]
       for name in dir(module) if name.startswith(start)}
-
-
-@gin.configurable('load_dmc')
-def load(
-    game, *, action_repeat=2, pixels=True, proprio=False, size=64,
-    camera=None):
-  """Returns a task of DeepMind Control.
-
-  Args:
-    game: One of `games()`.
-    action_repeat: Python int, physics steps an agent step.
-    pixels: Python bool, observe the camera as 'image', in colour.
-    proprio: Python bool, observe joint positions, velocities and the like.
-    size: Python int, pixels, height and width of the image.
-    camera: Python int or string; None: the task's own, as published.
-
-  Returns:
-    A `Task`.
-  """
-  action_repeat = checks.integer('load_dmc.action_repeat', action_repeat)
-  size = checks.integer('load_dmc.size', size)
-  checks.flag('load_dmc.pixels', pixels)
-  checks.flag('load_dmc.proprio', proprio)
-
-  def construct(seed):
-    return adapt.Adapted(make(
-        game, seed=seed, action_repeat=action_repeat, pixels=pixels,
-        proprio=proprio, size=size, camera=camera), size=size)
-  return batch.task(f'dmc_{game}', action_repeat, construct)

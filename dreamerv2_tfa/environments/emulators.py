@@ -1,21 +1,23 @@
 """The two emulators of Atari, `ale_py` and `atari_py`, behind one interface.
 
-Both read the ROM files in the wheel of ale-py. With the same actions they play
-most games alike, picture by picture and byte by byte; the README lists those
-that differ.
+Both read the ROM files in the wheel of ale-py. With the same actions most games
+give the same screens and memory in both; the README lists those that differ.
 """
 
+from collections.abc import Sequence
 import functools
+from typing import Any
 
 import ale_py
 from ale_py import roms
+import numpy as np
 
 from dreamerv2_tfa.environments import extras
 
 NAMES = ('ale_py', 'atari_py')
-# Names of the literature whose ROM is called otherwise.
+# Names of the literature that differ from the name of the ROM.
 _ROM_NAMES = {'james_bond': 'jamesbond'}
-_CRASHES = (  # games that end the process under atari-py, which is older
+_CRASHES = (  # games that crash the process under atari-py, which is older
     'atlantis2', 'backgammon', 'basic_math', 'blackjack', 'casino',
     'crossbow', 'darkchambers', 'earthworld', 'entombed', 'et',
     'flag_capture', 'hangman', 'haunted_house', 'human_cannonball', 'klax',
@@ -26,28 +28,27 @@ _CRASHES = (  # games that end the process under atari-py, which is older
 
 
 @functools.cache
-def games():
-  """Returns the sorted names of the games that can be played, in snake case.
+def games() -> tuple[str, ...]:
+  """Sorted names, in snake case, of the games that can be played.
 
-  These are the ROMs in the wheel of ale-py that it supports: loading one of the
-  others (combat, joust, maze_craze, warlords) would end the process.
+  These are the ROMs in the wheel of ale-py that it supports. Loading another
+  one (combat, joust, maze_craze, warlords) would crash the process.
   """
   supported = ale_py.ALEInterface.isSupportedROM
   names = [
-      name for name in roms.get_all_rom_ids()
-      if supported(roms.get_rom_path(name))]
+      name for name in roms.get_all_rom_ids() if supported(_rom(name))]
   return tuple(sorted(names + list(_ROM_NAMES)))
 
 
-def check(emulator, game):
+def check(emulator: str, game: str) -> None:
   """Refuses a game that the emulator cannot run.
 
   Args:
     emulator: One of `NAMES`.
-    game: Python string.
+    game: The name to check.
 
   Raises:
-    ValueError: If there is no such game, or it would end the process.
+    ValueError: If there is no such game, or it would crash the process.
   """
   if game not in games():
     raise ValueError(
@@ -62,19 +63,19 @@ def check(emulator, game):
         "the process. Take load_atari.emulator = 'ale_py'.")
 
 
-def start(emulator, game, seed, sticky):
+def start(emulator: str, game: str, seed: int, sticky: float) -> Any:
   """Starts an emulator without a banner.
 
   Args:
     emulator: One of `NAMES`.
-    game: One of `games()` that `check` lets pass.
-    seed: Python int in [0, 2**31), of sticky actions.
-    sticky: Python float, probability that a frame repeats the last action.
+    game: One of `games()` that `check` accepts.
+    seed: In [0, 2**31), of sticky actions.
+    sticky: Probability that a frame repeats the last action.
 
   Returns:
-    An `ale_py.ALEInterface`, or what has the same methods.
+    An `ale_py.ALEInterface`, or an object with the methods that are used here.
   """
-  rom = roms.get_rom_path(_ROM_NAMES.get(game, game))
+  rom = _rom(_ROM_NAMES.get(game, game))
   if emulator == 'atari_py':
     return _AtariPy(rom, seed, sticky)
   ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
@@ -85,8 +86,13 @@ def start(emulator, game, seed, sticky):
   return ale
 
 
+def _rom(name: str) -> Any:
+  """Path of a ROM; ale-py annotates that it takes a str, and takes a Path."""
+  return roms.get_rom_path(name)
+
+
 class _AtariPy:
-  """atari-py's emulator with the methods of ale-py's that are used here."""
+  """atari-py's emulator, with the methods of ale-py's that are used here."""
 
   def __init__(self, rom, seed, sticky):
     atari_py = extras.load('atari_py', 'atari-py')
@@ -103,17 +109,18 @@ class _AtariPy:
     self.getRAMSize = self._ale.getRAMSize
     self.getScreenRGB = self._ale.getScreenRGB2  # the other one is BGR
 
-  def act(self, action, paddle_strength):
-    """Plays a frame; paddles always move at full strength."""
+  def act(self, action: Any, paddle_strength: float) -> float:
+    """Plays a frame and returns its reward; paddles move at full strength."""
     del paddle_strength
     return self._ale.act(getattr(action, 'value', action))
 
-  def getMinimalActionSet(self):  # pylint: disable=invalid-name
-    """Returns the actions of the game, as ale-py's."""
+  def getMinimalActionSet(self) -> Sequence[Any]:
+    """The actions of the game, as ale-py's."""
     return [ale_py.Action(int(a)) for a in self._ale.getMinimalActionSet()]
 
-  def getScreenGrayscale(self, screen=None):  # pylint: disable=invalid-name
-    """Returns the luminance, uint8 `[210, 160]`."""
+  def getScreenGrayscale(
+      self, screen: np.ndarray | None = None) -> np.ndarray:
+    """The luminance, uint8 `[210, 160]`, written to `screen` if given."""
     if screen is None:
       return self._ale.getScreenGrayscale()[..., 0]
     return self._ale.getScreenGrayscale(screen)

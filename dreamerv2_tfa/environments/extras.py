@@ -2,32 +2,30 @@
 
 import importlib
 import pathlib
+import types
 import warnings
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def load(module, extra):
+def load(module: str, extra: str) -> types.ModuleType:
   """Imports a module of a package that an extra installs.
 
-  Which warnings are shown stays as it was: dm_control would show all.
+  The filters of warnings are restored: dm_control's import shows all warnings.
 
   Args:
-    module: Python string, such as 'dm_control.suite'.
-    extra: Python string, the extra of this package, such as 'dmc'.
-
-  Returns:
-    The module.
+    module: Such as 'dm_control.suite'.
+    extra: The extra of this package, such as 'dmc'.
 
   Raises:
-    ValueError: If the package is not installed, with the line that does it.
+    ValueError: If the package is not installed, with the command to do so.
   """
   try:
     with warnings.catch_warnings():
       return importlib.import_module(module)
   except ModuleNotFoundError as error:
     package = module.partition('.')[0]
-    if error.name.partition('.')[0] != package:
+    if (error.name or '').partition('.')[0] != package:
       package = f'{package} (for it, {error.name})'
     raise ValueError(
         f'The package {package} is not installed. To mend it: '
@@ -35,8 +33,8 @@ def load(module, extra):
     ) from error
 
 
-def install_line(extra):
-  """Returns the command that installs an extra, here or from PyPI."""
+def install_line(extra: str) -> str:
+  """The command that installs an extra, in this checkout or from PyPI."""
   if (_ROOT / 'bin' / 'python').exists():
     return f"bin/python -m pip install -e '.[{extra}]'"
   return f"pip install 'dreamerv2_tfa[{extra}]'"

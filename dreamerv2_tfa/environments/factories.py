@@ -1,41 +1,45 @@
-"""Environments as users write them: who makes them, and who closes them."""
+"""Factories of environments that users write: their calls, and who closes."""
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import inspect
 import os
+from typing import Any
 import weakref
 
+from tf_agents.environments import py_environment
 from tf_agents.environments import wrappers
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import faults
 
-_in_use = {}  # weak references to what factories have returned, by id
+_in_use = {}  # weak references to results of factories, by `id`
 
 
-def call(factory, seed):
-  """Calls a factory or a class, with the seed where it takes one.
+def call(factory: Callable[..., Any], seed: int) -> Any:
+  """Calls a factory or a class, with the seed if it takes one.
 
-    def make(seed)                           make(seed), whatever the name
+    def make(seed), or any one name          make(seed)
     def make(size=5, seed=None)              make(seed=seed)
     def make()                               make()
-    def __init__(self, render_mode=None)     likewise: an option is no seed
+    def __init__(self, render_mode=None)     make(): an option is no seed
 
-  The seed of the first reset goes to a Gym environment in any case.
+  A Gym environment gets the seed at its first reset in any case.
 
   Args:
     factory: Function or class.
-    seed: Python int.
+    seed: Of the environment.
 
   Returns:
-    Whatever it returns.
+    The result of the factory.
 
   Raises:
     UserError: If it needs more than a seed.
   """
   try:
     parameters = inspect.signature(factory).parameters.values()
-  except (TypeError, ValueError):  # of some that are written in C
+  except (TypeError, ValueError):  # some functions written in C
     return factory(seed)
   several = [p for p in parameters if p.kind == p.VAR_POSITIONAL]
   plain = [p for p in parameters
@@ -57,15 +61,15 @@ def call(factory, seed):
   return factory()
 
 
-def claim(environment, whose):
-  """Refuses an object that another part of the run steps already.
+def claim(environment: Any, whose: str) -> None:
+  """Refuses an object that another part of the run already steps.
 
   Args:
     environment: What a factory has returned.
-    whose: Python string, how the error begins.
+    whose: How the error message begins.
 
   Raises:
-    UserError: If it was claimed before, and not released.
+    UserError: If it was claimed before and not released.
   """
   known = _in_use.get(id(environment))
   if known is not None and known() is environment:
@@ -75,29 +79,29 @@ def claim(environment, whose):
         'each call.')
   try:
     _in_use[id(environment)] = weakref.ref(environment)
-  except TypeError:  # nothing refers weakly to it, so nobody can tell
+  except TypeError:  # it admits no weak references: no check
     pass
 
 
-def release(environment):
-  """Takes back a claim, if there is one."""
+def release(environment: Any) -> None:
+  """Removes the claim on an object, if there is one."""
   _in_use.pop(id(environment), None)
 
 
 class Own(wrappers.PyEnvironmentBaseWrapper):
-  """What a factory has made, as TF-Agents': closed with the run, once."""
+  """An environment that a factory made: the run closes it, once."""
 
-  def __init__(self, env, source):
-    """Takes over an environment.
+  def __init__(self, env: py_environment.PyEnvironment, source: Any):
+    """Wraps an environment.
 
     Args:
-      env: `PyEnvironment`.
-      source: The object inside, that the factory has returned.
+      env: The environment for TF-Agents.
+      source: The object inside, which the factory returned.
     """
     super().__init__(env)
     self._source = source
 
-  def close(self):
+  def close(self) -> None:
     """Closes the object, the first time."""
     source, self._source = self._source, None
     if source is not None:
@@ -105,31 +109,32 @@ class Own(wrappers.PyEnvironmentBaseWrapper):
 
 
 class Lent(wrappers.PyEnvironmentBaseWrapper):
-  """An object of the user's own: theirs to close, but for its copies.
+  """An object of the user, who closes it; the run closes only its copies.
 
-  A copy is what arrives in the process of a worker.
+  Each worker process has a copy.
   """
 
-  def __init__(self, env, source, process):
-    """Takes an environment.
+  def __init__(
+      self, env: py_environment.PyEnvironment, source: Any, process: int):
+    """Wraps an environment.
 
     Args:
-      env: `PyEnvironment`.
+      env: The environment for TF-Agents.
       source: The object inside.
-      process: Python int, number of the process where the user has it.
+      process: Id of the user's process.
     """
     super().__init__(env)
     self._source, self._copied = source, os.getpid() != process
 
-  def close(self):
+  def close(self) -> None:
     """Closes a copy, the first time."""
     source, self._source = self._source, None
     if source is not None and self._copied:
       close(source)
 
 
-def close(environment):
-  """Closes an environment of any library, where it can be, and releases it."""
+def close(environment: Any) -> None:
+  """Closes an environment of any library, if it has `close`; releases it."""
   release(environment)
   end = getattr(environment, 'close', None)
   if callable(end):
@@ -137,8 +142,8 @@ def close(environment):
 
 
 @contextlib.contextmanager
-def closed_on_error(environment):
-  """Closes an environment where what is done with it raises."""
+def closed_on_error(environment: Any) -> Iterator[None]:
+  """Closes an environment if the body of the `with` raises."""
   try:
     yield
   except BaseException:

@@ -1,43 +1,50 @@
-"""Errors out of an environment's own code, with their own traceback."""
+"""Errors in an environment's own code, with their traceback."""
 
+from collections.abc import Iterator
 import contextlib
 import traceback
+import typing
+from typing import Any
 
 from absl import logging
 
 from dreamerv2_tfa import checks
 
-MOST_FAILURES = 3  # of one environment, with no finished episode between
-_noted = []  # what is under way through TensorFlow, at most one
+if typing.TYPE_CHECKING:
+  from tf_agents.environments import py_environment
+  from tf_agents.trajectories import time_step as ts
+
+MOST_FAILURES = 3  # of one environment, without a finished episode
+_noted = []  # the error that passes through TensorFlow, at most one
 
 
 class EnvironmentFailed(RuntimeError):
   """An environment, its factory or its module raised.
 
-  The message ends with the traceback: the exception itself may have been raised
-  in another process, and gin drops causes.
+  The message ends with the traceback, because the exception may have been
+  raised in another process, and gin drops causes.
 
   Attributes:
-    said: str, one line: the call, the step and the error.
-    trace: str, the traceback in the environment's code.
+    said: One line: the call, the step and the error.
+    trace: The traceback in the environment's code.
   """
 
-  def __init__(self, said, trace):
-    """Keeps both; the message is the one, then the other."""
+  def __init__(self, said: str, trace: str):
+    """Joins both to the message."""
     super().__init__(f'{said}\n{trace}')
     self.said, self.trace = said, trace
 
 
-def failed(said, error):
-  """Returns what to raise for an error in an environment's code.
+def failed(said: str, error: Exception) -> Exception:
+  """The exception to raise for an error in an environment's code.
 
   Args:
-    said: Python string, what was being done; '' where the caller says it.
-    error: The exception.
+    said: The call that failed; '' if the caller's message names it.
+    error: What was raised.
 
   Returns:
-    The error itself where it is a refusal of ours, or has been dealt with;
-    else an `EnvironmentFailed`.
+    `error` itself if it is a refusal of this package or an `EnvironmentFailed`;
+    else a new `EnvironmentFailed`.
   """
   if isinstance(error, EnvironmentFailed) or checks.is_refusal(error):
     return error
@@ -46,81 +53,81 @@ def failed(said, error):
   return EnvironmentFailed(': '.join(filter(None, parts)), trace)
 
 
-def call(environment, name, arguments, steps):
+def call(
+    environment: 'py_environment.PyEnvironment', name: str,
+    arguments: tuple[Any, ...], steps: int) -> 'ts.TimeStep':
   """Resets or steps an environment.
 
   Args:
-    environment: `PyEnvironment`.
-    name: Python string, 'reset' or 'step'.
-    arguments: Tuple, of the method.
-    steps: Python int, steps that it has taken before.
-
-  Returns:
-    `TimeStep`.
+    environment: An unbatched one.
+    name: 'reset' or 'step'.
+    arguments: Of the method.
+    steps: Steps that it has taken before, for the message.
 
   Raises:
     EnvironmentFailed: If its code raises.
-    UserError: If a check refuses what it did.
+    UserError: If a check refuses what it returned.
   """
   try:
     return getattr(environment, name)(*arguments)
-  except Exception as error:  # whatever the environment raises
+  except Exception as error:  # the environment may raise anything
     said = f'{name}({", ".join(map(str, arguments))})'
     if name == 'step' or steps:
       said += f' at step {steps + (name == "step")}'
     raise failed(said, error) from error
 
 
-def named(name, failure):
-  """Returns an `EnvironmentFailed` that says which environment it was."""
+def named(name: str, failure: EnvironmentFailed) -> EnvironmentFailed:
+  """Adds the environment's name to a failure."""
   return EnvironmentFailed(f'{name} failed: {failure.said}', failure.trace)
 
 
-def report(name, said, trace):
+def report(name: str, said: str, trace: str) -> None:
   """Logs a failure after which an environment is restarted."""
   logging.error(
       '%s failed (%s) and is restarted; its unfinished episode is dropped.\n%s',
       name, said, trace)
 
 
-def report_close(name, said, trace):
+def report_close(name: str, said: Any, trace: str) -> None:
   """Logs that an environment could not be closed."""
   logging.error('%s was not closed (%s).\n%s', name, said, trace)
 
 
 @contextlib.contextmanager
-def closing(name):
-  """Reports what an environment raises while it is closed, and goes on."""
+def closing(name: str) -> Iterator[None]:
+  """Logs errors of an environment's `close` instead of raising them."""
   try:
     yield
-  except Exception as error:  # whatever its code raises
+  except Exception as error:  # its code may raise anything
     failure = failed('close()', error)
     report_close(
         name, getattr(failure, 'said', failure), getattr(failure, 'trace', ''))
 
 
-def gives_up(name, said, trace):
-  """Returns what to raise once an environment has failed too often."""
+def gives_up(name: str, said: str, trace: str) -> EnvironmentFailed:
+  """The exception for an environment that has failed too often."""
   return EnvironmentFailed(
       f'{name} failed {MOST_FAILURES} times without a finished episode. The '
       f'last time: {said}', trace)
 
 
-def note(error):
-  """Keeps an error that is about to go through TensorFlow; returns it."""
+def note(error: Exception) -> Exception:
+  """Stores an error that will pass through TensorFlow, for `surfaced`."""
   _noted[:] = [error]
   return error
 
 
 @contextlib.contextmanager
-def surfaced():
-  """Raises what an environment raised, where TensorFlow raises its text.
+def surfaced() -> Iterator[None]:
+  """Raises an environment's own error in place of TensorFlow's.
 
-  An exception in Python code that a graph calls becomes another there.
+  TensorFlow replaces an exception in Python code that a graph calls by one of
+  its own with the same text.
 
   Raises:
     EnvironmentFailed: If an environment failed.
-    UserError: If a check refused what it did.
+    UserError: If a check refused what it returned.
   """
   _noted.clear()
   try:

@@ -1,37 +1,100 @@
-"""Gym and Gymnasium environments of any version, by their methods alone.
+"""Suite `gym`, and the wrapper of Gym and Gymnasium environments.
 
-TF-Agents' GymWrapper takes time limits for deaths and knows neither Gymnasium
-nor the newer forms of `reset` and `step`, so this is our own.
+TF-Agents' GymWrapper takes time limits for terminations. It supports neither
+Gymnasium nor the newer forms of `reset` and `step`, so this is our own.
 """
 
+from collections.abc import Callable
+from typing import Any
+
+import gin
 import numpy as np
 from tf_agents.environments import py_environment
+from tf_agents.environments import tf_environment
+from tf_agents.environments import wrappers
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import observations
+from dreamerv2_tfa.environments import adapt
+from dreamerv2_tfa.environments import factories
+from dreamerv2_tfa.environments import registered
 from dreamerv2_tfa.environments import rewards
 from dreamerv2_tfa.environments import seeding
+from dreamerv2_tfa.environments import task as task_lib
+
+
+def games() -> tuple[str, ...]:
+  """Sorted ids of the environments that Gym knows."""
+  return registered.ids('gym')
+
+
+# gin's annotation of a decorator with a name is wrong.
+@gin.configurable('load_gym')  # pyright: ignore[reportCallIssue]
+def load(
+    game: str, construct: Callable[[int], task_lib.Environment] | None = None,
+    *, action_repeat: int = 1, max_steps: int = 0, keys: str = '.*',
+    size: int = 64, pictures: str = '$^', numbers: str = '$^') -> task_lib.Task:
+  """Makes the task of a Gym id, or of an environment that `construct` makes.
+
+  Args:
+    game: Id of a Gym environment; with `construct`, the name of the task.
+    construct: From a seed to an environment. A batched one, or one in
+      TensorFlow, is used unchanged.
+    action_repeat: Environment steps an agent step.
+    max_steps: Agent steps after which an episode is truncated, for environments
+      that do not do so themselves; 0: never.
+    keys: Regular expression of the observations to keep.
+    size: Pixels, height and width of pictures.
+    pictures: Regular expression of the observations that are pictures. It
+      overrides what their bounds say.
+    numbers: Regular expression of the observations that are no pictures.
+  """
+  action_repeat = checks.integer('load_gym.action_repeat', action_repeat)
+  max_steps = checks.integer('load_gym.max_steps', max_steps, 0)
+  size = checks.integer('load_gym.size', size)
+  patterns = dict(keys=keys, pictures=pictures, numbers=numbers)
+  for which, each in patterns.items():
+    checks.pattern(f'load_gym.{which}', each)
+
+  def adapted(seed):
+    env = construct(seed) if construct else make('gym', game, seed)
+    if isinstance(env, tf_environment.TFEnvironment) or env.batched:
+      return env
+    if action_repeat > 1:
+      env = wrappers.ActionRepeat(env, action_repeat)
+    if max_steps:
+      env = wrappers.TimeLimit(env, max_steps)
+    with factories.closed_on_error(env):
+      return adapt.Adapted(
+          env, keys=keys, size=size, pictures=pictures, numbers=numbers)
+  name = game if construct else f'gym_{game}'
+  return task_lib.from_constructor(name, action_repeat, adapted)
+
+
+def make(library: str, identifier: str, seed: int) -> 'GymEnvironment':
+  """Makes a registered environment; errors are those of `registered.make`."""
+  return GymEnvironment(registered.make(library, identifier), seed=seed)
 
 
 class GymEnvironment(py_environment.PyEnvironment):
   """A Gym environment: `terminated` is discount 0, `truncated` keeps 1.
 
-    step                                          here
-    obs, reward, terminated, truncated, info      as it says
-    obs, reward, done, info                       done, unless the info has
+    step returns                                  terminated
+    obs, reward, terminated, truncated, info      `terminated`
+    obs, reward, done, info                       `done`, unless `info` has
                                                   'TimeLimit.truncated'
 
-  Observations and actions are the environment's own, as its spaces say.
+  Observations and actions are those of the environment's spaces.
   """
 
-  def __init__(self, env, seed=None):
-    """Reads the spaces of `env`; resets nothing yet.
+  def __init__(self, env: Any, seed: int | None = None):
+    """Reads the spaces of `env`; does not reset it yet.
 
     Args:
       env: A Gym or Gymnasium environment.
-      seed: Python int of the first reset, or None to leave it as it is.
+      seed: Of the first reset; None: not seeded.
 
     Raises:
       ValueError: If a space is not supported.
@@ -44,30 +107,30 @@ class GymEnvironment(py_environment.PyEnvironment):
     self._observation_spec = _observation_spec(env.observation_space, ())
 
   @property
-  def gym(self):
+  def gym(self) -> Any:
     """The environment inside."""
     return self._gym
 
-  def __getattr__(self, name):
-    """Forwards what else is asked for, such as `pop_outcomes`."""
+  def __getattr__(self, name: str) -> Any:
+    """Forwards other attributes, such as `pop_metrics`."""
     if name.startswith('_'):
       raise AttributeError(name)
     return getattr(self._gym, name)
 
-  def action_spec(self):
-    """Returns the spec of the action."""
+  def action_spec(self) -> array_spec.ArraySpec:
+    """Spec of the action."""
     return self._action_spec
 
-  def observation_spec(self):
-    """Returns the nest of observation specs."""
+  def observation_spec(self) -> Any:
+    """Nest of observation specs."""
     return self._observation_spec
 
-  def close(self):
-    """Closes the environment inside, where it can be closed."""
+  def close(self) -> None:
+    """Closes the environment inside, if it has `close`."""
     getattr(self._gym, 'close', tuple)()
 
   def _reset(self):
-    """Starts an episode; the first one takes the seed."""
+    """Starts an episode; the first one with the seed."""
     seed, self._seed = self._seed, None
     result = self._gym.reset() if seed is None else seeding.reset(
         self._gym, seed)
@@ -75,7 +138,7 @@ class GymEnvironment(py_environment.PyEnvironment):
         result[0] if _has_info(result, self._observation_spec) else result,
         'reset'))
 
-  def _step(self, action):
+  def _step(self, action: Any):
     """Plays `action`."""
     result = self._gym.step(
         int(action) if self._one_choice else np.asarray(
@@ -92,7 +155,7 @@ class GymEnvironment(py_environment.PyEnvironment):
 
 
 def _read_step(result):
-  """Observation, reward, terminated and truncated of either form of a step."""
+  """Observation, reward, terminated and truncated, of both forms of a step."""
   form = len(result) if isinstance(result, tuple | list) else 0
   if form == 5:
     observation, reward, terminated, truncated, _ = result
@@ -109,7 +172,7 @@ def _read_step(result):
 
 
 def _flag(name, value):
-  """A bool, or 0 or 1, as a bool; 'False' and NaN would be true."""
+  """Converts a bool, 0 or 1; refuses others: 'False' and NaN would be true."""
   array = np.asarray(value)
   if array.dtype.kind not in 'bui' or array.size != 1 or (
       array.item() not in (0, 1)):
@@ -120,7 +183,7 @@ def _flag(name, value):
 
 
 def _shown(observation, when):
-  """The observation, which there must be: at an end it is learned as well."""
+  """Refuses None as an observation; the last one is learned from too."""
   if observation is None:
     raise checks.UserError(
         f'The environment returned None as the observation of a {when}; wanted '
@@ -131,7 +194,7 @@ def _shown(observation, when):
 
 
 def _kind(space):
-  """Name of the space: Gym and Gymnasium call theirs alike."""
+  """Name of the space's class, which is the same in Gym and Gymnasium."""
   return next(
       (cls.__name__ for cls in type(space).__mro__
        if cls.__module__.startswith(('gym.', 'gymnasium.'))),
@@ -139,11 +202,11 @@ def _kind(space):
 
 
 def _has_info(result, spec):
-  """Whether a reset gave observation and info, or the observation alone."""
+  """Whether a reset returned observation and info, or only the former."""
   pair = (
       isinstance(result, tuple) and len(result) == 2
       and (result[1] is None or isinstance(result[1], dict)))
-  # An old environment may observe two parts, the second of which is a dict.
+  # An older environment may have an observation of two parts, array and dict.
   looks_alike = (
       isinstance(spec, tuple) and len(spec) == 2 and isinstance(spec[1], dict))
   return pair and not (
@@ -171,12 +234,12 @@ def _observation_spec(space, path):
         for i, part in enumerate(space.spaces))
   if kind in ('Discrete', 'MultiDiscrete', 'MultiBinary', 'Box'):
     return _leaf(space, '/'.join(map(str, path)) or 'observation')
-  # `parts` refuses it by this name, unless its pattern of keys leaves it out.
+  # `parts` refuses it with this name, unless the pattern of keys excludes it.
   return array_spec.ArraySpec((), np.str_, name=str(space))
 
 
 def _leaf(space, name):
-  """The spec of a space of numbers, as it is."""
+  """The spec of a space of numbers."""
   kind, start = _kind(space), getattr(space, 'start', 0)
   if kind == 'Discrete':
     return observations.Choices(
@@ -194,7 +257,7 @@ def _leaf(space, name):
       space.shape, space.dtype, space.low, space.high, name=name)
 
 
-def is_gym(environment):
+def is_gym(environment: Any) -> bool:
   """Whether an object has the spaces of a Gym environment."""
   return hasattr(environment, 'action_space') and hasattr(
       environment, 'observation_space')

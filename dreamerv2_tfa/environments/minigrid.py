@@ -1,40 +1,62 @@
-"""MiniGrid: the agent's view of a grid world, drawn in colour."""
+"""Suite `minigrid`: grid worlds, seen from where the agent stands, in RGB."""
 
 import re
 
 import gin
+from tf_agents.environments import py_environment
 from tf_agents.environments import wrappers
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import adapt
-from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.environments import gym
+from dreamerv2_tfa.environments import task as task_lib
 
 _EXTRA = 'minigrid'
 _ID = re.compile(r'MiniGrid-(.+)-v\d+')
 _ENDLESS = 2**31 - 1  # steps
 
 
-def games():
-  """Returns the sorted names of the grid worlds, such as 'DoorKey-6x6'."""
+def games() -> tuple[str, ...]:
+  """Sorted names of the grid worlds, such as 'DoorKey-6x6'."""
   return tuple(sorted(_ids()))
 
 
-def make(game, *, seed, tile_size):
-  """Makes one world; its step limit cuts an episode and is no death.
-
-  MiniGrid says `done` at its own limit as well, so the limit is taken off and
-  put on again from outside. A success still pays 1 less 0.9 of the share of the
-  limit that it took.
+# gin's annotation of a decorator with a name is wrong.
+@gin.configurable('load_minigrid')  # pyright: ignore[reportCallIssue]
+def load(
+    game: str, *, tile_size: int = 8, keys: str = 'image') -> task_lib.Task:
+  """Makes a task of MiniGrid: the agent sees seven by seven cells before it.
 
   Args:
     game: One of `games()`.
-    seed: Python int, of the worlds.
-    tile_size: Python int, pixels of a cell.
+    tile_size: Pixels of a cell before the image is resized.
+    keys: Regular expression of the observations to keep; 'direction' is one.
+  """
+  tile_size = checks.integer('load_minigrid.tile_size', tile_size)
+  checks.pattern('load_minigrid.keys', keys)
+
+  def construct(seed):
+    return adapt.Adapted(make(game, seed=seed, tile_size=tile_size), keys=keys)
+  return task_lib.from_constructor(
+      f'minigrid_{game}', 1, construct, one_thread=False)
+
+
+def make(
+    game: str, *, seed: int, tile_size: int) -> py_environment.PyEnvironment:
+  """Makes one world, whose step limit truncates an episode.
+
+  MiniGrid returns `done` at its step limit, as at a success. So its own limit
+  is removed, and TF-Agents' `TimeLimit` applies the same one. The reward of a
+  success stays 1 - 0.9 * steps / limit.
+
+  Args:
+    game: One of `games()`.
+    seed: Of the worlds.
+    tile_size: Pixels of a cell.
 
   Returns:
-    `PyEnvironment` with the observation 'image' and others.
+    An environment that observes 'image' and others.
   """
   registry = extras.load('gym', _EXTRA)
   views = extras.load('gym_minigrid.wrappers', _EXTRA)
@@ -47,7 +69,7 @@ def make(game, *, seed, tile_size):
   return wrappers.TimeLimit(gym.GymEnvironment(env, seed=seed), limit)
 
 
-def _ids():
+def _ids() -> dict[str, str]:
   """Gym's id of each game."""
   extras.load('gym_minigrid', _EXTRA)  # registers the worlds
   registry = extras.load('gym.envs.registration', _EXTRA).registry
@@ -55,25 +77,3 @@ def _ids():
   return {
       match.group(1): match.group(0) for match in map(_ID.fullmatch, ids)
       if match}
-
-
-@gin.configurable('load_minigrid')
-def load(game, *, tile_size=8, keys='image'):
-  """Returns a task of MiniGrid: seven by seven cells in front of the agent.
-
-  Args:
-    game: One of `games()`, such as 'DoorKey-6x6'.
-    tile_size: Python int, pixels of a cell before the image is resized.
-    keys: Regular expression of the observations to keep; 'direction' is one.
-
-  Returns:
-    A `Task`.
-  """
-  tile_size = checks.integer('load_minigrid.tile_size', tile_size)
-  checks.pattern('load_minigrid.keys', keys)
-
-  def construct(seed):
-    world = make(game, seed=seed, tile_size=tile_size)
-    return adapt.Adapted(world, keys=keys)
-  return batch.task(
-      f'minigrid_{game}', 1, construct, one_thread=False)

@@ -1,10 +1,12 @@
 """Environments in processes of their own, as one batch.
 
-TF-Agents' ParallelPyEnvironment forks a process that TensorFlow has threads in,
-leaves orphans when the trainer is killed and stops at the first failure, so
-this is our own.
+TF-Agents' ParallelPyEnvironment forks a process in which TensorFlow has
+threads, leaves orphans when the trainer is killed, and stops at the first
+failure, so this is our own.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
 from multiprocessing import connection
 import os
 import pickle
@@ -12,11 +14,13 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import cloudpickle
 import numpy as np
 from tf_agents.environments import py_environment
 from tf_agents.trajectories import time_step as ts
+from tf_agents.typing import types
 import tree
 
 from dreamerv2_tfa import checks
@@ -31,22 +35,24 @@ _SILENT = (
 class ProcessBatch(py_environment.PyEnvironment):
   """Steps one environment a process, all at once.
 
-  A worker that fails is reported with its own traceback and restarted, and its
-  unfinished episode is dropped: the next time step of its index is FIRST, with no
-  LAST before it, so no sequence joins the two and no return is counted.
+  A failure of a worker is logged with its traceback, and the worker restarted.
+  Its unfinished episode is dropped: its next time step is FIRST, with no LAST
+  before it, so no sequence joins the two episodes and no return is counted.
   """
 
-  def __init__(self, construct, seeds):
+  def __init__(
+      self, construct: Callable[[int], py_environment.PyEnvironment],
+      seeds: Sequence[int]):
     """Starts the processes and waits for their environments.
 
     Args:
-      construct: Function from a seed to an unbatched `PyEnvironment`; it may
-        be a lambda or a function of the main script.
-      seeds: Python ints, one for each environment.
+      construct: From a seed to an unbatched environment. It may be a lambda or
+        a function of the main script.
+      seeds: One for each environment.
 
     Raises:
-      UserError: If an environment cannot be used.
-      EnvironmentFailed: If one cannot be made for another reason.
+      UserError: If an environment is refused.
+      EnvironmentFailed: If an environment cannot be made for another reason.
     """
     super().__init__()
     self._construct = cloudpickle.dumps(construct)
@@ -67,35 +73,35 @@ class ProcessBatch(py_environment.PyEnvironment):
     self._observation_spec, self._action_spec = specs[0]
 
   @property
-  def batched(self):
+  def batched(self) -> bool:
     """True."""
     return True
 
   @property
-  def batch_size(self):
+  def batch_size(self) -> int:
     """Number of environments."""
     return len(self._seeds)
 
-  def action_spec(self):
-    """Returns the spec of one environment's action."""
+  def action_spec(self) -> types.NestedArraySpec:
+    """Spec of one environment's action."""
     return self._action_spec
 
-  def observation_spec(self):
-    """Returns the specs of one environment's observation."""
+  def observation_spec(self) -> types.NestedArraySpec:
+    """Specs of one environment's observation."""
     return self._observation_spec
 
-  def pop_outcomes(self):
-    """Returns the outcomes of all environments; see `crafter`."""
-    answers = self._ask('pop_outcomes', [()] * self.batch_size, lambda _: [])
-    return [outcome for answer in answers for outcome in answer]
+  def pop_metrics(self) -> list[dict[str, float]]:
+    """Metrics of the ended episodes of all environments; see `crafter`."""
+    answers = self._ask('pop_metrics', [()] * self.batch_size, lambda _: [])
+    return [metrics for answer in answers for metrics in answer]
 
-  def close(self):
+  def close(self) -> None:
     """Closes the environments and ends their processes, the first time."""
     self._end(range(len(self._workers)))
     self._workers = []
 
   def _end(self, indices):
-    """Closes environments side by side and ends their processes."""
+    """Closes environments at the same time and ends their processes."""
     for index in indices:
       _send(self._workers[index], 'close', ())
     deadline = time.monotonic() + worker_lib.CLOSE_SECONDS
@@ -103,7 +109,7 @@ class ProcessBatch(py_environment.PyEnvironment):
       self._await_close(index, self._workers[index], deadline)
 
   def _await_close(self, index, worker, deadline):
-    """Waits for the answer to `close`, after any that nobody has read."""
+    """Waits for the answer to `close`, after answers that were not read."""
     answer, failure = None, None
     try:
       while answer != worker_lib.CLOSED and failure not in (_DEAD, _LATE):
@@ -122,22 +128,22 @@ class ProcessBatch(py_environment.PyEnvironment):
     return _stack(
         self._ask('reset', [()] * self.batch_size, self._restart))
 
-  def _step(self, action):
+  def _step(self, action: Any):
     """Plays the actions, `[B, ...]`."""
-    steps = self._ask('step', [(index,) for index in action], self._restart)
+    steps = self._ask('step', [(each,) for each in action], self._restart)
     for index, (step_type, *_) in enumerate(steps):
       if step_type == ts.StepType.LAST:
         self._failures[index] = 0
     return _stack(steps)
 
   def _ask(self, name, arguments, otherwise):
-    """Calls a method of all environments at once; `otherwise` of a failed index.
+    """Calls a method of all environments at once.
 
     Args:
       name: Name of the method.
-      arguments: One tuple for each index.
-      otherwise: Function of a index that has failed, reported and restarted, to
-        the answer in its place.
+      arguments: A tuple for each environment.
+      otherwise: Called with the index of an environment that failed, after the
+        failure was logged. Its result takes the place of the answer.
 
     Returns:
       List of answers.
@@ -147,7 +153,8 @@ class ProcessBatch(py_environment.PyEnvironment):
         for worker, values in zip(self._workers, arguments, strict=True)]
     answers = []
     for index, sent in enumerate(asked):
-      answer, failure = _receive(self._workers[index]) if sent else (None, _DEAD)
+      answer, failure = (
+          _receive(self._workers[index]) if sent else (None, _DEAD))
       if failure:
         try:
           self._report(index, failure)
@@ -170,7 +177,7 @@ class ProcessBatch(py_environment.PyEnvironment):
     faults.report(self._name(index), said, trace)
 
   def _restart(self, index):
-    """Returns the first time step of a fresh worker in place of a failed."""
+    """Replaces a failed worker; returns the first time step of the new one."""
     self._end([index])
     self._restarts[index] += 1
     while True:
@@ -184,15 +191,15 @@ class ProcessBatch(py_environment.PyEnvironment):
       self._end([index])
 
   def _start(self, index):
-    """Returns the pipe to a new worker, which makes its environment."""
+    """Starts a worker, which makes its environment; returns the pipe to it."""
     seed = self._seeds[index]
-    if self._restarts[index]:  # what failed once would fail again
+    if self._restarts[index]:  # with the same seed it would fail again
       seed = seeds_of([seed, self._restarts[index]], 1)[0]
     worker = _server().fork()
     _send(worker, 'make', (self._construct, seed, index, self.batch_size))
     return worker
 
-  def _answer_of_make(self, index):
+  def _answer_of_make(self, index: int) -> Any:
     specs, failure = _receive(self._workers[index])
     if failure:
       kind, message, trace = failure
@@ -204,7 +211,7 @@ class ProcessBatch(py_environment.PyEnvironment):
 
 
 def _server():
-  """The server of this process, started where there is none."""
+  """The server of this process, started if there is none."""
   if not _servers or _servers[0].ended:
     _servers[:] = [_Server()]
   return _servers[0]
@@ -229,7 +236,7 @@ class _Server:
       raise RuntimeError('The server of environments did not start.')
 
   def fork(self):
-    """Returns a `Connection` to a new worker."""
+    """Starts a worker; returns the `Connection` to it."""
     ours, theirs = socket.socketpair()
     with theirs:
       socket.send_fds(self._socket, [b'!'], [theirs.fileno()])
@@ -237,7 +244,7 @@ class _Server:
 
   @property
   def ended(self):
-    """Whether it has been killed, its workers with it."""
+    """Whether it was killed, and its workers with it."""
     return self._process.poll() is not None
 
 
@@ -246,7 +253,7 @@ _LATE = ('late', f'it took longer than {worker_lib.CLOSE_SECONDS} s', '')
 
 
 def _send(worker, name, arguments):
-  """Whether a request could be sent."""
+  """Sends a request; returns whether that was possible."""
   try:
     worker.send_bytes(pickle.dumps((name, arguments), 5))
   except OSError:
@@ -255,7 +262,7 @@ def _send(worker, name, arguments):
 
 
 def _receive(worker):
-  """Returns an answer and None, or None and its kind, message and trace."""
+  """An answer and None; or None and a failure: kind, message and trace."""
   try:
     return pickle.loads(worker.recv_bytes())
   except (EOFError, OSError):
@@ -271,7 +278,7 @@ def _stack(steps):
       tree.map_structure(lambda *each: np.stack(each), *observations))
 
 
-def seeds_of(seed, count):
-  """Returns `count` independent seeds in [0, 2**31), from an int or ints."""
+def seeds_of(seed: int | Sequence[int], count: int) -> list[int]:
+  """Derives `count` independent seeds in [0, 2**31)."""
   words = np.random.SeedSequence(seed).generate_state(count)
   return [int(word) >> 1 for word in words]

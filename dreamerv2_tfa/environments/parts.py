@@ -1,6 +1,8 @@
-"""Which part of an observation the agent reads how: see `observations`."""
+"""Decides how the agent reads each part of an observation."""
 
+from collections.abc import Sequence
 import re
+from typing import Any
 
 import numpy as np
 import tree
@@ -8,31 +10,30 @@ import tree
 from dreamerv2_tfa import observations
 from dreamerv2_tfa import specs as specs_lib
 
-_BARE = ('image', 'observation')  # names of what is not in a dict
+_BARE = ('image', 'observation')  # names of observations without a key
 _SMALLEST_PICTURE = 16  # pixels a side
 _PIXEL_RANGES = ((0, 1), (0, 255), (-1, 1))  # of floats
 _MOST_CHANNELS = 4  # of one picture in a stack
-_MANY = 2000  # numbers of one part for the MLP
+_MANY = 2000  # numbers of one part that an MLP reads
 # Gym and TF-Agents write an infinite bound as the largest number of a dtype.
 ENDLESS = 1e30
 
 
-def make(specs, *, keys='.*', size=64, pictures='$^', numbers='$^'):
+def make(
+    specs: Any, *, keys: str = '.*', size: int = 64, pictures: str = '$^',
+    numbers: str = '$^') -> list[observations.Part]:
   """Decides how an environment's observation is read.
 
   Args:
-    specs: Nest of `ArraySpec`, as the environment has them.
+    specs: Nest of the environment's `ArraySpec`.
     keys: Regular expression of the observations to keep.
-    size: Python int, pixels, height and width of pictures.
-    pictures: Regular expression of those that are pictures, whatever their
-      bounds and sides are.
-    numbers: Regular expression of those that are none.
-
-  Returns:
-    List of `observations.Part`.
+    size: Pixels, height and width of pictures.
+    pictures: Regular expression of those that are pictures. It overrides what
+      their bounds and sides say.
+    numbers: Regular expression of those that are no pictures.
 
   Raises:
-    ValueError: If none is left, two have one name, or one has no such form.
+    ValueError: If none is left, two have one name, or one is not supported.
   """
   parts = []
   for path, spec in tree.flatten_with_path(specs):
@@ -53,12 +54,13 @@ def make(specs, *, keys='.*', size=64, pictures='$^', numbers='$^'):
   return parts
 
 
-def large(parts, numbers='$^'):
-  """Lines about parts that are many numbers for the MLP, and no picture.
+def large(
+    parts: Sequence[observations.Part], numbers: str = '$^') -> list[str]:
+  """Warns of parts that are no picture and have many numbers for an MLP.
 
   Args:
-    parts: List of `observations.Part`.
-    numbers: Regular expression of those where this is meant so.
+    parts: What `make` returned.
+    numbers: Regular expression of those for which no warning is wanted.
   """
   lines = []
   for part in parts:
@@ -91,7 +93,7 @@ def _part(name, path, spec, layout, size):
 
 
 def _bounds(spec):
-  """Bounds as plain numbers or lists; None where there are none."""
+  """Bounds as plain numbers or lists; None without bounds."""
   if not hasattr(spec, 'minimum') or spec.dtype == np.bool_:
     return None, None
   bounds = [
@@ -105,24 +107,24 @@ def _bounds(spec):
 
 
 def _kind(spec, low, high):
-  """How numbers that are no picture are read."""
-  integer = spec.dtype.kind in 'iu' and low is not None
+  """The kind of a part that is no picture."""
+  integer = spec.dtype.kind in 'iu'
   if isinstance(spec, observations.Choices):
     return observations.ONE_HOT
-  if not integer:
+  if not integer or low is None:
     return observations.NUMBERS
   limits = np.iinfo(spec.dtype)
   if np.min(low) > limits.min or np.max(high) < limits.max:
     return observations.SCALED
-  # Bounds of the dtype itself say nothing: a vector of bytes is memory, a
+  # The bounds are those of the dtype: a vector of bytes is memory (RAM), a
   # small grid is symbols.
   memory = spec.dtype == np.uint8 and len(spec.shape) == 1
   return observations.BYTES if memory else observations.NUMBERS
 
 
 def _layout(spec, name, pictures, numbers):
-  """How the picture's axes stand, '' where it is none."""
-  # A bare array is not named before it is known what it is.
+  """Order of a picture's axes; '' if it is no picture."""
+  # The name of a bare array depends on the result.
   chosen = lambda pattern: any(
       re.match(pattern, each) for each in ([name] if name else _BARE))
   if chosen(numbers) or spec.dtype.kind not in 'iuf':
@@ -141,7 +143,7 @@ def _layout(spec, name, pictures, numbers):
 
 
 def _axes(shape):
-  """Layout, height and width, and channels; '' where it is no picture."""
+  """Layout, height and width, and channels; '' if it is no picture."""
   if len(shape) == 2:
     return 'none', shape, 1
   if len(shape) == 3:
@@ -156,11 +158,13 @@ def _axes(shape):
 def _is_pixels(spec, channels):
   """Whether the bounds are those of pixels.
 
-  Integers from 0 to 255, or uint16 to its end; floats from 0 to 1, 0 to 255 or
-  -1 to 1; and one channel of floats from 0 or more to any end: depth.
+    integers                [0, 255]; all of uint16
+    floats                  [0, 1], [0, 255] or [-1, 1]
+    floats, one channel     any finite bounds from 0 or more: depth
   """
   low, high = _bounds(spec)
-  if low is None or isinstance(low, list) or isinstance(high, list):
+  if low is None or high is None or isinstance(low, list) or (
+      isinstance(high, list)):
     return False
   if spec.dtype.kind != 'f':
     return (low, high) == (0, 255) or (

@@ -1,16 +1,18 @@
-"""What an environment may give as a reward."""
+"""Checks rewards of environments."""
+
+from typing import Any
 
 import numpy as np
 
 
-def check(reward):
-  """A reward as one float32, if it is one finite number.
+def check(reward: Any) -> np.ndarray:
+  """Converts a reward that is one finite number; refuses others.
 
   Args:
     reward: What the environment returned.
 
   Returns:
-    float32 scalar array.
+    float32 `[]`.
 
   Raises:
     ValueError: If it is None, text, several numbers, NaN or infinite.

@@ -1,21 +1,26 @@
-"""The seed of a Gym environment, whatever its methods take."""
+"""Seeds Gym environments of every version of the interface."""
 
+from collections.abc import Callable
 import inspect
+from typing import Any
 
 
-def reset(env, seed):
+def reset(env: Any, seed: int) -> Any:
   """Starts an episode with a seed.
 
+    method of the environment           what is called
     reset(self, *, seed=None, ...)      reset(seed=seed)
-    reset(self, **kwargs)               likewise, where a seed may arrive
-    reset(self), of a wrapper           the environment inside alone with the
-                                        seed, then all of it without
-    reset(self), of the environment     its base class alone with the seed
-    seed(self, seed), of its own        is called before
+    reset(self, **kwargs)               reset(seed=seed), if kwargs reach a
+                                        method that takes a seed
+    reset(self), of a wrapper           reset(seed=seed) of the environment
+                                        inside, then reset() of the wrapper
+    reset(self), of the environment     reset(seed=seed) of its base class, then
+                                        its own reset()
+    seed(self, seed), not Gym's         seed(seed), before reset
 
   Args:
     env: A Gym or Gymnasium environment.
-    seed: Python int.
+    seed: Of its random numbers.
 
   Returns:
     What `reset` returned.
@@ -31,15 +36,15 @@ def reset(env, seed):
   return env.reset()
 
 
-def _has_own_seed(env):
+def _has_own_seed(env: Any) -> bool:
   """Whether it has a method `seed` that is not Gym's, which does nothing."""
-  method = getattr(env, 'seed', None)
+  method: Any = getattr(env, 'seed', None)
   return inspect.ismethod(method) and (
       method.__func__.__module__.partition('.')[0] not in ('gym', 'gymnasium'))
 
 
-def _seed_inside(env, seed):
-  """Seeds by a `reset` of its bases; its random numbers go on from there."""
+def _seed_inside(env: Any, seed: int) -> None:
+  """Seeds with `reset` of a base class; the next `reset` continues from it."""
   for method in _resets(env):
     if 'seed' in inspect.signature(method).parameters:
       method(env, seed=seed)
@@ -48,8 +53,8 @@ def _seed_inside(env, seed):
     env.seed(seed)
 
 
-def _layers(env):
-  """The environment and what it wraps, from outside in."""
+def _layers(env: Any) -> list[Any]:
+  """The environment and those that it wraps, outermost first."""
   layers = [env]
   while True:
     inner = getattr(env, 'env', None)
@@ -60,16 +65,16 @@ def _layers(env):
     env = inner
 
 
-def _resets(env):
-  """The functions `reset` of an object's class and of its bases."""
+def _resets(env: Any) -> list[Callable]:
+  """The functions `reset` of an object's class and of its base classes."""
   return [
       vars(cls)['reset'] for cls in type(env).__mro__ if 'reset' in vars(cls)]
 
 
-def _takes_seed(env):
-  """Whether `reset` of this layer takes a seed, or hands on what it is given.
+def _takes_seed(env: Any) -> bool:
+  """Whether `reset` of this layer takes a seed, or passes it on.
 
-  `**kwargs` end up in the `reset` of a base class, or in what a wrapper wraps.
+  `**kwargs` reach `reset` of a base class or of the wrapped environment.
   """
   methods = _resets(env)
   if 'reset' in getattr(env, '__dict__', {}):

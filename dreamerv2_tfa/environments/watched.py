@@ -1,6 +1,10 @@
-"""One environment of this process: restarted after a failure, closed once."""
+"""Restarts an environment of this process after a failure; closes it once."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from tf_agents.environments import py_environment
 from tf_agents.environments import wrappers
 
 from dreamerv2_tfa.environments import faults
@@ -8,24 +12,27 @@ from dreamerv2_tfa.environments import parallel
 
 
 class Watched(wrappers.PyEnvironmentBaseWrapper):
-  """An environment that is made anew where its code raises.
+  """An environment that is replaced by a new one if its code raises.
 
-  As in `parallel`: the failure is reported with its traceback and the
-  unfinished episode dropped, so the next time step is FIRST, with no LAST
-  before it. What fails over and over ends the run.
+  As in `parallel`, the failure is logged with its traceback and the unfinished
+  episode is dropped: the next time step is FIRST, with no LAST before it.
+  Repeated failures end the run.
 
   Attributes:
-    most_failures: int, after how many, with no finished episode between.
+    most_failures: Failures without a finished episode that end the run.
   """
 
-  def __init__(self, env, construct, seed, name='The environment'):
-    """Takes over an environment.
+  def __init__(
+      self, env: py_environment.PyEnvironment,
+      construct: Callable[[int], py_environment.PyEnvironment], seed: int,
+      name: str = 'The environment'):
+    """Wraps an environment.
 
     Args:
-      env: `PyEnvironment` that `construct(seed)` returned.
-      construct: Function from a seed to a `PyEnvironment`.
-      seed: Python int.
-      name: Python string, what a report calls it.
+      env: What `construct(seed)` returned.
+      construct: Makes a new one.
+      seed: The seed of `env`; later ones are derived from it.
+      name: How messages call it.
     """
     super().__init__(env)
     self._construct, self._seed, self._name = construct, seed, name
@@ -33,7 +40,7 @@ class Watched(wrappers.PyEnvironmentBaseWrapper):
     self.most_failures = faults.MOST_FAILURES
     self._closed = False
 
-  def close(self):
+  def close(self) -> None:
     """Closes the environment, the first time."""
     if not self._closed:
       self._closed = True
@@ -45,7 +52,7 @@ class Watched(wrappers.PyEnvironmentBaseWrapper):
 
   def _step(self, action):
     """Plays `action`."""
-    time_step = self._answer('step', action)
+    time_step: Any = self._answer('step', action)
     self._steps += not np.all(time_step.is_first())
     if np.any(time_step.is_last()):
       self._failures = 0
@@ -63,7 +70,7 @@ class Watched(wrappers.PyEnvironmentBaseWrapper):
       raise faults.note(error)  # noqa: B904, the error itself
 
   def _restart(self, failure):
-    """Another environment in place of the one that has failed."""
+    """Replaces the environment that has failed."""
     self._failures += 1
     if self._failures >= self.most_failures:
       if self.most_failures == 1:
@@ -75,9 +82,9 @@ class Watched(wrappers.PyEnvironmentBaseWrapper):
       self._env.close()
     self._restarts += 1
     self._steps = 0
-    # What failed once would fail again.
+    # With the same seed it would fail again.
     seed, = parallel.seeds_of([self._seed, self._restarts], 1)
     try:
       self._env = self._construct(seed)
-    except Exception as error:  # whatever its code raises
+    except Exception as error:  # its code may raise anything
       raise faults.failed(f'{self._name} cannot be made', error) from error

@@ -1,33 +1,43 @@
-"""Rows that can be learned from: their numbers are finite and not too large."""
+"""Drops stored rows with numbers that are not finite, or too large."""
+
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
-# Losses square what a row holds and sum it up in float32, which ends at 3e38.
-# One NaN or larger number would spoil the loss of every batch with it, as long
-# as it is stored: such a row is neither stored nor loaded.
+# Losses square the numbers of a row and sum them in float32, whose largest
+# number is 3e38. One larger number or NaN would spoil the loss of every batch
+# that contains its row, so such a row is neither stored nor loaded.
 LARGEST = 1e15
 
 
 class Clean:
-  """Drops rows with numbers that are not finite, and joins nothing over them.
+  """Drops rows with numbers that are not finite, and marks the gaps.
 
-  An older version has stored such rows. The row after a gap becomes the FIRST
-  of an episode, so that the model starts there without a past; a LAST row is
-  dropped as well, because nothing would say how its episode ended.
+  An older version stored such rows. The row after a gap becomes the FIRST of an
+  episode, so the model starts there without a past. If it is LAST, it is
+  dropped too: as FIRST it could not tell how its episode ended.
 
     stored    FIRST MID nan MID LAST | FIRST     nan LAST | FIRST
     kept      FIRST MID   FIRST LAST | FIRST              | FIRST
+
+  Attributes:
+    skipped: Rows dropped so far, each once for all environments.
+    gap: Whether rows are missing before the next one.
   """
 
   def __init__(self):
     self.skipped = 0
-    self.gap = False  # whether rows are missing before the next one
+    self.gap = False
 
-  def __call__(self, rows):
-    """Takes and returns a nest of arrays `[rows, blocks, ...]`, in order."""
+  def __call__(self, rows: Any) -> Any:
+    """Returns the usable rows.
+
+    Args:
+      rows: Nest of arrays `[rows, environments, ...]`, oldest first.
+    """
     finite = np.ones(len(tf.nest.flatten(rows)[0]), bool)
     for column in tf.nest.flatten(rows):
       if np.issubdtype(column.dtype, np.floating):

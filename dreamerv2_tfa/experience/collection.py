@@ -1,33 +1,45 @@
-"""Steps in the environment, taken a few at a time and stored in replay."""
+"""Collects steps in the environment, a few at a time, into replay."""
+
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 from tf_agents.drivers import dynamic_episode_driver
+from tf_agents.environments import tf_environment
 from tf_agents.metrics import tf_metrics
 from tf_agents.policies import random_tf_policy
+from tf_agents.policies import tf_policy
+from tf_agents.replay_buffers import tf_uniform_replay_buffer
+from tf_agents.trajectories import trajectory as trajectories
+from tf_agents.typing import types
 from tf_agents.utils import common
 
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.experience import clean
 
-_ENDLESS = 2**31 - 1  # episodes: a slice ends by its number of steps
-_RECENT = 10  # episodes that a reported return is the mean of
+_ENDLESS = 2**31 - 1  # episodes: a call ends by its number of steps
+_RECENT = 10  # episodes in the mean of the reported return
 
 
 class Collector:
-  """Collects exact numbers of steps and goes on where it stopped.
+  """Collects exact numbers of steps; each call resumes where the last stopped.
 
-  An episode goes on over calls. The row between the end of an episode and the
-  start of the next is stored as well, and is not counted as a step.
+  An episode may span several calls. The row between the end of an episode and
+  the start of the next is stored too, and is not counted as a step.
   """
 
-  def __init__(self, environment, policy, buffer, steps):
+  def __init__(
+      self, environment: tf_environment.TFEnvironment,
+      policy: tf_policy.TFPolicy,
+      buffer: tf_uniform_replay_buffer.TFUniformReplayBuffer,
+      steps: tf_metrics.EnvironmentSteps):
     """Resets the environment; takes no step yet.
 
     Args:
-      environment: `TFEnvironment`.
+      environment: One or several environments side by side.
       policy: The agent's collect policy.
-      buffer: `TFUniformReplayBuffer`.
-      steps: `tf_metrics.EnvironmentSteps` that counts agent steps.
+      buffer: Stores the rows.
+      steps: Counts agent steps.
     """
     self._batch_size = environment.batch_size
     self._steps = steps
@@ -39,13 +51,12 @@ class Collector:
     )
     self._episodes = tf_metrics.NumberOfEpisodes()
     counted = [steps, self._returns, self._lengths, self._episodes]
-    random_policy = random_tf_policy.RandomTFPolicy(
-        environment.time_step_spec(), environment.action_spec()
-    )
+    specs: Any = environment.time_step_spec(), environment.action_spec()
+    random_policy = random_tf_policy.RandomTFPolicy(*specs)
     self._guard = _Guard(policy.trajectory_spec, buffer.add_batch)
     observers = [self._guard, *counted]
-    # What a call goes on from stays in variables: a call with neither input
-    # nor output costs Python least (benchmarks/NOTES.md, memory).
+    # The state between calls is in variables: a call without inputs and outputs
+    # takes Python the least memory (benchmarks/NOTES.md, memory).
     self._time_step = _variables(environment.reset())
     self._collect = self._taking(
         environment, policy, observers,
@@ -54,11 +65,11 @@ class Collector:
     self._prefill = self._taking(environment, random_policy, observers, ())
 
   @property
-  def steps(self):
-    """Agent steps taken so far, prefill included: int."""
+  def steps(self) -> int:
+    """Agent steps taken so far, prefill included."""
     return int(self._steps.environment_steps)
 
-  def collect(self, steps):
+  def collect(self, steps: int) -> None:
     """Takes `steps` agent steps with the collect policy.
 
     Raises:
@@ -66,7 +77,7 @@ class Collector:
     """
     self._take(self._collect, steps)
 
-  def prefill(self, steps):
+  def prefill(self, steps: int) -> None:
     """Takes `steps` uniformly random agent steps; raises as `collect` does."""
     self._take(self._prefill, steps)
 
@@ -84,8 +95,8 @@ class Collector:
           'command then resumes from the last save.'
       ) from error
 
-  def episode_metrics(self):
-    """Mean raw return and length of recent episodes, once there are any."""
+  def episode_metrics(self) -> dict[str, float]:
+    """Mean raw return and length of recent episodes; empty before the first."""
     if not int(self._episodes.result()):
       return {}
     return {
@@ -94,7 +105,7 @@ class Collector:
     }
 
   def _taking(self, environment, policy, observers, policy_state):
-    """Compiled function that takes so many steps, int64, with a policy."""
+    """Compiles a function that takes so many steps, int64, with a policy."""
     driver = dynamic_episode_driver.DynamicEpisodeDriver(
         environment, policy, observers=observers, num_episodes=_ENDLESS
     )
@@ -102,7 +113,7 @@ class Collector:
 
     def take_slice(target):
       missing = target - self._steps.result()
-      # Rows between episodes use up iterations and count no step.
+      # A row between episodes takes an iteration and is no step.
       iterations = -(-missing // self._batch_size)
       after = driver.run(
           *tf.nest.map_structure(tf.identity, state),
@@ -121,10 +132,12 @@ class Collector:
 
 
 class _Guard:
-  """Stores rows in which every number is usable; stops at another one."""
+  """Stores rows whose numbers are all usable; raises at any other row."""
 
-  def __init__(self, spec, add_batch):
-    """Takes the spec of a row, a `Trajectory`, and where rows go."""
+  def __init__(
+      self, spec: trajectories.Trajectory,
+      add_batch: Callable[[types.NestedTensor], tf.Operation]):
+    """Takes the spec of a row, and the function that stores rows."""
     self._add_batch = add_batch
     self._names = [
         *(f'The observation {name!r}'
@@ -133,12 +146,13 @@ class _Guard:
         'The discount',
     ]
 
-  def __call__(self, row):
+  def __call__(self, row: trajectories.Trajectory) -> tf.Operation:
+    """Stores a row `[environments, ...]`."""
     leaves = [
         *tf.nest.flatten(row.observation), *tf.nest.flatten(row.action),
         row.reward, row.discount,
     ]
-    with tf.device('/cpu:0'):  # where the row is, and goes
+    with tf.device('/cpu:0'):  # like the row and the buffer
       usable = [
           tf.debugging.Assert(
               tf.reduce_all(tf.abs(tf.cast(leaf, tf.float64)) < clean.LARGEST),
@@ -146,12 +160,12 @@ class _Guard:
           )
           for number, leaf in enumerate(leaves) if leaf.dtype.is_floating
       ]
-    # Executed line by line, an assertion is done and has no operation.
+    # In eager mode an assertion has run already, and is no operation.
     with tf.control_dependencies([op for op in usable if op is not None]):
       return self._add_batch(tf.nest.map_structure(tf.identity, row))
 
-  def part(self, error):
-    """What is not finite, in words; None where the error is another one."""
+  def part(self, error: tf.errors.OpError) -> str | None:
+    """Names the part that is not finite; None if the error is another one."""
     for number, name in enumerate(self._names):
       if self._phrase(number) in error.message:
         return name
@@ -162,36 +176,36 @@ class _Guard:
 
 
 class Clock:
-  """Stands for a `Collector` where no step is taken: rows are stored already.
+  """Replaces the `Collector` of a run that learns from stored rows alone.
 
-  Steps pass without being played, so that updates, reports and schedules come
-  when they would have come.
+  No steps are taken. The step counter still advances, so updates, logging,
+  evaluation and schedules work as usual.
   """
 
-  def __init__(self, steps):
-    """Takes over the count: `steps` is `tf_metrics.EnvironmentSteps`."""
+  def __init__(self, steps: tf_metrics.EnvironmentSteps):
+    """Advances `steps`, which counts agent steps."""
     self._steps = steps
 
   @property
-  def steps(self):
-    """Agent steps that have passed: int."""
+  def steps(self) -> int:
+    """Agent steps counted so far."""
     return int(self._steps.environment_steps)
 
-  def collect(self, steps):
-    """Lets `steps` agent steps pass."""
+  def collect(self, steps: int) -> None:
+    """Advances the counter by `steps` agent steps."""
     self._steps.environment_steps.assign_add(steps)
 
-  def prefill(self, steps):
-    """Lets `steps` agent steps pass."""
+  def prefill(self, steps: int) -> None:
+    """Advances the counter by `steps` agent steps."""
     self.collect(steps)
 
-  def episode_metrics(self):
-    """Nothing: no episode was played."""
+  def episode_metrics(self) -> dict[str, float]:
+    """Empty: no episode was played."""
     return {}
 
 
 def _variables(nest):
-  """Variables that hold the tensors of a nest."""
+  """Makes a variable of each tensor of a nest."""
   return tf.nest.map_structure(
       lambda x: tf.Variable(x, trainable=False), nest
   )

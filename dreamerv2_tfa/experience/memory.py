@@ -1,5 +1,6 @@
-"""How much memory this process may still take: machine, container, ulimit."""
+"""Memory that this process may use: of the machine, container and ulimit."""
 
+from collections.abc import Iterator
 import pathlib
 import resource
 
@@ -7,28 +8,29 @@ import psutil
 
 _CGROUP = pathlib.Path('/sys/fs/cgroup')
 _PROC = pathlib.Path('/proc')
-# Files of a control group: limit, use, and the share of the use that is file
-# cache which Linux drops before it refuses anything (a line of memory.stat).
+# Files of a control group: limit, usage, and the line of memory.stat with the
+# file cache in the usage. Linux drops that cache before it refuses memory.
 _V1 = ('memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file')
 _V2 = ('memory.max', 'memory.current', 'inactive_file')
-# Addresses that TensorFlow's threads reserve in an update and hardly use:
-# walker's grew by 2.7 GB, the memory by 1.3 GB.
+# Address space that TensorFlow's threads reserve in an update and hardly use:
+# for walker_walk the addresses grew by 2.7 GB, the memory by 1.3 GB.
 _RESERVED = 3 * 10**9 // 2
 
 
-def total():
-  """Bytes of memory of the machine or, where it is less, the container: int."""
+def total() -> int:
+  """Bytes of memory of the machine, or of the container if that is less."""
   limits = [limit for limit, _ in _groups()]
   return min([psutil.virtual_memory().total, *limits])
 
 
-def free():
-  """Bytes that this process may still take: int, 0 or more.
+def free() -> int:
+  """Bytes that this process may still use, 0 or more.
 
-  The least of three: what Linux calls available on the machine; the limit
-  minus the use of each memory control group that the process is in, its own
-  and those above it, of either version of cgroups; and `ulimit -v` minus the
-  addresses in use and those that threads reserve.
+  The least of:
+    the memory that Linux calls available on the machine;
+    limit - usage of each memory control group of the process, parents
+      included, of cgroups 1 and 2;
+    `ulimit -v` minus the address space in use and what threads reserve.
   """
   found = [psutil.virtual_memory().available]
   found += [limit - used for limit, used in _groups()]
@@ -39,8 +41,8 @@ def free():
   return max(min(found), 0)
 
 
-def _groups():
-  """Limit and use in bytes of each control group that has a limit: a list."""
+def _groups() -> list[tuple[int, int]]:
+  """Limit and usage in bytes of each control group that has a limit."""
   found = []
   for folder, names in _folders():
     limit, used = (_number(folder / name) for name in names[:2])
@@ -49,13 +51,13 @@ def _groups():
   return found
 
 
-def _folders():
+def _folders() -> Iterator[tuple[pathlib.Path, tuple[str, str, str]]]:
   """The process's control groups for memory, with the names of their files.
 
   A line of /proc/self/cgroup is `number:controllers:path`; version 2 has no
-  controllers. Inside a container the path may be the host's, of which the
-  container sees the end alone, mounted at the root: a folder that does not
-  exist is passed over, and the root is always among those above.
+  controllers. Inside a container the path may be the host's, while the
+  container has its own group mounted at the root. So folders that do not exist
+  are skipped, and the root is always tried.
   """
   try:
     lines = (_PROC / 'self' / 'cgroup').read_text().splitlines()
@@ -76,18 +78,18 @@ def _folders():
           yield folder, names
 
 
-def _number(path):
-  """The number in a file; None where there is none, or 'max'."""
+def _number(path: pathlib.Path) -> int | None:
+  """The number in a file; None if there is no file, or it says 'max'."""
   try:
     return int(path.read_text())
   except (OSError, ValueError):
     return None
 
 
-def _cache(path, name):
-  """The number in the line of `name`; 0 without one."""
+def _cache(path: pathlib.Path, name: str) -> int:
+  """The number in a file's line of this name; 0 without one."""
   try:
-    rows = dict(line.split(' ', 1) for line in path.read_text().splitlines())
-    return int(rows.get(name, 0))
+    lines = path.read_text().splitlines()
+    return int(dict(line.split(' ', 1) for line in lines).get(name, 0))
   except (OSError, ValueError):
     return 0

@@ -1,4 +1,4 @@
-"""Replay memory and the stream of training sequences drawn from it."""
+"""Replay memory, and the training batches that are drawn from it."""
 
 import time
 from typing import NamedTuple
@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 from tf_agents.replay_buffers import tf_uniform_replay_buffer
+from tf_agents.trajectories import trajectory as trajectories
+from tf_agents.typing import types
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.experience import memory
@@ -14,15 +16,12 @@ from dreamerv2_tfa.experience import windows
 SAMPLING = ('rows', *windows.LAWS)
 
 
-def required_bytes(data_spec, capacity):
-  """Bytes that `capacity` rows take, with TF-Agents' id of each row.
+def required_bytes(data_spec: types.NestedTensorSpec, capacity: int) -> int:
+  """Bytes of a buffer, with TF-Agents' id of each row.
 
   Args:
-    data_spec: Nest of `tf.TensorSpec`, one row: `agent.collect_data_spec`.
-    capacity: int, rows.
-
-  Returns:
-    int, bytes.
+    data_spec: Of one row: `agent.collect_data_spec`.
+    capacity: Rows.
   """
   row = sum(
       spec.dtype.size * int(np.prod(spec.shape.as_list(), dtype=np.int64))
@@ -32,35 +31,35 @@ def required_bytes(data_spec, capacity):
 
 
 class Fit(NamedTuple):
-  """How many rows of replay memory a run takes, and why."""
+  """How many rows of replay memory a run allocates, and why."""
 
   asked: int  # rows
-  rows: int  # that are taken, as asked or fewer
+  rows: int  # that are allocated, as asked or fewer
   row_bytes: int
-  free: int  # bytes that the process may still take
+  free: int  # bytes that the process may still use
   total: int  # bytes of the machine or its container
-  reserve: int  # bytes that the rest of the run is thought to need
+  reserve: int  # estimated bytes of the rest of the run
 
 
-def fit(data_spec, asked, *, reserve, shrink, least=1):
-  """Compares replay memory with the memory that is free.
+def fit(
+    data_spec: types.NestedTensorSpec, asked: int, *, reserve: int,
+    shrink: bool, least: int = 1) -> Fit:
+  """Chooses the size of replay memory by the memory that is free.
 
-  What the run needs beside it is an estimate, and a small replay memory is not
-  what makes a run too large: it may take a tenth of the free memory in any
-  case.
+    rows <= max(free - reserve, free / 10) / row_bytes
+
+  A tenth of the free memory is always granted, because `reserve` is an estimate
+  and so small a buffer is not what exhausts the memory.
 
   Args:
     data_spec: As in `required_bytes`.
-    asked: int, rows.
-    reserve: int, bytes to leave for the rest of the run.
-    shrink: bool; take fewer rows where `asked` does not fit. False: refuse.
-    least: int, rows without which nothing can be learned.
-
-  Returns:
-    `Fit`.
+    asked: Rows.
+    reserve: Bytes to leave for the rest of the run.
+    shrink: Allocate fewer rows if `asked` does not fit. False: refuse.
+    least: Rows without which nothing can be learned.
 
   Raises:
-    ValueError: If `asked` does not fit and may not shrink, or if not even
+    ValueError: If `asked` does not fit and `shrink` is False, or if not even
       `least` rows fit.
   """
   free, total = memory.free(), memory.total()
@@ -82,15 +81,12 @@ def fit(data_spec, asked, *, reserve, shrink, least=1):
   )
 
 
-def describe(found, stored=0):
-  """What the replay memory takes, in one line.
+def describe(found: Fit, stored: int = 0) -> str:
+  """One line about the size of replay memory.
 
   Args:
-    found: `Fit`.
-    stored: int, rows of the run that are on disk.
-
-  Returns:
-    str.
+    found: What `fit` returned.
+    stored: Rows of the run that are on disk.
   """
   size = _size(found.rows * found.row_bytes)
   if found.rows == found.asked:
@@ -114,35 +110,38 @@ def describe(found, stored=0):
   return text
 
 
-def _free(found):
+def _free(found: Fit) -> str:
   return (
       f'{_size(found.free)} of {_size(found.total)} are free, of which '
       f'TensorFlow and the updates need about {_size(found.reserve)}'
   )
 
 
-def _size(count):
-  """Bytes in the unit that fits: str."""
+def _size(count: int) -> str:
+  """Bytes as GB or MB."""
   return f'{count / 1e9:.1f} GB' if count >= 1e8 else f'{count / 1e6:.1f} MB'
 
 
-def check(capacity, sequence_length, prefill, environments=1):
-  """Refuses sizes that hold no sequence, before anything is allocated.
+def check(
+    capacity: int, sequence_length: int, prefill: int,
+    num_environments: int = 1) -> int:
+  """Refuses sizes too small for a sequence, before anything is allocated.
 
   Args:
-    capacity: int, rows.
-    sequence_length: int T; a training sequence takes T + 1 rows.
-    prefill: int, rows before the first update.
-    environments: int, each has an equal share of the rows.
+    capacity: Rows.
+    sequence_length: T; a training sequence has T + 1 rows.
+    prefill: Rows before the first update.
+    num_environments: Each has an equal share of the rows.
 
   Returns:
-    int, the smallest capacity that would do.
+    The smallest capacity that is accepted.
 
   Raises:
-    ValueError: If capacity or prefill hold no sequence.
+    ValueError: If capacity or prefill are too small.
   """
-  each = f' for each of {environments} environments' * (environments > 1)
-  rows = (sequence_length + 1) * environments
+  several = num_environments > 1
+  each = f' for each of {num_environments} environments' * several
+  rows = (sequence_length + 1) * num_environments
   if prefill < rows:
     raise ValueError(
         f'train.prefill = {prefill} steps hold no sequence of train.sequence_'
@@ -156,52 +155,52 @@ def check(capacity, sequence_length, prefill, environments=1):
   return 2 * rows
 
 
-def make_buffer(data_spec, batch_size, capacity):
-  """Allocates the replay memory, the whole of it at once.
+def make_buffer(
+    data_spec: types.NestedTensorSpec, num_environments: int, capacity: int
+) -> tf_uniform_replay_buffer.TFUniformReplayBuffer:
+  """Allocates the whole replay memory, on the CPU.
 
   Args:
     data_spec: As in `required_bytes`.
-    batch_size: int, environments that write in step.
-    capacity: int, rows in all.
-
-  Returns:
-    `TFUniformReplayBuffer` on the CPU.
+    num_environments: Environments that write at the same time.
+    capacity: Rows of all environments together.
   """
-  # TF-Agents names its tables by the specs, whose names may be any key.
+  # TF-Agents names its tables after the specs, whose names may be any key.
   nameless = tf.nest.map_structure(
       lambda spec: tf.TensorSpec(spec.shape, spec.dtype), data_spec
   )
   return tf_uniform_replay_buffer.TFUniformReplayBuffer(
-      nameless, batch_size, max_length=capacity // batch_size
+      nameless, num_environments, max_length=capacity // num_environments
   )
 
 
 class Samples:
-  """Training batches, drawn one ahead.
+  """Training batches, prefetched by one.
 
-  `sampling` says how often a window of rows is drawn:
+  `sampling` is the distribution of windows:
 
-    rows            uniformly: every row that has room begins one alike often;
-                    a window may go over the end of an episode
-    episodes        an episode, uniformly, then a window inside it, uniformly
+    rows            uniform over first rows; a window may cross the end of an
+                    episode
+    episodes        a uniform episode, then a uniform window inside it
     episodes_ends   likewise, and its last window more often (the published
                     package's `prioritize_ends`); see `windows.draw`
 
-  The buffer is not atomic against a concurrent writer, and what a batch may
-  contain must not depend on the speed of a thread. So whoever writes calls
-  `settle` first: it waits until the batch ahead is drawn.
+  The buffer does not support a writer beside a reader, and batches must not
+  depend on the timing of threads. So a writer first calls `settle`, which waits
+  until the prefetched batch is drawn.
   """
 
   _AHEAD = 1  # batches
 
-  def __init__(self, buffer, batch_size, sequence_length, sampling='rows'):
+  def __init__(
+      self, buffer: tf_uniform_replay_buffer.TFUniformReplayBuffer,
+      batch_size: int, sequence_length: int, sampling: str = 'rows'):
     """Makes the pipeline; nothing is drawn before the first `next`.
 
     Args:
-      buffer: `TFUniformReplayBuffer`; of `Trajectory` rows where `sampling`
-        is not 'rows'.
-      batch_size: int B.
-      sequence_length: int T.
+      buffer: Of `Trajectory` rows, unless `sampling` is 'rows'.
+      batch_size: B.
+      sequence_length: T.
       sampling: One of `SAMPLING`.
 
     Raises:
@@ -209,8 +208,7 @@ class Samples:
     """
     checks.choice('train.sampling', sampling, SAMPLING)
     with tf.device('/cpu:0'):  # where the pipeline runs
-      self._taken = tf.Variable(0, dtype=tf.int64, trainable=False)
-      self._drawn = tf.Variable(0, dtype=tf.int64, trainable=False)
+      self._taken, self._drawn = _counter(), _counter()
 
     def count(trajectory, info):
       del info
@@ -229,13 +227,17 @@ class Samples:
       )
     self._iterator = iter(dataset.map(count).prefetch(self._AHEAD))
 
-  def next(self):
-    """One `Trajectory` `[B, T + 1, ...]`; may be part of a graph."""
+  def next(self) -> trajectories.Trajectory:
+    """The next batch, `[B, T + 1, ...]`; may be called in a graph."""
     self._taken.assign_add(1)
     return next(self._iterator)
 
-  def settle(self):
-    """Returns when no thread reads the buffer."""
+  def settle(self) -> None:
+    """Waits until no thread reads the buffer."""
     taken = int(self._taken)
     while taken and int(self._drawn) < taken + self._AHEAD:
       time.sleep(1e-4)
+
+
+def _counter() -> tf.Variable:
+  return tf.Variable(tf.zeros([], tf.int64), trainable=False)

@@ -1,19 +1,24 @@
-"""Replay on disk: what the memory holds survives the process."""
+"""Replay on disk: the rows of a buffer, from which a run resumes."""
 
 import itertools
 import json
+import os
 import pathlib
+from typing import Any
 import zipfile
 import zlib
 
 import numpy as np
 import tensorflow as tf
+from tf_agents.replay_buffers import tf_uniform_replay_buffer
+from tf_agents.trajectories import trajectory as trajectories
+from tf_agents.typing import types
 
 from dreamerv2_tfa.experience import clean
 
-_SPAN = 'replay.json'  # beside replay/: first row that is kept, next row
+_SPAN = 'replay.json'  # beside the replay folder: first row, next row
 
-# What reading a file that was cut or is something else raises.
+# Errors of reading a file that is truncated or no *.npz.
 _UNREADABLE = (
     OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error,
     NotImplementedError,
@@ -21,26 +26,28 @@ _UNREADABLE = (
 
 
 class Store:
-  """Rows of a replay buffer in files, `replay/<number of the first row>.npz`.
+  """Rows of a replay buffer in files, `<number of the first row>.npz`.
 
-  Each save writes the rows added since the last one, so a run writes every
-  step once. Rows are in the order of collection; step types mark episodes.
+  Each save writes the rows added since the last one, so a run writes every row
+  once. Rows are in the order of collection; step types mark episodes. A row of
+  all environments has one number.
 
   Attributes:
-    skipped: int, rows that were not added because a number in them is not
-      finite, or not below `clean.LARGEST`.
-    missing: int, rows that were saved and are on disk no more, each once for
-      all environments.
+    missing: Rows that were saved and are no longer on disk, each counted once
+      for all environments.
   """
 
-  def __init__(self, replay_dir, buffer, capacity, kept=None):
+  def __init__(
+      self, replay_dir: str | os.PathLike[str],
+      buffer: tf_uniform_replay_buffer.TFUniformReplayBuffer, capacity: int,
+      kept: int | None = None):
     """Prepares the store; reads and writes nothing.
 
     Args:
-      replay_dir: `replay/` of a run's folder.
-      buffer: `TFUniformReplayBuffer`, empty.
-      capacity: int, rows that each block of the buffer holds.
-      kept: int, rows of each block that stay on disk. None: as many.
+      replay_dir: Folder of the files. `replay.json` is written beside it.
+      buffer: An empty one.
+      capacity: Rows of each environment in the buffer.
+      kept: Rows of each environment that stay on disk. None: `capacity`.
     """
     self._directory = pathlib.Path(replay_dir)
     self._buffer = buffer
@@ -52,18 +59,19 @@ class Store:
     self.missing = 0
 
   @property
-  def skipped(self):
+  def skipped(self) -> int:
+    """Rows not added because of a number that `clean.Clean` refuses."""
     return self._clean.skipped
 
-  def save(self):
-    """Writes the rows that are not on disk yet, drops forgotten files."""
+  def save(self) -> None:
+    """Writes the rows that are not on disk yet; deletes outdated files."""
     end = self._rows()
     first = max(self._saved, end - self._capacity)
     whole = first == self._saved
     if first < end:
       self._write(first + self._offset, self._read(first, end))
       self._saved = end
-    # Where rows were overwritten before a save, what came before them goes too.
+    # If rows were overwritten before a save, older ones are deleted too.
     kept = self._kept if whole else self._capacity
     forgotten = end + self._offset - kept
     files = self._files()
@@ -77,14 +85,14 @@ class Store:
     for old in dropped:
       old.unlink()
 
-  def load(self):
-    """Adds what is on disk to the buffer: the number of rows, an int.
+  def load(self) -> int:
+    """Adds the rows on disk to the buffer; returns their number.
 
     Raises:
-      ValueError: If a file is damaged, or its rows are of another form than
-        this buffer's, or of another number of blocks.
+      ValueError: If a file is damaged, or its rows have other specs than the
+        buffer's, or come from another number of environments.
     """
-    blocks = self._buffer.capacity // self._capacity
+    num_environments = self._buffer.capacity // self._capacity
     self.missing = 0
     first_saved, end_saved = _read_span(self._directory)
     end = first_saved
@@ -92,10 +100,11 @@ class Store:
       _check_begin(path, end, first_saved)
       columns = _columns(path, self._buffer.data_spec)
       stored = columns[0].shape[1]
-      if stored != blocks:
+      if stored != num_environments:
         raise ValueError(
-            f'{path} was collected by {stored} environments; got {blocks}. '
-            f'Set train.environments = {stored}, or take another --root_dir.'
+            f'{path} was collected by {stored} environments; got '
+            f'{num_environments}. Set train.environments = {stored}, or take '
+            'another --root_dir.'
         )
       gap = max(int(path.stem) - end, 0)
       self._clean.gap |= bool(gap)
@@ -108,24 +117,24 @@ class Store:
     self._offset = end - self._saved
     return self._saved
 
-  def add(self, rows):
-    """Adds rows to the buffer: a nest of arrays `[rows, blocks, ...]`."""
+  def add(self, rows: Any) -> None:
+    """Adds a nest of arrays `[rows, environments, ...]` to the buffer."""
     rows = self._clean(rows)
     if len(tf.nest.flatten(rows)[0]):
       self._add_each(tf.data.Dataset.from_tensor_slices(rows))
 
-  def _rows(self):
-    """Rows added to each block so far; the buffer keeps the last id last."""
+  def _rows(self) -> int:
+    """Rows added so far; the buffer's last variable is the last row's id."""
     return int(self._buffer.variables()[-1]) + 1
 
   def _files(self):
     return _files(self._directory)
 
   def _read(self, first, end):
-    """Rows `first` to `end` of every block: arrays `[rows, blocks, ...]`."""
-    blocks = np.arange(self._buffer.capacity // self._capacity)
+    """Rows `first` to `end` as arrays `[rows, environments, ...]`."""
+    environment = np.arange(self._buffer.capacity // self._capacity)
     index = np.arange(first, end)[:, None] % self._capacity
-    index = index + blocks * self._capacity
+    index = index + environment * self._capacity
     count = len(tf.nest.flatten(self._buffer.data_spec))
     tables = self._buffer.variables()[:count]
     return [tf.gather(table, index).numpy() for table in tables]
@@ -144,43 +153,43 @@ class Store:
       self._buffer.add_batch(row)
 
 
-def check(replay_dir):
-  """Refuses a folder where no rows are stored.
-
-  Args:
-    replay_dir: `replay/` of a run's folder.
+def check(replay_dir: str | os.PathLike[str]) -> None:
+  """Refuses a replay folder without stored rows.
 
   Raises:
     ValueError: If there are none.
   """
-  if not _files(pathlib.Path(replay_dir)):
+  directory = pathlib.Path(replay_dir)
+  if not _files(directory):
     raise ValueError(
-        f'train.replay_from = {str(pathlib.Path(replay_dir).parent)!r} has no stored rows: replay/ '
+        f'train.replay_from = {str(directory.parent)!r} has no stored rows: '
+        f'{directory.name}/ '
         'holds no *.npz. Give the folder of a run that has saved.'
     )
 
 
-def rows(replay_dir):
-  """Rows of each block that a run has on disk, by their numbers: int."""
+def rows(replay_dir: str | os.PathLike[str]) -> int:
+  """Rows of each environment on disk, by their numbers."""
   first, end = _read_span(pathlib.Path(replay_dir))
   return end - first
 
 
-def read(replay_dir, data_spec, *, at_least=20_000):
-  """The newest rows that a run has stored, with no replay buffer.
+def read(
+    replay_dir: str | os.PathLike[str], data_spec: types.NestedTensorSpec, *,
+    at_least: int = 20_000) -> Any:
+  """Reads the newest rows of a run, without a replay buffer.
 
   Args:
-    replay_dir: `replay/` of a run's folder.
-    data_spec: Nest of specs of a row: `agent.collect_data_spec`.
-    at_least: int; older files are left alone once there are so many rows.
+    replay_dir: Folder of the files.
+    data_spec: Of one row: `agent.collect_data_spec`.
+    at_least: Stop at so many rows; older files are not read.
 
   Returns:
-    Nest like `data_spec` of arrays `[rows, blocks, ...]`, oldest first; a
-    block is what one environment wrote.
+    Nest like `data_spec` of arrays `[rows, environments, ...]`, oldest first.
 
   Raises:
-    ValueError: If nothing is stored, or a file is damaged, or its rows are of
-      another form.
+    ValueError: If nothing is stored, or a file is damaged, or its rows have
+      other specs.
   """
   check(replay_dir)
   chosen, rows = [], 0
@@ -197,43 +206,48 @@ def read(replay_dir, data_spec, *, at_least=20_000):
   return tf.nest.map_structure(lambda *x: np.concatenate(x), *found)
 
 
-def windows(rows, count, length, *, seed, whole=False):
+def windows(
+    rows: trajectories.Trajectory, count: int, length: int, *, seed: int,
+    whole: bool = False) -> trajectories.Trajectory:
   """Draws windows of consecutive rows, uniformly.
 
   Args:
-    rows: Nest as `read` returns it, a `Trajectory`.
-    count: int, windows.
-    length: int, rows of each.
-    seed: int.
-    whole: bool; only windows inside one episode.
+    rows: Arrays as `read` returns them.
+    count: Windows.
+    length: Rows of each.
+    seed: The same seed draws the same windows.
+    whole: Only windows inside one episode.
 
   Returns:
-    Nest of tensors `[count, length, ...]`.
+    Tensors `[count, length, ...]`.
 
   Raises:
     ValueError: If no window is so long.
   """
-  types = rows.step_type
-  starts = np.ones([max(len(types) - length + 1, 0), types.shape[1]], bool)
+  step_type = np.asarray(rows.step_type)
+  starts = np.ones(
+      [max(len(step_type) - length + 1, 0), step_type.shape[1]], bool)
   if whole:
-    # A window goes over an end where any row but its first is FIRST.
-    episode = np.cumsum(types == 0, axis=0)
+    # A window crosses an end if any row but its first is FIRST.
+    episode = np.cumsum(step_type == 0, axis=0)
     last = episode[length - 1:length - 1 + len(starts)]
     starts &= episode[:len(starts)] == last
   places = np.argwhere(starts)
   if not len(places):
     raise ValueError(
         f'No {length} stored rows follow one another'
-        f'{" inside one episode" * whole}; {len(types)} are stored.'
+        f'{" inside one episode" * whole}; {len(step_type)} are stored.'
     )
   rng = np.random.default_rng(seed)
-  first, block = places[rng.integers(len(places), size=count)].T[..., None]
+  chosen = places[rng.integers(len(places), size=count)]
+  first, environment = chosen.T[..., None]
   index = first + np.arange(length)
-  return tf.nest.map_structure(lambda x: tf.constant(x[index, block]), rows)
+  return tf.nest.map_structure(
+      lambda x: tf.constant(x[index, environment]), rows)
 
 
-def _write_span(directory, first, end):
-  """Writes the numbers of the oldest row that is kept and of the next one."""
+def _write_span(directory: pathlib.Path, first: int, end: int) -> None:
+  """Writes the number of the oldest row on disk and of the next row."""
   path = directory.with_name(_SPAN)
   partial = path.with_name(f'{_SPAN}.part')
   partial.write_text(
@@ -242,16 +256,16 @@ def _write_span(directory, first, end):
   partial.replace(path)
 
 
-def _read_span(directory):
-  """What `_write_span` wrote; two zeros where nothing did, as before it was."""
+def _read_span(directory: pathlib.Path) -> tuple[int, int]:
+  """What `_write_span` wrote; an older version wrote none, and has no end."""
   path = directory.with_name(_SPAN)
   if not path.is_file():
     files = _files(directory)
     first = int(files[0].stem) if files else 0
     return first, first
   try:
-    facts = json.loads(path.read_text(encoding='utf-8'))
-    return int(facts['first']), int(facts['next'])
+    span = json.loads(path.read_text(encoding='utf-8'))
+    return int(span['first']), int(span['next'])
   except (ValueError, TypeError, KeyError) as error:
     raise ValueError(
         f'{path} is damaged ({error}). Put it back from a copy; or remove it, '
@@ -259,7 +273,7 @@ def _read_span(directory):
     ) from error
 
 
-def _check_begin(path, end, first_saved):
+def _check_begin(path: pathlib.Path, end: int, first_saved: int) -> None:
   """Refuses a file that begins before the one before it ends."""
   if first_saved < int(path.stem) < end:
     raise ValueError(
@@ -269,13 +283,15 @@ def _check_begin(path, end, first_saved):
     )
 
 
-def _files(directory):
+def _files(directory: pathlib.Path) -> list[pathlib.Path]:
   paths = [path for path in directory.glob('*.npz') if path.stem.isdigit()]
   return sorted(paths, key=lambda path: int(path.stem))
 
 
-def _columns(path, data_spec):
-  """The arrays of a file, `[rows, blocks, ...]` each, as a nest's leaves."""
+def _columns(
+    path: pathlib.Path, data_spec: types.NestedTensorSpec
+) -> list[np.ndarray]:
+  """The arrays of a file, `[rows, environments, ...]`, as a nest's leaves."""
   specs = tf.nest.flatten(data_spec)
   try:
     with np.load(path) as arrays:

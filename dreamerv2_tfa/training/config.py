@@ -21,7 +21,6 @@ from gin import config as gin_config
 
 from dreamerv2_tfa import agent
 from dreamerv2_tfa import checks
-from dreamerv2_tfa import environments
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import bindings as bindings_lib
 from dreamerv2_tfa.training import gin_files
@@ -66,8 +65,7 @@ def register() -> None:
   Raises:
     UserError: If the presets are missing.
   """
-  for suite in environments.SUITES:
-    tasks.suite(suite)
+  tasks.import_suites()
   gin_config.register_file_reader(
       gin_files.open_marked, lambda path: path.startswith(gin_files.MARK)
   )

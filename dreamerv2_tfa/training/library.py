@@ -11,8 +11,8 @@ import numpy as np
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import quiet
+from dreamerv2_tfa.environments import custom
 from dreamerv2_tfa.environments import task as task_lib
-from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import run_settings
@@ -123,8 +123,8 @@ def _task(environment):
   """A `Task` of an object, or of what makes one."""
   name = _name(environment)
   if _is_factory(environment):
-    return tasks.from_factory(name, environment)
-  return tasks.from_object(name, environment)
+    return custom.from_factory(name, environment)
+  return custom.from_object(name, environment)
 
 
 def _is_factory(environment):
@@ -143,9 +143,9 @@ def _with_evaluation(environment, evaluation):
         'for a copy.')
   if evaluation is None:
     copied = _copied(environment)
-    second = tasks.from_factory(task.name, lambda: copied)
+    second = custom.from_factory(task.name, lambda: copied)
   else:
-    second = tasks.from_object(task.name, evaluation)
+    second = custom.from_object(task.name, evaluation)
   return task._replace(make_evaluation=second.make)
 
 
@@ -168,11 +168,11 @@ def copies(environment: Any, evaluation: Any = None) -> task_lib.Task | str:
   if _is_factory(environment):
     return _task(environment)
   one = environment if evaluation is None else evaluation
-  return tasks.from_factory(_name(environment), lambda: _copied(one))
+  return custom.from_factory(_name(environment), lambda: _copied(one))
 
 
 def _copied(environment):
-  tasks.check_single(environment)  # a copy would close a vector's processes
+  custom.check_single(environment)  # a copy would close a vector's processes
   try:
     return copy.deepcopy(environment)
   except Exception as error:  # whatever the environment's parts raise

@@ -53,7 +53,7 @@ class Trainer:
     """
     self._parts, self._settings = parts, settings
     self._timetable = settings.timetable
-    self._achievements = metrics.Achievements(parts.task.achievements)
+    self._achievements = metrics.Achievements(parts.task.metrics)
     self._checkpoints = checkpoints.Checkpoints(
         folder.checkpoints, **self._saved_parts()
     )
@@ -99,7 +99,7 @@ class Trainer:
     """What a checkpoint has, by name."""
     parts = self._parts
     saved = {'agent': parts.agent, 'steps': parts.steps}
-    if parts.task.achievements:
+    if parts.task.metrics:
       saved['outcomes'] = self._achievements.state
     # An environment written in TensorFlow has a state to save.
     if (state := getattr(parts.environment, 'state', None)) is not None:
@@ -226,7 +226,7 @@ class Trainer:
     }
 
   def _count_achievements(self):
-    self._achievements.add(batch.pop_outcomes(self._parts.environment))
+    self._achievements.add(batch.pop_metrics(self._parts.environment))
 
   def check_losses(self) -> None:
     """Waits for the updates and looks at their losses.
@@ -254,7 +254,7 @@ class Trainer:
     progress.phase('evaluate', self._settings.eval_episodes)
     found = self._evaluation.run(stop, progress.episodes)
     # The achievements of training alone count.
-    batch.pop_outcomes(self._parts.evaluation_environment)
+    batch.pop_metrics(self._parts.evaluation_environment)
     return found
 
   def save(self, progress: progress_lib.Progress) -> None:

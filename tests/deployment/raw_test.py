@@ -19,7 +19,7 @@ from dreamerv2_tfa.deployment import manifest
 from dreamerv2_tfa.deployment import recording
 from dreamerv2_tfa.deployment import requests
 from dreamerv2_tfa.environments import batch
-from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.environments import custom
 
 _SHOWN = spaces.Dict({
     'arm': spaces.Dict({
@@ -68,7 +68,7 @@ def make(observation, action):
   """An agent, the environment it plays, and what is inside of that."""
   inside = Random(observation, action)
   with small.configured("load_gym.keys = '(?!word)'"):
-    environment = tasks.from_factory('random', lambda seed: inside).make(0)
+    environment = custom.from_factory('random', lambda seed: inside).make(0)
     agent = agent_lib.DreamerV2Agent(
         environment.time_step_spec(), environment.action_spec())
   small.randomise(agent.world_model, scale=0.4)

@@ -13,7 +13,7 @@ from tf_agents.specs import tensor_spec
 
 from dreamerv2_tfa import observations
 from dreamerv2_tfa import specs
-from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.environments import custom
 
 _EXAMPLES = hypothesis.settings(
     max_examples=500, deadline=None, derandomize=True, database=None,
@@ -80,7 +80,7 @@ class Shows(gymnasium.Env):
 
 def adapted(observation=None, action=None, shown=None):
   """The adapter of an environment with these spaces that shows one value."""
-  return tasks.as_environment(Shows(observation, action, shown))
+  return custom.as_environment(Shows(observation, action, shown))
 
 
 def leaves_of(space):
@@ -146,7 +146,7 @@ def test_tensorflow_reads_what_numpy_reads_in_every_bit(space, seed):
   space.seed(seed)
   shown = [space.sample() for _ in range(2)]
   for part in adapted(space, shown=shown[0]).parts:
-    part = observations.from_json(json.loads(json.dumps(part.to_json())))
+    part = observations.from_facts(json.loads(json.dumps(part.facts())))
     rows = np.stack([part.prepare(picked(one, part.path)) for one in shown])
     shape, dtype = part.given()
     assert rows.shape == (2, *shape) and rows.dtype == dtype

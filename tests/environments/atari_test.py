@@ -100,8 +100,8 @@ def test_an_action_is_held_for_four_frames_and_rewards_are_summed(scripted):
   env.reset()
   assert env.step(2).reward == 1 + 2 + 3 + 4
   assert env.step(1).reward == 5 + 6 + 7 + 8
-  held = [(ale_py.Action.UP, 1.0)] * 4 + [(ale_py.Action.FIRE, 1.0)] * 4
-  assert emulator.acted == held
+  kept_down = [(ale_py.Action.UP, 1.0)] * 4 + [(ale_py.Action.FIRE, 1.0)] * 4
+  assert emulator.acted == kept_down
 
 
 def test_image_is_the_elementwise_maximum_of_frames_three_and_four(scripted):

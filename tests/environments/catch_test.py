@@ -71,7 +71,7 @@ class NaiveCatch:
     return cells
 
 
-def assert_twin_agrees(step_types, actions, rewards, discounts, images):
+def assert_twin_agrees(step_types, actions, rewards, discount, images):
   """Replays one row of rows as they arrived; action t led into row t + 1."""
   twin = NaiveCatch()
   for t, image in enumerate(images):
@@ -81,7 +81,7 @@ def assert_twin_agrees(step_types, actions, rewards, discounts, images):
       wanted = twin.reset(column)
     else:
       wanted = twin.step(int(actions[t - 1]), column)
-    got = (step_types[t], rewards[t], discounts[t])
+    got = (step_types[t], rewards[t], discount[t])
     assert got == wanted[:3], f'row {t}: got {got}, wanted {wanted[:3]}'
     np.testing.assert_array_equal(cells, wanted[3], err_msg=f'row {t}')
 

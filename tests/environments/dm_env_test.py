@@ -5,7 +5,7 @@ from dm_env import specs
 import numpy as np
 import pytest
 
-from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.environments import custom
 
 
 class Script(dm_env.Environment):
@@ -33,14 +33,14 @@ class Script(dm_env.Environment):
 
 
 def test_a_discrete_array_is_one_hot():
-  observation = tasks.as_environment(Script()).reset().observation
+  observation = custom.as_environment(Script()).reset().observation
   np.testing.assert_array_equal(observation['choice'], [0, 0, 1, 0])
   np.testing.assert_array_equal(observation['place'], [0.5, -0.25])
 
 
 def test_actions_never_leave_bounds_of_float64_by_rounding():
   script = Script()
-  env = tasks.as_environment(script)
+  env = custom.as_environment(script)
   env.reset()
   for end in (env.action_spec().minimum, env.action_spec().maximum, 9.0):
     env.step(np.full((2,), end, np.float32))
@@ -52,7 +52,7 @@ def test_actions_never_leave_bounds_of_float64_by_rounding():
 
 @pytest.mark.parametrize('reward', [None, np.nan, 'one', [1.0, 2.0]])
 def test_a_reward_that_is_missing_is_refused(reward):
-  env = tasks.as_environment(Script(reward))
+  env = custom.as_environment(Script(reward))
   env.reset()
   with pytest.raises(ValueError, match='The reward must be'):
     env.step(np.zeros(2, np.float32))
@@ -60,4 +60,4 @@ def test_a_reward_that_is_missing_is_refused(reward):
 
 def test_a_choice_out_of_range_is_refused():
   with pytest.raises(ValueError, match="'choice' is not in its space: .* 4"):
-    tasks.as_environment(Script(choice=4)).reset()
+    custom.as_environment(Script(choice=4)).reset()

@@ -10,6 +10,7 @@ from tf_agents.environments import py_environment
 import dreamerv2_tfa
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import custom
 from dreamerv2_tfa.environments import factories
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import tasks
@@ -72,20 +73,20 @@ def test_a_factory_that_needs_more_is_refused_with_what_it_needs(
 
 
 def test_an_option_of_a_class_is_no_seed():
-  made = tasks.from_factory('room', Room).make(7)
+  made = custom.from_factory('room', Room).make(7)
   assert made.pyenv.envs[0].gym.render_mode is None
   batch.close(made)
 
 
 def test_a_seed_reaches_the_parameter_of_that_name():
-  made = tasks.from_factory('room', Seeded).make(7)
+  made = custom.from_factory('room', Seeded).make(7)
   inside = made.pyenv.envs[0].gym
   assert (inside.size, inside.seed_given) == (5, 7)
   batch.close(made)
 
 
 def test_without_a_parameter_the_seed_still_reaches_the_first_reset():
-  task = tasks.from_factory('room', Room)
+  task = custom.from_factory('room', Room)
   first = lambda seed: float(
       task.make(seed).reset().observation['observation'][0, 0])
   assert first(1) == first(1) != first(2)
@@ -108,7 +109,7 @@ class _Agents(Room):
 def test_several_environments_or_agents_are_refused_with_the_way_out(
     environment, message):
   with pytest.raises(checks.UserError, match=message):
-    tasks.as_environment(environment)
+    custom.as_environment(environment)
 
 
 def make_several():
@@ -164,15 +165,15 @@ def test_a_class_gives_its_name_to_the_run(tmp_path, capsys):
 
 def test_one_object_for_every_call_is_refused_and_closed_by_nobody_else():
   room = Room()
-  task = tasks.from_factory('room', lambda: room)
+  task = custom.from_factory('room', lambda: room)
   with pytest.raises(checks.UserError, match='same object twice'):
     task.make(0, 2)
-  assert room.closes == 1  # by the first row, whose environment it was
+  assert room.closes == 1  # by the first one, whose environment it was
 
 
 def test_one_object_for_training_and_evaluation_is_refused():
   room = Room()
-  task = tasks.from_factory('room', lambda seed: room)
+  task = custom.from_factory('room', lambda seed: room)
   made = task.make(0)
   with pytest.raises(checks.UserError, match='same object twice'):
     task.make(1)
@@ -182,7 +183,7 @@ def test_one_object_for_training_and_evaluation_is_refused():
 
 
 def test_an_object_is_not_stepped_as_two_environments():
-  task = tasks.from_object('room', Room())
+  task = custom.from_object('room', Room())
   with pytest.raises(checks.UserError, match='processes = True'):
     task.make(0, 2)
 
@@ -191,7 +192,7 @@ def test_what_cannot_be_used_is_closed_before_it_is_refused():
   room = Room()
   room.action_space = gymnasium.spaces.Text(5)
   with pytest.raises(ValueError, match='not supported'):
-    tasks.from_factory('room', lambda: room).make(0)
+    custom.from_factory('room', lambda: room).make(0)
   assert room.closes == 1
 
 
@@ -205,7 +206,7 @@ def test_the_environments_before_one_that_cannot_be_made_are_closed():
     return rooms[-1]
 
   with pytest.raises(faults.EnvironmentFailed, match="2 of 3 .*'no third'"):
-    tasks.from_factory('room', make).make(0, 3)
+    custom.from_factory('room', make).make(0, 3)
   assert [room.closes for room in rooms] == [1, 1]
 
 
@@ -213,7 +214,7 @@ def test_the_environments_before_one_that_cannot_be_made_are_closed():
 
 
 def test_what_a_factory_made_is_closed_once():
-  made = tasks.from_factory('room', Room).make(0, 2)
+  made = custom.from_factory('room', Room).make(0, 2)
   rooms = [env.gym for env in made.pyenv.envs]
   for _ in range(3):
     batch.close(made)
@@ -222,14 +223,14 @@ def test_what_a_factory_made_is_closed_once():
 
 def test_an_object_stays_open():
   room = Room()
-  batch.close(tasks.from_object('room', room).make(0))
+  batch.close(custom.from_object('room', room).make(0))
   assert room.closes == 0
 
 
 def test_an_environment_without_close_is_left_alone():
   room = Room()
   room.close = None
-  batch.close(tasks.from_factory('room', lambda: room).make(0))
+  batch.close(custom.from_factory('room', lambda: room).make(0))
 
 
 def test_one_that_cannot_be_closed_is_reported_and_the_others_are_closed(
@@ -242,7 +243,7 @@ def test_one_that_cannot_be_closed_is_reported_and_the_others_are_closed(
       rooms[0].close = lambda: 1 / 0
     return rooms[-1]
 
-  batch.close(tasks.from_factory('room', make).make(0, 2))
+  batch.close(custom.from_factory('room', make).make(0, 2))
   assert rooms[1].closes == 1
   assert 'ZeroDivisionError' in caplog.text and 'not closed' in caplog.text
 
@@ -258,10 +259,10 @@ class _Batch(py_environment.PyEnvironment):
     type(self).made += 1
 
   def observation_spec(self):
-    return tasks.as_environment(Room()).observation_spec()
+    return custom.as_environment(Room()).observation_spec()
 
   def action_spec(self):
-    return tasks.as_environment(Room()).action_spec()
+    return custom.as_environment(Room()).action_spec()
 
   def _reset(self):
     raise NotImplementedError
@@ -274,7 +275,7 @@ class _Batch(py_environment.PyEnvironment):
 
 
 def test_a_batch_is_made_once_whatever_its_size_and_closed_once():
-  made = tasks.from_factory('two', _Batch).make(0, 2)
+  made = custom.from_factory('two', _Batch).make(0, 2)
   assert made.batch_size == 2 and _Batch.made == 1
   batch.close(made)
   assert _Batch.closes == 1

@@ -1,4 +1,4 @@
-"""Tests of environments in processes: rows, seeds, failures, no orphans."""
+"""Tests of environments in processes: seeds, failures, no orphans."""
 
 import functools
 import importlib
@@ -18,6 +18,7 @@ from tf_agents.trajectories import time_step as ts
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import parallel
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import worker
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
@@ -224,11 +225,12 @@ def test_no_process_outlives_the_trainer(how):
 # In TensorFlow ----------------------------------------------------------------
 
 
-def _collect(make, rows, steps, policy=None):
-  """Stored rows `[rows, steps, ...]`, counted steps and the collector."""
+def _collect(make, num_environments, steps, policy=None):
+  """Stored rows `[environments, rows, ...]`, counted steps and the collector."""
   policy = policy or random_tf_policy.RandomTFPolicy(
       make.time_step_spec(), make.action_spec())
-  buffer = replay.make_buffer(policy.trajectory_spec, rows, 100 * rows)
+  buffer = replay.make_buffer(
+      policy.trajectory_spec, num_environments, 100 * num_environments)
   counter = tf_metrics.EnvironmentSteps()
   collector = collection.Collector(make, policy, buffer, counter)
   collector.collect(steps)
@@ -236,8 +238,8 @@ def _collect(make, rows, steps, policy=None):
 
 
 @pytest.mark.parametrize('processes', [False, True])
-def test_a_batch_has_other_seeds_by_row_and_the_same_every_time(processes):
-  task = batch.task('counter', 1, toys.Counter)
+def test_a_batch_has_other_seeds_by_environment_and_the_same_every_time(processes):
+  task = task_lib.from_constructor('counter', 1, toys.Counter)
   seeds = []
   for seed in (3, 3, 4):
     made = task.make(seed, 2, processes)
@@ -249,7 +251,7 @@ def test_a_batch_has_other_seeds_by_row_and_the_same_every_time(processes):
 
 
 def test_one_environment_has_the_seed_itself():
-  made = batch.task('counter', 1, toys.Counter).make(3)
+  made = task_lib.from_constructor('counter', 1, toys.Counter).make(3)
   assert made.reset().observation['seed'].numpy() == [3]
 
 
@@ -257,7 +259,7 @@ def test_a_failed_episode_is_neither_joined_to_the_next_nor_counted(errors):
   def construct(seed):
     environment = toys.Counter(seed)
     play = environment._step
-    # The second row fails in its second episode, after two more steps.
+    # The second environment fails in its second episode, after two more steps.
     fails = iter([0] * (toys.LENGTH + 2) + [2] + [0] * 100)
     if seed == seeds[1]:
       environment._step = lambda _: play(next(fails))
@@ -266,7 +268,7 @@ def test_a_failed_episode_is_neither_joined_to_the_next_nor_counted(errors):
     return environment
 
   seeds = parallel.seeds_of(3, 2)
-  made = batch.task('counter', 1, construct).make(3, 2, True)
+  made = task_lib.from_constructor('counter', 1, construct).make(3, 2, True)
   rows, collector = _collect(made, 2, 4 * toys.LENGTH)
   batch.close(made)
   assert len(errors) == 1
@@ -283,21 +285,21 @@ def test_a_failed_episode_is_neither_joined_to_the_next_nor_counted(errors):
 
 
 def test_a_batch_of_the_wrong_size_is_refused():
-  double = lambda seed: batch.task('counter', 1, toys.Counter).make(seed, 2)
+  double = lambda seed: task_lib.from_constructor('counter', 1, toys.Counter).make(seed, 2)
   with pytest.raises(ValueError, match='batch size 2; wanted 1'):
-    batch.task('double', 1, double).make(0)
+    task_lib.from_constructor('double', 1, double).make(0)
 
 
-def test_outcomes_of_all_rows_are_gathered_in_both_ways():
+def test_metrics_of_all_environments_are_gathered_in_both_ways():
   def construct(seed):
     environment = toys.Counter(seed)
-    environment.pop_outcomes = lambda: [{'seed': seed}]
+    environment.pop_metrics = lambda: [{'seed': seed}]
     return environment
 
-  task = batch.task('counter', 1, construct, ['seed'])
+  task = task_lib.from_constructor('counter', 1, construct, ['seed'])
   for processes in (False, True):
     made = task.make(3, 2, processes)
-    found = [outcome['seed'] for outcome in batch.pop_outcomes(made)]
+    found = [metrics['seed'] for metrics in batch.pop_metrics(made)]
     batch.close(made)
     assert found == parallel.seeds_of(3, 2)
 
@@ -318,17 +320,17 @@ def test_memory_of_a_worker_stays_flat():
   assert sizes[2] - sizes[1] < 2e6
 
 
-@pytest.mark.parametrize('processors, rows, shares', [
+@pytest.mark.parametrize('processors, num_environments, shares', [
     (1, 2, [{4}, {4}]), (2, 2, [{4}, {5}]), (2, 4, [{4}, {5}, {4}, {5}]),
     (3, 2, [{4, 6}, {5}]),
 ])
 def test_rows_share_the_processors_there_are(
-    processors, rows, shares, monkeypatch):
+    processors, num_environments, shares, monkeypatch):
   kept = []
   monkeypatch.setattr(
       os, 'sched_getaffinity', lambda _: set(range(4, 4 + processors)))
   monkeypatch.setattr(
       os, 'sched_setaffinity', lambda _, share: kept.append(set(share)))
-  for row in range(rows):
-    worker.keep_to_share(row, rows)
+  for index in range(num_environments):
+    worker.keep_to_share(index, num_environments)
   assert kept == shares

@@ -19,6 +19,7 @@ from dreamerv2_tfa import rendering
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import catch
 from dreamerv2_tfa.environments import crafter
+from dreamerv2_tfa.environments import custom
 from dreamerv2_tfa.environments import dm_control
 from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.environments import minigrid
@@ -192,21 +193,21 @@ def test_death_in_crafter_is_a_termination_and_its_length_a_cut(survival):
   assert step.is_last() and step.discount == 0
 
 
-def test_achievements_are_outcomes_and_not_observed(survival):
+def test_achievements_are_metrics_and_not_observed(survival):
   env = survival
   assert set(env.observation_spec()) == {'image'}
   env.reset()
-  env.pop_outcomes()   # of the episodes before
+  env.pop_metrics()   # of the episodes before
   env.gym._env._player.achievements['collect_wood'] = 2
   first = env.step(0)
   assert first.reward == 1   # an achievement pays 1
-  assert env.pop_outcomes() == []   # the episode goes on
+  assert env.pop_metrics() == []   # the episode goes on
   while not env.step(0).is_last():
     pass
-  outcome, = env.pop_outcomes()
-  assert tuple(outcome) == crafter.ACHIEVEMENTS and len(outcome) == 22
-  assert outcome['collect_wood'] == 1 and sum(outcome.values()) == 1
-  assert env.pop_outcomes() == []
+  metrics, = env.pop_metrics()
+  assert tuple(metrics) == crafter.ACHIEVEMENTS and len(metrics) == 22
+  assert metrics['collect_wood'] == 1 and sum(metrics.values()) == 1
+  assert env.pop_metrics() == []
 
 
 def test_without_reward_every_reward_is_0():
@@ -336,7 +337,7 @@ def _dm_env(seed):
      {'place'}),
     (lambda seed: catch.Catch(seed=seed), {'image'})])
 def test_environments_of_any_library_are_tasks(factory, keys):
-  made = tasks.from_factory('mine', factory).make(5)
+  made = custom.from_factory('mine', factory).make(5)
   assert made.batch_size == 1 and set(made.reset().observation) == keys
   if 'place' not in keys or made.action_spec().maximum.max() == 1:
     return
@@ -345,7 +346,7 @@ def test_environments_of_any_library_are_tasks(factory, keys):
 
 def test_what_is_no_environment_is_refused_by_its_name():
   with pytest.raises(ValueError, match="'mine' returned 5; wanted a Gym"):
-    tasks.from_factory('mine', lambda seed: 5).make(0)
+    custom.from_factory('mine', lambda seed: 5).make(0)
 
 
 def test_settings_of_suites_are_bound_by_gin():

@@ -1,5 +1,6 @@
 """Tests of tasks by name."""
 
+import subprocess
 import sys
 
 import gin
@@ -115,6 +116,67 @@ def test_an_unknown_game_is_answered_with_all_games():
 def test_an_unknown_suite_is_answered_with_those_there_are(name):
   with pytest.raises(ValueError, match=f'no task {str(name)!r}'):
     tasks.load(name)
+
+
+# A suite is one file and one line -----------------------------------------------
+
+
+_SUITE = """
+import gin
+from dreamerv2_tfa.environments import catch
+from dreamerv2_tfa.environments import task
+
+def games():
+  return 'easy', 'hard'
+
+@gin.configurable('load_balls')
+def load(game, *, balls=2):
+  make = lambda seed, num_environments=1, processes=False: catch.Catch(
+      num_environments, seed, balls=balls, paddle_width=2 + 6 * (game == 'easy'))
+  return task.Task(f'balls_{game}', 1, make)
+"""
+
+
+@pytest.fixture
+def balls(tmp_path, monkeypatch):
+  """A suite `balls`: its file, and its line in the table."""
+  (tmp_path / 'balls_suite.py').write_text(_SUITE)
+  monkeypatch.syspath_prepend(str(tmp_path))
+  monkeypatch.setitem(tasks.SUITES, 'balls', 'balls_suite')
+  yield
+  sys.modules.pop('balls_suite', None)
+
+
+@pytest.mark.usefixtures('balls')
+def test_a_suite_is_one_file_and_one_line(bind):
+  assert tasks.names('balls') == ['balls_easy', 'balls_hard']
+  assert set(tasks.names('balls')) < set(tasks.names())
+  length = lambda: next(
+      step for step in range(1, 99) if made.step([0]).is_last())
+  task = tasks.load('balls_hard')
+  made = task.make(3)
+  made.reset()
+  assert (task.name, task.action_repeat, length()) == ('balls_hard', 1, 18)
+  with gin.unlock_config():
+    tasks.import_suites()
+  bind('load_balls.balls = 3')
+  made = tasks.load('balls_easy').make(3)
+  made.reset()
+  assert length() == 27
+  with pytest.raises(checks.UserError, match='Did you mean balls_hard'):
+    tasks.load('balls_hrad')
+  with pytest.raises(checks.UserError, match='balls_ comes one of: easy, hard'):
+    tasks.load('balls_zzz')
+  with pytest.raises(checks.UserError, match='balls_<game>'):
+    tasks.load('doom_e1m1')
+
+
+def test_the_table_of_suites_is_quick_to_import():
+  code = (
+      'import sys\nfrom dreamerv2_tfa.environments import tasks\n'
+      'slow = {"tensorflow", "numpy", "gin", "gym", "ale_py", "cv2"}\n'
+      'assert not slow & set(sys.modules), slow & set(sys.modules)')
+  subprocess.run([sys.executable, '-c', code], check=True)
 
 
 # Names of Gym's ---------------------------------------------------------------

@@ -10,6 +10,7 @@ from tf_agents.trajectories import time_step as ts
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import watched
 
 FIRST, MID, LAST = ts.StepType.FIRST, ts.StepType.MID, ts.StepType.LAST
@@ -108,7 +109,7 @@ def test_what_a_check_of_ours_refuses_is_not_tried_again(made):
 
 
 def test_it_may_be_told_to_end_at_the_first_failure():
-  task = batch.task('fragile', 1, Fragile)
+  task = task_lib.from_constructor('fragile', 1, Fragile)
   environment = task.make(0)
   batch.end_at_first_failure(environment)
   environment.reset()
@@ -117,18 +118,18 @@ def test_it_may_be_told_to_end_at_the_first_failure():
       environment.step(tf.constant([1]))
 
 
-@pytest.mark.parametrize('rows', [1, 2])
+@pytest.mark.parametrize('num_environments', [1, 2])
 @pytest.mark.parametrize('error', [
     TypeError('x'), ValueError('x'), OSError('x'), StopIteration('x'),
     NotImplementedError('x'), AssertionError()])
-def test_tensorflow_hides_neither_the_error_nor_its_traceback(error, rows):
-  environment = batch.task(
-      'fragile', 1, lambda seed: Fragile(seed, error)).make(0, rows)
+def test_tensorflow_hides_neither_the_error_nor_its_traceback(error, num_environments):
+  environment = task_lib.from_constructor(
+      'fragile', 1, lambda seed: Fragile(seed, error)).make(0, num_environments)
   batch.end_at_first_failure(environment)
   step = tf.function(environment.step, autograph=False)
   environment.reset()
   with pytest.raises(faults.EnvironmentFailed) as caught, faults.surfaced():
-    step(tf.ones([rows], tf.int32))
+    step(tf.ones([num_environments], tf.int32))
   assert type(error).__name__ in caught.value.said
   assert 'raise self.error' in caught.value.trace
   batch.close(environment)
@@ -136,7 +137,7 @@ def test_tensorflow_hides_neither_the_error_nor_its_traceback(error, rows):
 
 def test_tensorflow_hides_no_refusal():
   refused = checks.UserError('got this, wanted that')
-  environment = batch.task(
+  environment = task_lib.from_constructor(
       'fragile', 1, lambda seed: Fragile(seed, refused)).make(0)
   environment.reset()
   with pytest.raises(checks.UserError, match='got this'), faults.surfaced():
@@ -154,4 +155,4 @@ def test_an_environment_that_cannot_be_made_says_so_with_its_traceback():
 
   with pytest.raises(
       faults.EnvironmentFailed, match='cannot be made: KeyError: 5\nTraceback'):
-    batch.task('none', 1, construct).make(5)
+    task_lib.from_constructor('none', 1, construct).make(5)

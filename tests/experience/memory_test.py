@@ -130,7 +130,8 @@ def test_a_group_that_is_over_its_limit_leaves_nothing(machine):
   assert memory.free() == 0
 
 
-def test_ulimit_counts_less_the_addresses_in_use_and_reserved(machine, monkeypatch):
+def test_ulimit_counts_less_the_addresses_in_use_and_reserved(
+    machine, monkeypatch):
   used = psutil.Process().memory_info()._replace(vms=3000)
   monkeypatch.setattr(psutil.Process, 'memory_info', lambda self: used)
   monkeypatch.setattr(

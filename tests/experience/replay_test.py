@@ -24,16 +24,16 @@ def seed():
   tf.random.set_seed(7)
 
 
-def numbered_buffer(rows, capacity, blocks=1):
-  """A buffer whose rows hold their number, plus 1000 in each further block."""
-  buffer = replay.make_buffer(NUMBER, blocks, capacity)
-  add(buffer, range(rows), blocks)
+def numbered_buffer(rows, capacity, num_environments=1):
+  """A buffer whose rows hold their number, plus 1000 an environment."""
+  buffer = replay.make_buffer(NUMBER, num_environments, capacity)
+  add(buffer, range(rows), num_environments)
   return buffer
 
 
-def add(buffer, numbers, blocks=1):
+def add(buffer, numbers, num_environments=1):
   for number in numbers:
-    row = number + 1000 * np.arange(blocks)
+    row = number + 1000 * np.arange(num_environments)
     buffer.add_batch({'number': tf.constant(row, tf.int64)})
 
 
@@ -80,7 +80,8 @@ def test_what_is_free_counts_and_not_what_the_machine_has(monkeypatch):
   with pytest.raises(ValueError) as refusal:
     fit(5 * 10**7, reserve=12_345 * ROW_BYTES)
   message = str(refusal.value)
-  assert '50,000,000 steps needs 4.4 GB; 8.8 MB of 1000.0 GB are free' in message
+  assert (
+      '50,000,000 steps needs 4.4 GB; 8.8 MB of 1000.0 GB are free' in message)
   advice = re.search(r"--gin_bindings='train.replay_capacity = (\d+)'", message)
   assert int(advice.group(1)) == 87_000  # whole thousands below 87,655
   assert fit(87_000, reserve=12_345 * ROW_BYTES).rows == 87_000
@@ -93,8 +94,9 @@ def test_a_capacity_out_of_a_preset_is_made_to_fit_and_the_line_says_so(
   assert (found.rows, found.asked) == (69_318_000, 2 * 10**9)
   assert replay.describe(found) == (
       'Replay memory: 69,318,000 of the 2,000,000,000 steps that were asked '
-      'for, 6.1 GB, because 9.1 GB of 24.0 GB are free, of which TensorFlow and the updates '
-      'need about 3.0 GB; older steps are forgotten after 69,318,000.')
+      'for, 6.1 GB, because 9.1 GB of 24.0 GB are free, of which TensorFlow '
+      'and the updates need about 3.0 GB; older steps are forgotten after '
+      '69,318,000.')
 
 
 def test_the_line_says_which_stored_steps_do_not_fit(monkeypatch):
@@ -136,11 +138,11 @@ def test_a_prefill_that_holds_no_sequence_is_refused():
 
 
 def test_each_of_several_environments_must_hold_its_sequences():
-  replay.check(36, sequence_length=5, prefill=18, environments=3)
+  replay.check(36, sequence_length=5, prefill=18, num_environments=3)
   with pytest.raises(ValueError, match='each of 3 environments; wanted 18'):
-    replay.check(36, sequence_length=5, prefill=17, environments=3)
+    replay.check(36, sequence_length=5, prefill=17, num_environments=3)
   with pytest.raises(ValueError, match='each of 3 environments; wanted 36'):
-    replay.check(35, sequence_length=5, prefill=18, environments=3)
+    replay.check(35, sequence_length=5, prefill=18, num_environments=3)
 
 
 def test_the_capacity_is_shared_by_the_environments():
@@ -180,7 +182,7 @@ def test_windows_start_at_every_row_that_has_room_alike_often():
 
 def test_a_window_stays_with_one_environment():
   samples = replay.Samples(
-      numbered_buffer(9, 20, blocks=2), 7, sequence_length=4)
+      numbered_buffer(9, 20, num_environments=2), 7, sequence_length=4)
   drawn = windows(samples, 10)
   np.testing.assert_array_equal(np.diff(drawn, axis=1), 1)
   assert set(np.unique(drawn // 1000)) == {0, 1}

@@ -1,7 +1,5 @@
 """Tests of replay on disk: what comes back, which files there are."""
 
-import pathlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +8,7 @@ from tf_agents.trajectories import trajectory
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
 
-CAPACITY = 10   # rows of each block
+CAPACITY = 10   # rows of each environment
 SPEC = {
     'action': tf.TensorSpec((2,), tf.float32),
     'image': tf.TensorSpec((3, 4), tf.uint8),
@@ -21,15 +19,16 @@ SPEC = {
 class Process:
   """A buffer and its store, as one process has them."""
 
-  def __init__(self, root_dir, blocks=1, capacity=CAPACITY, kept=None):
-    self._blocks = blocks
-    self.buffer = replay.make_buffer(SPEC, blocks, blocks * capacity)
-    self.store = store.Store(
-        pathlib.Path(root_dir) / 'replay', self.buffer, capacity, kept)
+  def __init__(
+      self, root_dir, num_environments=1, capacity=CAPACITY, kept=None):
+    self._num_environments = num_environments
+    self.buffer = replay.make_buffer(
+        SPEC, num_environments, num_environments * capacity)
+    self.store = store.Store(root_dir / 'replay', self.buffer, capacity, kept)
 
   def add(self, numbers):
     for number in numbers:
-      number = number + 1000 * np.arange(self._blocks)
+      number = number + 1000 * np.arange(self._num_environments)
       self.buffer.add_batch({
           'action': tf.constant(
               np.stack([number, -number], 1), tf.float32),
@@ -39,7 +38,7 @@ class Process:
                      tf.constant(number % 3 == 0))})
 
   def rows(self):
-    """Everything in the buffer, `[blocks, rows, ...]`, oldest first."""
+    """Everything in the buffer, `[environments, rows, ...]`, oldest first."""
     return self.buffer.gather_all()
 
   def numbers(self):
@@ -55,15 +54,16 @@ def files(root_dir):
   return result
 
 
-@pytest.mark.parametrize('blocks', [1, 3])
-def test_rows_come_back_as_they_were_in_every_column(tmp_path, blocks):
-  before, after = Process(tmp_path, blocks), Process(tmp_path, blocks)
+@pytest.mark.parametrize('num_environments', [1, 3])
+def test_rows_come_back_as_they_were_in_every_column(
+    tmp_path, num_environments):
+  before, after = (Process(tmp_path, num_environments) for _ in range(2))
   before.add(range(7))
   before.store.save()
   assert after.store.load() == 7
   tf.nest.map_structure(
       np.testing.assert_array_equal, before.rows(), after.rows())
-  assert after.numbers().shape == (blocks, 7)
+  assert after.numbers().shape == (num_environments, 7)
 
 
 @pytest.mark.parametrize('rows', [10, 11, 27])
@@ -217,7 +217,7 @@ def test_what_does_not_fit_in_memory_stays_on_disk_for_a_larger_one(tmp_path):
 
 
 def test_nothing_is_stored_in_a_folder_that_is_not_there(tmp_path):
-  assert store.rows(tmp_path / 'none') == 0
+  assert store.rows(tmp_path / 'none' / 'replay') == 0
 
 
 def test_a_file_that_was_being_written_when_the_process_died_is_ignored(
@@ -230,7 +230,7 @@ def test_a_file_that_was_being_written_when_the_process_died_is_ignored(
 
 
 def test_rows_of_another_number_of_environments_are_refused(tmp_path):
-  one, two = Process(tmp_path, blocks=3), Process(tmp_path, blocks=2)
+  one, two = (Process(tmp_path, num_environments=n) for n in (3, 2))
   one.add(range(4))
   one.store.save()
   with pytest.raises(
@@ -349,13 +349,14 @@ ROW = trajectory.Trajectory(
     discount=tf.TensorSpec((), tf.float32))
 
 
-def write_rows(root_dir, types, first=0, bad=(), key='observation', blocks=1):
+def write_rows(
+    root_dir, types, first=0, bad=(), key='observation', num_environments=1):
   """A file of rows with these step types, numbered in `action`."""
   number = np.arange(first, first + len(types))[:, None] + np.zeros(
-      [1, blocks], int)
+      [1, num_environments], int)
   columns = dict(
       step_type=np.asarray(types, np.int32)[:, None] + 0 * number,
-      observation=np.ones([len(types), blocks, 2], np.float32),
+      observation=np.ones([len(types), num_environments, 2], np.float32),
       action=number, next_step_type=number, reward=1.0 * number,
       discount=np.ones(number.shape))
   for row in bad:
@@ -367,13 +368,13 @@ def write_rows(root_dir, types, first=0, bad=(), key='observation', blocks=1):
           columns, tf.nest.flatten(ROW), strict=True))})
 
 
-def load_rows(root_dir, blocks=1):
-  """Numbers and step types of the first block that a buffer loads."""
-  buffer = replay.make_buffer(ROW, blocks, 50 * blocks)
-  kept = store.Store(pathlib.Path(root_dir) / 'replay', buffer, 50)
+def load_rows(root_dir, num_environments=1):
+  """Numbers and step types of the first environment that a buffer loads."""
+  buffer = replay.make_buffer(ROW, num_environments, 50 * num_environments)
+  kept = store.Store(root_dir / 'replay', buffer, 50)
   kept.load()
   rows = buffer.gather_all()
-  read = store.read(pathlib.Path(root_dir) / 'replay', ROW)
+  read = store.read(root_dir / 'replay', ROW)
   np.testing.assert_array_equal(read.action[:, 0], rows.action[0])
   np.testing.assert_array_equal(read.step_type[:, 0], rows.step_type[0])
   assert all(np.isfinite(x).all() for x in tf.nest.flatten(read))
@@ -383,11 +384,13 @@ def load_rows(root_dir, blocks=1):
 
 
 @pytest.mark.parametrize('key', ['observation', 'reward', 'discount'])
-@pytest.mark.parametrize('blocks', [1, 3])
+@pytest.mark.parametrize('num_environments', [1, 3])
 def test_a_row_that_is_not_finite_is_skipped_and_the_next_begins_an_episode(
-    tmp_path, key, blocks):
-  write_rows(tmp_path, [0, 1, 1, 1, 2, 0, 1], bad=[2], key=key, blocks=blocks)
-  rows, kept = load_rows(tmp_path, blocks)
+    tmp_path, key, num_environments):
+  write_rows(
+      tmp_path, [0, 1, 1, 1, 2, 0, 1], bad=[2], key=key,
+      num_environments=num_environments)
+  rows, kept = load_rows(tmp_path, num_environments)
   assert rows == [(0, 0), (1, 1), (3, 0), (4, 2), (5, 0), (6, 1)]
   assert kept.skipped == 1
 
@@ -426,7 +429,7 @@ def test_no_file_is_written_over_where_rows_were_skipped(tmp_path):
 def test_a_folder_of_such_rows_alone_has_none(tmp_path):
   write_rows(tmp_path, [0, 1], bad=[0, 1])
   buffer = replay.make_buffer(ROW, 1, 50)
-  assert store.Store(tmp_path, buffer, 50).load() == 0
+  assert store.Store(tmp_path / 'replay', buffer, 50).load() == 0
 
 
 def test_rows_that_are_added_are_finite_before_they_reach_the_disk(tmp_path):
@@ -440,8 +443,8 @@ def test_rows_that_are_added_are_finite_before_they_reach_the_disk(tmp_path):
   assert files(tmp_path) == {0: 2}
 
 
-def stored(tmp_path, numbers=range(12), blocks=2):
-  process = Process(tmp_path, blocks, capacity=100)
+def stored(tmp_path, numbers=range(12), num_environments=2):
+  process = Process(tmp_path, num_environments, capacity=100)
   for number in numbers:
     process.add([number])
     if number % 5 == 4:
@@ -469,7 +472,7 @@ def test_a_folder_without_rows_is_refused(tmp_path):
 
 
 def episodes(*lengths):
-  """Rows of episodes, numbered, in two blocks."""
+  """Rows of episodes, numbered, of two environments."""
   types = np.concatenate([[0] + [1] * (n - 2) + [2] for n in lengths])
   number = np.arange(len(types))
   return trajectory.Trajectory(
@@ -478,7 +481,7 @@ def episodes(*lengths):
       reward=np.stack([number, number + 1000], 1))
 
 
-def test_a_window_is_of_consecutive_rows_of_one_block():
+def test_a_window_is_of_consecutive_rows_of_one_environment():
   found = store.windows(episodes(4, 3, 5), 200, 3, seed=0).reward.numpy()
   assert found.shape == (200, 3)
   assert (np.diff(found, axis=1) == 1).all()

@@ -21,21 +21,23 @@ def types_of(*lengths, ended=True):
 
 
 def buffer_of(types, capacity=None):
-  """A buffer of rows numbered by time, block b from 1000 b on."""
+  """A buffer of rows numbered by time, environment e from 1000 e on."""
   types = np.atleast_2d(types)
   scalar = lambda dtype: tf.TensorSpec((), dtype)
   spec = trajectory.Trajectory(
       scalar(tf.int32), {'n': scalar(tf.int64)}, scalar(tf.int32), (),
       scalar(tf.int32), scalar(tf.float32), scalar(tf.float32),
   )
-  blocks, rows = types.shape
-  buffer = replay.make_buffer(spec, blocks, capacity or blocks * rows)
-  zeros = tf.zeros([blocks], tf.int32)
+  num_environments, rows = types.shape
+  buffer = replay.make_buffer(
+      spec, num_environments, capacity or num_environments * rows)
+  zeros = tf.zeros([num_environments], tf.int32)
   for n in range(rows):
     buffer.add_batch(trajectory.Trajectory(
         tf.constant(types[:, n], tf.int32),
-        {'n': tf.constant(n + 1000 * np.arange(blocks), tf.int64)}, zeros, (),
-        zeros, tf.zeros([blocks]), tf.zeros([blocks]),
+        {'n': tf.constant(n + 1000 * np.arange(num_environments), tf.int64)},
+        zeros, (), zeros, tf.zeros([num_environments]),
+        tf.zeros([num_environments]),
     ))
   return buffer
 

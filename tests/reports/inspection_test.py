@@ -13,6 +13,7 @@ from tf_agents.environments import py_environment
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
+from dreamerv2_tfa.environments import custom
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.reports import inspection
 
@@ -70,7 +71,7 @@ class Walk(py_environment.PyEnvironment):
 
 
 def _inspect(monkeypatch, fault=None, **kwargs):
-  task = tasks.from_factory('walk', lambda seed: Walk(seed, fault))
+  task = custom.from_factory('walk', lambda seed: Walk(seed, fault))
   monkeypatch.setattr(tasks, 'load', lambda name: task)
   return inspection.inspect('walk', **{'steps': 20, **kwargs})
 
@@ -130,7 +131,7 @@ def test_what_the_agent_would_refuse_is_named_before_training(monkeypatch):
     def step(self, action):
       return np.zeros((64, 64, 3), np.uint8), 0.0, False, False, {}
 
-  task = tasks.from_factory('huge', lambda seed: Huge())
+  task = custom.from_factory('huge', lambda seed: Huge())
   monkeypatch.setattr(tasks, 'load', lambda name: task)
   gin.parse_config("Encoder.image_keys = '$^'")
   report = inspection.inspect('huge', steps=5)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import dreamerv2_tfa
 from dreamerv2_tfa.deployment import export
+from dreamerv2_tfa.environments import custom
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.reports import open_loop
@@ -385,7 +386,7 @@ def test_an_export_of_a_run_at_a_strange_path_is_loaded_from_another(
   monkeypatch.chdir(tmp_path)
   monkeypatch.setenv('HOME', str(tmp_path))
   monkeypatch.setattr(
-      tasks, 'load', lambda name: tasks.from_factory(name, make_show))
+      tasks, 'load', lambda name: custom.from_factory(name, make_show))
   shutil.copytree(done, "größe #1 it's")
   export.export("größe #1 it's", '~/日本 out')
   policy = dreamerv2_tfa.load_policy('~/日本 out')

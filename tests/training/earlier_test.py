@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small
 
-from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.environments import custom
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import earlier
 from dreamerv2_tfa.training import protocol
@@ -23,7 +23,7 @@ def found(observation, action, there=None, **kwargs):
     def reset(self, *, seed=None, options=None):
       return observation.sample(), {}
 
-  made = tasks.from_factory('env', lambda seed: Env()).make(0)
+  made = custom.from_factory('env', lambda seed: Env()).make(0)
   return earlier.differences(made, there or {}, **kwargs)
 
 
@@ -70,7 +70,7 @@ def parts_of(observation, action=_CHOICE):
     def reset(self, *, seed=None, options=None):
       return observation.sample(), {}
 
-  made = tasks.from_factory('env', lambda seed: Env()).make(0)
+  made = custom.from_factory('env', lambda seed: Env()).make(0)
   agent = small.make_agent(
       observation=made.observation_spec(), action=made.action_spec())
   return types.SimpleNamespace(
