@@ -75,7 +75,7 @@ _WIRED = {
     'ModelLoss': {'world_model', 'action_size', 'name'},
     **{f'load_{suite}': {'game'}
        for suite in ('atari', 'crafter', 'dmc', 'minigrid')},
-    'load_gym': {'name', 'construct'},
+    'load_gym': {'game', 'construct'},
 }
 
 # ALGORITHM: the table of presets, a row a number. None: as in the column

@@ -12,7 +12,6 @@ import small
 import tensorflow as tf
 
 from dreamerv2_tfa import checks
-from dreamerv2_tfa.environments import gym
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import library
@@ -143,7 +142,7 @@ def test_whole_numbers_of_gym_may_be_written_as_floats():
   gin.parse_config([
       'load_gym.action_repeat = 2.0', 'load_gym.max_steps = 3.0',
       'load_gym.size = 64.0'])
-  task = gym.load('gymnasium_CartPole-v1')
+  task = tasks.load('gymnasium_CartPole-v1')
   assert task.action_repeat == 2
   environment = task.make(1)
   environment.reset()

@@ -126,7 +126,7 @@ def test_another_agent_is_told_apart(exported):
 
 def test_a_process_that_replays_cannot_import_what_it_must_do_without():
   code = (
-      'import sys; sys.path.insert(0, sys.argv[1]); import replay\n'
+      'import sys; sys.path.insert(0, sys.argv[1]); import player\n'
       'sys.meta_path.insert(0, player.Absent())\n'
       'for name in player.FORBIDDEN:\n'
       '  try: __import__(name)\n'

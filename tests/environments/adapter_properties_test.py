@@ -146,7 +146,7 @@ def test_tensorflow_reads_what_numpy_reads_in_every_bit(space, seed):
   space.seed(seed)
   shown = [space.sample() for _ in range(2)]
   for part in adapted(space, shown=shown[0]).parts:
-    part = observations.from_facts(json.loads(json.dumps(part.facts())))
+    part = observations.from_json(json.loads(json.dumps(part.to_json())))
     rows = np.stack([part.prepare(picked(one, part.path)) for one in shown])
     shape, dtype = part.given()
     assert rows.shape == (2, *shape) and rows.dtype == dtype
