@@ -222,7 +222,8 @@ def test_crafter_removes_creatures_by_age_and_not_by_their_places_in_memory():
   game.reset()
   seen = []
   game._balance = lambda chunk, creatures: seen.append(creatures)
-  creatures = [each for each in game._world.objects if each is not game._env._player]
+  creatures = [
+      each for each in game._world.objects if each is not game._env._player]
   assert len(creatures) > 5
   for order in (creatures, creatures[::-1], set(creatures)):
     game._env._balance_chunk((0, 12, 0, 12), order)
