@@ -97,7 +97,7 @@ def test_actions_are_those_of_the_task():
 
 
 @pytest.mark.skipif(
-    os.environ['MUJOCO_GL'] == rendering.OFF, reason=rendering.MEND)
+    os.environ['MUJOCO_GL'] == rendering.OFF, reason=rendering.INSTALL)
 def test_pixels_proprioception_or_both():
   both = dm_control.load('cartpole_swingup', pixels=True, proprio=True).make(0)
   observation = both.reset().observation
@@ -116,7 +116,7 @@ def test_pixels_proprioception_or_both():
 
 
 @pytest.mark.skipif(
-    os.environ['MUJOCO_GL'] == rendering.OFF, reason=rendering.MEND)
+    os.environ['MUJOCO_GL'] == rendering.OFF, reason=rendering.INSTALL)
 def test_a_process_that_drew_a_picture_ends_well():
   # TensorFlow 2.21 and Mesa hold an LLVM each (`rendering.choose`).
   program = (
