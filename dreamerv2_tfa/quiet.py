@@ -28,8 +28,8 @@ _LOGS = (None, 'absl', 'tensorflow')  # None: the root logger
 def libraries() -> Iterator[None]:
   """Silences the libraries inside of a `with`, or of a decorated function.
 
-  Filters are restored afterwards. The level of TensorFlow's C++ log is read once
-  from TF_CPP_MIN_LOG_LEVEL, which `dreamerv2_tfa/__init__` sets.
+  Filters are restored afterwards. TensorFlow's C++ log is not concerned: its
+  level is read once from TF_CPP_MIN_LOG_LEVEL, which `dreamerv2_tfa` sets.
   """
   hides = logging.Filter()
   hides.filter = _is_shown

@@ -17,7 +17,7 @@ _VENDORS = ('/usr/share/glvnd/egl_vendor.d', '/etc/glvnd/egl_vendor.d')
 # The module that makes TensorFlow load its libraries with RTLD_GLOBAL.
 _GLOBAL = 'tensorflow.python.pywrap_dlopen_global_flags'
 OFF = 'disable'
-MEND = (
+INSTALL = (
     'Install one that draws without a display: apt install libegl1 libopengl0 '
     'libgl1-mesa-dri (EGL), or: apt install libosmesa6 (OSMesa).'
 )
@@ -54,7 +54,7 @@ def check() -> None:
         'This TensorFlow was imported before dreamerv2_tfa, and pictures of '
         'MuJoCo can crash beside it. Import dreamerv2_tfa first.'
     )
-  raise ValueError(f'There is no OpenGL for pictures of MuJoCo. {MEND}')
+  raise ValueError(f'There is no OpenGL for pictures of MuJoCo. {INSTALL}')
 
 
 def _is_global() -> bool:

@@ -152,7 +152,7 @@ _SMALL = (
 )
 def test_a_preset_builds_and_reads_every_line(names, monkeypatch, tmp_path):
   if 'dmc_vision' in names and os.environ['MUJOCO_GL'] == rendering.OFF:
-    pytest.skip(rendering.MEND)
+    pytest.skip(rendering.INSTALL)
   # A capacity for image and vectors in colour, whatever this machine has.
   monkeypatch.setattr('dreamerv2_tfa.experience.memory.free', lambda: 10**12)
   _parse(*names, bindings=_SMALL)

@@ -28,7 +28,7 @@ def load(module: str, extra: str) -> types.ModuleType:
     if (error.name or '').partition('.')[0] != package:
       package = f'{package} (for it, {error.name})'
     raise ValueError(
-        f'The package {package} is not installed. To mend it: '
+        f'The package {package} is not installed. Install it: '
         f'{install_line(extra)}'
     ) from error
 

@@ -8,7 +8,7 @@ and safe, at a restart too. When the trainer ends for any reason, its socket
 closes, the server ends, and the kernel kills the workers.
 
 Not multiprocessing's forkserver: its workers import the user's main script, so
-one without `if __name__ == '__main__'` would start its training again.
+one without `if __name__ == '__main__'` would run again in them, and fail.
 """
 
 import ctypes

@@ -19,13 +19,13 @@ FIRST, MID, LAST = 0, 1, 2
 
 
 def place(env, **state):
-  """Sets variables of the game, each to a list with a number a row."""
+  """Sets variables of the game, each to a list with a number a game."""
   for name, values in state.items():
     getattr(env.state, name).assign(values)
 
 
 def play(env, actions):
-  """Returns the time steps that follow the actions, one row, as numpy."""
+  """Returns the time steps that follow the actions, of one game, as numpy."""
   steps = [env.step([action]) for action in actions]
   return [tf.nest.map_structure(lambda x: x[0].numpy(), s) for s in steps]
 
@@ -72,7 +72,7 @@ class NaiveCatch:
 
 
 def assert_twin_agrees(step_types, actions, rewards, discount, images):
-  """Replays one row of rows as they arrived; action t led into row t + 1."""
+  """Replays one game's steps; action t led into step t + 1."""
   twin = NaiveCatch()
   for t, image in enumerate(images):
     cells = grid(image)
@@ -82,8 +82,8 @@ def assert_twin_agrees(step_types, actions, rewards, discount, images):
     else:
       wanted = twin.step(int(actions[t - 1]), column)
     got = (step_types[t], rewards[t], discount[t])
-    assert got == wanted[:3], f'row {t}: got {got}, wanted {wanted[:3]}'
-    np.testing.assert_array_equal(cells, wanted[3], err_msg=f'row {t}')
+    assert got == wanted[:3], f'step {t}: got {got}, wanted {wanted[:3]}'
+    np.testing.assert_array_equal(cells, wanted[3], err_msg=f'step {t}')
 
 
 def test_a_ball_caught_and_a_ball_missed_by_hand():

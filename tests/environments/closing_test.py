@@ -115,7 +115,8 @@ def test_a_value_error_of_theirs_keeps_its_traceback(
 @pytest.mark.parametrize('phase, seconds, how, environments', [
     ('Prefill', '0.2', signal.SIGTERM, 1), ('Prefill', '0.2', signal.SIGINT, 2),
     # Later it is in an endless evaluation.
-    ('80 frames', '0', signal.SIGINT, 1), ('80 frames', '0', signal.SIGTERM, 2)])
+    ('80 frames', '0', signal.SIGINT, 1),
+    ('80 frames', '0', signal.SIGTERM, 2)])
 def test_a_signal_is_answered_where_no_episode_ends(
     field, phase, seconds, how, environments):
   process = field.start(
@@ -135,7 +136,8 @@ def test_a_signal_is_answered_where_no_episode_ends(
 def test_a_trainer_that_is_killed_leaves_closed_environments_in_processes(
     field):
   process = field.start(
-      'train', *field.flags('train.environments = 2', 'train.eval_episodes = 0'),
+      'train',
+      *field.flags('train.environments = 2', 'train.eval_episodes = 0'),
       SECONDS='0.1')
   for line in process.stdout:
     if 'Prefill' in line:
@@ -170,7 +172,8 @@ def test_an_endless_episode_is_cut_and_the_run_ends(field):
 def test_the_check_of_a_task_closes_what_it_made(field):
   assert field.run('check_env', 'written:Diary')[0] == 0
   field.check_closed(3)
-  code, out, _ = field.run('check_env', 'written:Diary', RAISES='step', CALL='7')
+  code, out, _ = field.run(
+      'check_env', 'written:Diary', RAISES='step', CALL='7')
   assert code == 1
   assert 'step(' in out and 'at step 7: ValueError: a fault in step' in out
   assert 'written.py' in out
@@ -179,7 +182,8 @@ def test_the_check_of_a_task_closes_what_it_made(field):
 
 def test_an_export_closes_what_it_made_and_keeps_their_traceback(field):
   assert field.train()[0] == 0
-  flags = (f'--root_dir={field.folder / "run"}', f'--out={field.folder / "out"}')
+  flags = (
+      f'--root_dir={field.folder / "run"}', f'--out={field.folder / "out"}')
   code, _, error = field.run('export', *flags, RAISES='step', CALL='7')
   assert code == 1 and 'written.py' in error
   assert error.strip().splitlines()[-1].startswith(
@@ -195,7 +199,8 @@ def test_sigterm_during_an_export_closes_too(field):
   process = field.start(
       'export', f'--root_dir={field.folder / "run"}',
       f'--out={field.folder / "out"}', SECONDS='0.05')
-  while not (field.diary.exists() and field.diary.read_text().count('made') > 1):
+  made = lambda: field.diary.exists() and field.diary.read_text().count('made')
+  while made() < 2:
     time.sleep(0.1)
   time.sleep(3)
   process.terminate()

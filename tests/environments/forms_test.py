@@ -40,7 +40,8 @@ def test_a_reset_may_have_an_info_or_none(start):
 
 
 @pytest.mark.parametrize('step, last, discount', [
-    ((_SHOWN, 1.0, False, None), False, 1), ((_SHOWN, 1.0, True, None), True, 0),
+    ((_SHOWN, 1.0, False, None), False, 1),
+    ((_SHOWN, 1.0, True, None), True, 0),
     ([_SHOWN, 1.0, True, False, None], True, 0),
     ((_SHOWN, 1.0, True, {'TimeLimit.truncated': True}), True, 1),
     ((_SHOWN, 1.0, np.True_, {}), True, 0)], ids=str)
@@ -66,7 +67,8 @@ def test_a_reset_without_an_observation_is_refused(start):
 
 @pytest.mark.parametrize('step', [None, _SHOWN, (_SHOWN, 1.0, False), 5])
 def test_a_step_of_no_known_form_is_refused_with_both(step):
-  with pytest.raises(checks.UserError, match='wanted observation, reward, term'):
+  with pytest.raises(
+      checks.UserError, match='wanted observation, reward, term'):
     _played(step)
 
 

@@ -107,7 +107,8 @@ def test_a_mistake_in_making_an_environment_is_a_value_error():
 
 
 def test_a_fault_in_making_an_environment_is_shown_with_its_traceback():
-  with pytest.raises(RuntimeError, match='0 of 1 cannot be made: K.*\n(.*\n)*.*K'):
+  with pytest.raises(
+      RuntimeError, match='0 of 1 cannot be made: K.*\n(.*\n)*.*K'):
     parallel.ProcessBatch(toys.broken, [4])
 
 
@@ -226,7 +227,7 @@ def test_no_process_outlives_the_trainer(how):
 
 
 def _collect(make, num_environments, steps, policy=None):
-  """Stored rows `[environments, rows, ...]`, counted steps and the collector."""
+  """Stored rows `[environments, rows, ...]`, and the collector."""
   policy = policy or random_tf_policy.RandomTFPolicy(
       make.time_step_spec(), make.action_spec())
   buffer = replay.make_buffer(
@@ -238,7 +239,7 @@ def _collect(make, num_environments, steps, policy=None):
 
 
 @pytest.mark.parametrize('processes', [False, True])
-def test_a_batch_has_other_seeds_by_environment_and_the_same_every_time(processes):
+def test_environments_of_a_batch_differ_in_seed_and_repeat(processes):
   task = task_lib.from_constructor('counter', 1, toys.Counter)
   seeds = []
   for seed in (3, 3, 4):
@@ -285,7 +286,8 @@ def test_a_failed_episode_is_neither_joined_to_the_next_nor_counted(errors):
 
 
 def test_a_batch_of_the_wrong_size_is_refused():
-  double = lambda seed: task_lib.from_constructor('counter', 1, toys.Counter).make(seed, 2)
+  task = task_lib.from_constructor('counter', 1, toys.Counter)
+  double = lambda seed: task.make(seed, 2)
   with pytest.raises(ValueError, match='batch size 2; wanted 1'):
     task_lib.from_constructor('double', 1, double).make(0)
 

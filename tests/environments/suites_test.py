@@ -97,7 +97,7 @@ def test_actions_are_those_of_the_task():
 
 
 @pytest.mark.skipif(
-    os.environ['MUJOCO_GL'] == rendering.OFF, reason=rendering.MEND)
+    os.environ['MUJOCO_GL'] == rendering.OFF, reason=rendering.INSTALL)
 def test_pixels_proprioception_or_both():
   both = dm_control.load('cartpole_swingup', pixels=True, proprio=True).make(0)
   observation = both.reset().observation
@@ -116,7 +116,7 @@ def test_pixels_proprioception_or_both():
 
 
 @pytest.mark.skipif(
-    os.environ['MUJOCO_GL'] == rendering.OFF, reason=rendering.MEND)
+    os.environ['MUJOCO_GL'] == rendering.OFF, reason=rendering.INSTALL)
 def test_a_process_that_drew_a_picture_ends_well():
   # TensorFlow 2.21 and Mesa hold an LLVM each (`rendering.choose`).
   program = (
@@ -222,7 +222,8 @@ def test_crafter_removes_creatures_by_age_and_not_by_their_places_in_memory():
   game.reset()
   seen = []
   game._balance = lambda chunk, creatures: seen.append(creatures)
-  creatures = [each for each in game._world.objects if each is not game._env._player]
+  creatures = [
+      each for each in game._world.objects if each is not game._env._player]
   assert len(creatures) > 5
   for order in (creatures, creatures[::-1], set(creatures)):
     game._env._balance_chunk((0, 12, 0, 12), order)

@@ -118,7 +118,7 @@ def test_an_unknown_suite_is_answered_with_those_there_are(name):
     tasks.load(name)
 
 
-# A suite is one file and one line -----------------------------------------------
+# A suite is one file and one line ---------------------------------------------
 
 
 _SUITE = """
@@ -132,7 +132,8 @@ def games():
 @gin.configurable('load_balls')
 def load(game, *, balls=2):
   make = lambda seed, num_environments=1, processes=False: catch.Catch(
-      num_environments, seed, balls=balls, paddle_width=2 + 6 * (game == 'easy'))
+      num_environments, seed, balls=balls,
+      paddle_width=2 + 6 * (game == 'easy'))
   return task.Task(f'balls_{game}', 1, make)
 """
 
@@ -185,7 +186,8 @@ def test_the_table_of_suites_is_quick_to_import():
 @pytest.mark.parametrize('name, task', [
     ('pong', 'atari_pong'), ('Pong', 'atari_pong'),
     ('PongNoFrameskip-v4', 'atari_pong'), ('ALE/Pong-v5', 'atari_pong'),
-    ('Pong-ram-v0', 'atari_pong'), ('MsPacmanDeterministic-v4', 'atari_ms_pacman'),
+    ('Pong-ram-v0', 'atari_pong'),
+    ('MsPacmanDeterministic-v4', 'atari_ms_pacman'),
     ('ALE/SpaceInvaders-v5', 'atari_space_invaders'),
     ('gym_PongNoFrameskip-v4', 'atari_pong'),
     ('atari_PongNoFrameskip-v4', 'atari_pong'),
@@ -230,7 +232,8 @@ def test_an_id_may_name_its_package(name):
 
 @pytest.mark.usefixtures('package')
 @pytest.mark.parametrize('name, error, message', [
-    ('gymnasium_nothere:Mine-v0', checks.UserError, "No module named 'nothere'"),
+    ('gymnasium_nothere:Mine-v0', checks.UserError,
+     "No module named 'nothere'"),
     ('gymnasium_theirs:Mien-v0', checks.UserError,
      "registers no environment 'Mien-v0'. Did you mean Mine-v0"),
     ('gymnasium_broken:Mine-v0', faults.EnvironmentFailed,

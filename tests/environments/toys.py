@@ -9,7 +9,7 @@ from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import checks
 
-LENGTH = 5  # steps of an episode, times the environment's number where that is asked
+LENGTH = 5  # steps an episode; if asked, times the environment's number
 
 
 class Counter(py_environment.PyEnvironment):

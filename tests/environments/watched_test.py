@@ -14,12 +14,13 @@ from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import watched
 
 FIRST, MID, LAST = ts.StepType.FIRST, ts.StepType.MID, ts.StepType.LAST
+_WORN_OUT = KeyError('worn out')
 
 
 class Fragile(py_environment.PyEnvironment):
   """Ends at its third step; action 1 raises what it was told to."""
 
-  def __init__(self, seed, error=KeyError('worn out')):
+  def __init__(self, seed, error=_WORN_OUT):
     super().__init__(handle_auto_reset=True)
     self.seed, self.error, self.closes, self._t = seed, error, 0, 0
 
@@ -122,7 +123,8 @@ def test_it_may_be_told_to_end_at_the_first_failure():
 @pytest.mark.parametrize('error', [
     TypeError('x'), ValueError('x'), OSError('x'), StopIteration('x'),
     NotImplementedError('x'), AssertionError()])
-def test_tensorflow_hides_neither_the_error_nor_its_traceback(error, num_environments):
+def test_tensorflow_hides_neither_the_error_nor_its_traceback(
+    error, num_environments):
   environment = task_lib.from_constructor(
       'fragile', 1, lambda seed: Fragile(seed, error)).make(0, num_environments)
   batch.end_at_first_failure(environment)
