@@ -32,8 +32,8 @@ class DreamerV2Agent(tf_agent.TFAgent):
 
   `policy` evaluates: the actor's mode. `collect_policy` samples and explores.
   `train` wants a `Trajectory` `[B, T + 1, ...]` of consecutive rows, which may
-  span episodes. The whole update is one compiled function; distinct B or T are
-  compiled anew.
+  span episodes. The whole update is one compiled function; another B or T
+  compiles it again.
   """
 
   def __init__(

@@ -1,7 +1,7 @@
 """Checks of settings, which say at once what was got and what was wanted.
 
 A check of a number returns it as what it was checked to be: 3.0 as the int 3,
-the int 1 or a NumPy number as a float. Callers go on with that, never with what
+the int 1 or a NumPy number as a float. Callers use that, never what
 they were given (tests/architecture_test.py).
 """
 
@@ -16,14 +16,14 @@ _ENDLESS = 2**63 - 1
 
 
 class UserError(ValueError):
-  """What a check of this package refuses, with the way to mend it.
+  """What a check of this package refuses, with the way to fix it.
 
   Programs show it as one line. See `is_refusal` for what else is shown so.
   """
 
 
 def is_refusal(error):
-  """Whether an error says what a user can mend, so that it needs no traceback.
+  """Whether an error says what a user can fix, so that it needs no traceback.
 
   That is told by where it comes from, not by its type: an error of the same
   type out of an environment's code, NumPy, or a slip of our own is a fault.

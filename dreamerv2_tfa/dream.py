@@ -13,7 +13,7 @@ from dreamerv2_tfa.world_model import imagination
 from dreamerv2_tfa.world_model import world_model as world_model_lib
 
 _OBSERVATIONS = ('feature', 'decoded')
-_LIKELY = 0.5  # an episode ends where going on is less likely than this
+_LIKELY = 0.5  # an episode ends where its continue probability is lower
 
 
 class DreamEnvironment(tf_environment.TFEnvironment):
@@ -31,7 +31,7 @@ class DreamEnvironment(tf_environment.TFEnvironment):
   falls below a half, the episode has ended and the discount is 0; the horizon
   is a time limit, and keeps it.
 
-  A step after LAST begins the next episode of that row and ignores its action.
+  A step after LAST begins the next episode of that environment and ignores its action.
   Rows are independent. The same seed and actions give the same episodes. The
   agent's weights are read as they are at each step, those of `start_from` as
   they were then.
@@ -80,11 +80,11 @@ class DreamEnvironment(tf_environment.TFEnvironment):
     variable = lambda x, shape=None: tf.Variable(
         x, trainable=False, shape=shape
     )
-    rows = tf.nest.flatten(rssm.initial(batch_size))
+    latents = tf.nest.flatten(rssm.initial(batch_size))
     self.state = tf.train.Checkpoint(
         steps=variable(tf.fill([batch_size], -1)),  # -1 before any episode
-        latent=[variable(x) for x in rows],
-        starts=[variable(x[:0], [None] + x.shape[1:]) for x in rows],
+        latent=[variable(x) for x in latents],
+        starts=[variable(x[:0], [None] + x.shape[1:]) for x in latents],
         # The seed is the key: as a counter, neighbours would overlap.
         random=tf.random.Generator.from_key_counter(seed, [0, 0], 'philox'),
     )
@@ -138,7 +138,7 @@ class DreamEnvironment(tf_environment.TFEnvironment):
     return self._keep(tf.where(restart, 0, steps + 1), latent)
 
   def _start(self):
-    """A state to begin in for every row: `RSSMState` `[B, ...]`."""
+    """A state to begin in for each environment: `RSSMState` `[B, ...]`."""
     rssm = self._agent.world_model.rssm
     nothing = tf.zeros([self.batch_size, self._actions.size])
     first = lambda: rssm.img_step(
@@ -225,7 +225,7 @@ def rollout_actions(agent, start, actions, *, seed=(0, 0), sample=True):
 
   Args:
     agent: `DreamerV2Agent`.
-    start: `RSSMState` `[N, ...]`, for example rows of what `recall` returns.
+    start: `RSSMState` `[N, ...]`, for example of what `recall` returns.
     actions: `[N, H, ...]`, as the environment takes them.
     seed: int32 `[2]`.
     sample: bool; False takes the mode of each latent.

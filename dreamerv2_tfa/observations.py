@@ -149,9 +149,9 @@ class Part:
     if whole is False and self.kind != ONE_HOT and self._is_plain(value):
       return value  # the usual case, in a hundredth of the time
     wanted = self._shown()
-    refuse = lambda got, mend: ValueError(
+    refuse = lambda got, way_out: ValueError(
         f'The observation {self.key!r} is not in its space: got {got}, wanted '
-        f'{wanted}. {mend}')
+        f'{wanted}. {way_out}')
     try:
       array = np.asarray(value)
     except ValueError:

@@ -75,7 +75,7 @@ class Foresight(NamedTuple):
 
   observation: tf.Tensor  # nest of [..., event], dtypes as the environment's
   reward: tf.Tensor  # [...] float32, mode, after the reward's transform
-  continue_: tf.Tensor  # [...] float32 in [0, 1], chance of going on
+  continue_: tf.Tensor  # [...] float32 in [0, 1], continue probability
 
 
 class BehaviourOutput(NamedTuple):

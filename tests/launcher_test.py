@@ -215,7 +215,7 @@ def test_missing_python_is_one_message_with_its_remedy(tree, script):
   code, _, errors = tree.run('one')
   assert code == 1
   assert errors == (
-      'bin/python: No Python 3.11, 3.12 or 3.13 on PATH. To mend it: apt '
+      'bin/python: No Python 3.11, 3.12 or 3.13 on PATH. Install it: apt '
       'install python3.11 python3.11-venv (or the same of 3.12 or 3.13)\n')
   assert not (tree.root / '.venv').exists()
 
@@ -227,7 +227,7 @@ def test_missing_venv_module_is_one_message_with_its_remedy(tree, minor):
   assert code == 1
   assert errors == (
       f'bin/python: Python 3.{minor} is here without its modules venv and '
-      'ensurepip. To mend it: apt install '
+      'ensurepip. Install it: apt install '
       f'python3.{minor} python3.{minor}-venv\n')
 
 

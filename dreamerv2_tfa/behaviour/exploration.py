@@ -113,8 +113,8 @@ class Plan2Explore(tf.Module):
         'stoch': feature[..., :feature.shape[-1] - deter.shape[-1]],
         'deter': deter, 'feat': feature, 'embed': model.embed,
     }[self._target]
-    rows = length - self._offset
-    inputs = self._inputs(feature, sequence.prev_action)[:, :rows]
+    count = length - self._offset
+    inputs = self._inputs(feature, sequence.prev_action)[:, :count]
     inputs = tf.stop_gradient(inputs)
     target = tf.stop_gradient(tf.cast(target[:, self._offset:], tf.float32))
     return tf.add_n([

@@ -156,7 +156,7 @@ _OUTSIDE = (OSError, SyntaxError, ImportError, FloatingPointError)
 
 
 def guarded(function, arguments=0, known=()):
-  """Turns what a user can mend into one message and exit code 1.
+  """Turns what a user can fix into one message and exit code 1.
 
   An error of an environment's own code is shown with its traceback and, below,
   in one line; all else is a fault, and is raised. SIGTERM ends a program as an

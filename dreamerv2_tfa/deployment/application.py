@@ -78,7 +78,7 @@ class Application:
       status, body = error.code, {'error': error.description}
     except ValueError as error:
       status, body = 400, {'error': str(error)}
-    except Exception:  # a fault of ours; the server goes on
+    except Exception:  # a fault of ours; the server continues
       logging.exception('While answering %s', request.path)
       status, body = 500, {'error': 'The server failed; its log says how.'}
     text = body if isinstance(body, str) else json.dumps(body) + '\n'
@@ -168,7 +168,7 @@ class Application:
         *self._latency.lines(),
         f'dreamerv2_sessions {len(self._sessions)}',
         f'dreamerv2_model_calls_total {self._batcher.calls}',
-        f'dreamerv2_model_rows_total {self._batcher.rows}',
+        f'dreamerv2_model_rows_total {self._batcher.elements}',
     ]) + '\n'
 
 

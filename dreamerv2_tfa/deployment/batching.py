@@ -6,18 +6,18 @@ import threading
 
 import numpy as np
 
-ROWS = 64  # at most, in one call
+MOST = 64  # at most, in one call
 _NOTHING = ()  # waits; None would end the thread
 
 
 class Batcher:
-  """Takes steps for many threads; rows that wait together go together.
+  """Takes steps for many threads; elements that wait together go together.
 
-  Nobody waits for company: while the model is busy, the next rows gather.
+  Nobody waits for company: while the model is busy, the next elements gather.
 
   Attributes:
     calls: int, calls of the model so far.
-    rows: int, rows in them.
+    elements: int, elements in them.
   """
 
   def __init__(self, policy):
@@ -28,12 +28,12 @@ class Batcher:
     """
     self._policy = policy
     self._waiting = queue.SimpleQueue()
-    self.calls = self.rows = 0
+    self.calls = self.elements = 0
     self._thread = threading.Thread(target=self._run, daemon=True)
     self._thread.start()
 
   def step(self, inputs):
-    """As `SavedPolicy.step`, of at most `ROWS` rows; waits for its turn."""
+    """As `SavedPolicy.step`, of at most `MOST` elements; waits for its turn."""
     result = futures.Future()
     self._waiting.put((inputs, result))
     return result.result()
@@ -46,13 +46,13 @@ class Batcher:
   def _run(self):
     request = self._waiting.get()
     while request is not None:
-      group, rows = [request], _rows(request)
+      group, elements = [request], _size(request)
       request = self._next()
-      while request and rows + _rows(request) <= ROWS:
+      while request and elements + _size(request) <= MOST:
         group.append(request)
-        rows += _rows(request)
+        elements += _size(request)
         request = self._next()
-      self._answer(group, rows)
+      self._answer(group, elements)
       if request is _NOTHING:
         request = self._waiting.get()
 
@@ -63,8 +63,8 @@ class Batcher:
     except queue.Empty:
       return _NOTHING
 
-  def _answer(self, group, rows):
-    """Takes the step of all, and gives each its rows."""
+  def _answer(self, group, elements):
+    """Takes the step of all, and gives each its elements."""
     try:
       outputs = self._policy.step({
           name: np.concatenate([inputs[name] for inputs, _ in group])
@@ -75,7 +75,7 @@ class Batcher:
         result.set_exception(error)
       return
     self.calls += 1
-    self.rows += rows
+    self.elements += elements
     start = 0
     for inputs, result in group:
       end = start + len(next(iter(inputs.values())))
@@ -83,5 +83,5 @@ class Batcher:
       start = end
 
 
-def _rows(request):
+def _size(request):
   return len(next(iter(request[0].values())))

@@ -20,9 +20,9 @@ class Policy:
   def reset(self):
     """Forgets everything: the next observation begins episodes.
 
-    The seed begins anew too, so the same observations give the same actions.
+    The seed is reset too, so the same observations give the same actions.
     """
-    self._rows = self._state = None
+    self._num_environments = self._state = None
 
   def act(self, observation, is_first=None):
     """The greedy action.
@@ -40,48 +40,48 @@ class Policy:
       ValueError: If something is missing, unknown, of another shape or dtype,
         or not finite, or N is not what it was since `reset`.
     """
-    inputs, rows = self._read(observation)
+    inputs, num_environments = self._read(observation)
     if self._state is None:
-      self._rows = rows
-      self._state = self._policy.initial_state(rows or 1, self._seed)
+      self._num_environments = num_environments
+      self._state = self._policy.initial_state(num_environments or 1, self._seed)
       if is_first is None:
         is_first = True
-    elif rows != self._rows:
+    elif num_environments != self._num_environments:
       raise ValueError(
-          f'Got observations of {_environments(rows)}; those before were of '
-          f'{_environments(self._rows)}. Call reset() first.'
+          f'Got observations of {_environments(num_environments)}; those before were of '
+          f'{_environments(self._num_environments)}. Call reset() first.'
       )
-    first = np.broadcast_to(self._is_first(is_first, rows), [rows or 1])
+    first = np.broadcast_to(self._is_first(is_first, num_environments), [num_environments or 1])
     result = self._policy.step({**inputs, names.FIRST: first, **self._state})
     action = result.pop('action')
     self._state = result
-    return action if rows is not None else action[0]
+    return action if num_environments is not None else action[0]
 
   def _read(self, observation):
-    """Inputs `[rows, ...]` by name, and the rows, None for one alone."""
+    """Inputs `[N, ...]` by name, and the num_environments, None for one alone."""
     arrays, batched = read(self._policy, observation)
-    rows = {len(array) for array in arrays.values()} if batched else {None}
-    if len(rows) > 1 or rows == {0}:
+    num_environments = {len(array) for array in arrays.values()} if batched else {None}
+    if len(num_environments) > 1 or num_environments == {0}:
       raise ValueError(
-          f'Got observations of {sorted(rows)} environments; wanted as many of '
+          f'Got observations of {sorted(num_environments)} environments; wanted as many of '
           'each key, and one at least.'
       )
     if not batched:
       arrays = {name: array[None] for name, array in arrays.items()}
-    return arrays, rows.pop()
+    return arrays, num_environments.pop()
 
-  def _is_first(self, is_first, rows):
+  def _is_first(self, is_first, num_environments):
     first = np.asarray(False if is_first is None else is_first)
-    if first.dtype != bool or first.shape not in ((), (rows,)):
+    if first.dtype != bool or first.shape not in ((), (num_environments,)):
       raise ValueError(
-          f'is_first must be a bool, or bools [{rows or 1}]; got '
+          f'is_first must be a bool, or bools [{num_environments or 1}]; got '
           f'{first.dtype} {list(first.shape)}.'
       )
     return first
 
 
-def _environments(rows):
-  return 'one environment' if rows is None else f'{rows} environments'
+def _environments(num_environments):
+  return 'one environment' if num_environments is None else f'{num_environments} environments'
 
 
 @quiet.libraries()
@@ -157,7 +157,7 @@ def check_parts(policy, arrays):
 
   Args:
     policy: `loaded.SavedPolicy`.
-    arrays: Dict of arrays `[rows, ...]` by the inputs' names.
+    arrays: Dict of arrays `[N, ...]` by the inputs' names.
 
   Raises:
     ValueError: If one is not.
@@ -240,12 +240,12 @@ def as_array(name, value, spec):
 
 
 def check_shape(name, array, spec):
-  """Refuses an array whose rows have another shape.
+  """Refuses an array whose num_environments have another shape.
 
   Args:
     name: What it is called.
-    array: Array `[rows, ...]`.
-    spec: Dict with the `shape` of a row.
+    array: Array `[N, ...]`.
+    spec: Dict with the `shape` of one of them.
 
   Raises:
     ValueError: If they have.

@@ -1,4 +1,4 @@
-"""An export of any format, loaded: a function from rows to rows."""
+"""An export of any format, loaded: a function from elements to elements."""
 
 import warnings
 
@@ -16,14 +16,14 @@ from dreamerv2_tfa.environments import extras
 class SavedPolicy:
   """The greedy policy of an export, a step at a time.
 
-  A SavedModel draws its latents from a seed, and computes each row by itself:
-  it depends on no other row. TensorFlow Lite and ONNX take the mode of the
-  latent, so that no seed matters, and compute the rows together: the last bits
+  A SavedModel draws its latents from a seed, and computes each batch element by
+  itself, whatever the others are. TensorFlow Lite and ONNX take the mode of the
+  latent, so that no seed matters, and compute the elements together: the last bits
   of one depend on how many there are.
 
   Attributes:
     manifest: Dict, the export's `policy.json`.
-    inputs: Dict of `{'shape': ..., 'dtype': ...}` of a row, by name.
+    inputs: Dict of `{'shape': ..., 'dtype': ...}` of a element, by name.
     observations: Dict from each key of the observation to its input's name.
     parts: List of `observations.Part`: how the environment's observation is
       read. None: `action` takes what the agent reads.

@@ -3,7 +3,7 @@
 Once saved they need TensorFlow alone: nests are dicts, and what goes in and
 comes out is tensors. A state is a dict of float32 `deter` `[B, D]`, `stoch`
 `[B, S, C]` or `[B, S]`, `logits` (or `mean` and `std`) like it, and `action`
-`[B, A]`, the one just taken; and of int32 `seed` `[B, 2]`, from which the row's
+`[B, A]`, the one just taken; and of int32 `seed` `[B, 2]`, from which the element's
 next latent is drawn. A latent is a state without `action` and `seed`.
 
 The signature `action` takes what the environment shows (see `observations`);
@@ -96,14 +96,14 @@ class Functions:
     }
 
   def initial_state(self, batch_size, seed):
-    """The state before an episode: zeros, and a seed for each row.
+    """The state before an episode: zeros, and a seed for each element.
 
     Args:
       batch_size: int32 B.
       seed: int32; the same one gives the same seeds.
 
     Returns:
-      State of `B` rows.
+      State of `B` elements.
     """
     zeros = {
         name: tf.zeros(tf.concat([[batch_size], spec.shape], 0), spec.dtype)
@@ -113,29 +113,29 @@ class Functions:
     return {**zeros, 'seed': noise.split(seed, batch_size)}
 
   def act(self, observation, is_first, state):
-    """Takes one step of each row, by itself.
+    """Takes one step of each element, by itself.
 
     In a batch a matrix product adds in another order than alone, and its last
-    bits differ. Row by row, what a row does is the same in any company.
+    bits differ. Computed one by one, an element is the same in any batch.
 
     Args:
       observation: Dict of tensors `[B, ...]`.
       is_first: bool `[B]`; the past is forgotten where true.
-      state: State of `B` rows.
+      state: State of `B` elements.
 
     Returns:
       The environment's action `[B, ...]`, and the state after it.
     """
     action = self.policy.action_spec
     return tf.map_fn(
-        lambda row: self._act_alone(*row), (observation, is_first, state),
+        lambda element: self._act_alone(*element), (observation, is_first, state),
         fn_output_signature=(
             tf.TensorSpec(action.shape, action.dtype), self.state_spec,
         ),
     )
 
   def _act_alone(self, observation, is_first, state):
-    """`act` of one row, without the batch axis."""
+    """`act` of one element, without the batch axis."""
     own, following = tf.unstack(noise.split(state['seed'], 2))
     observation, is_first, state = tf.nest.map_structure(
         lambda x: x[None], (observation, is_first, state)
@@ -145,7 +145,7 @@ class Functions:
     return action, {**state, 'seed': following}
 
   def act_together(self, observation, is_first, state, seed):
-    """Takes one step of all rows at once, with one seed, int32 `[2]`.
+    """Takes one step of all elements at once, with one seed, int32 `[2]`.
 
     Args and returns are those of `act`, but the state has no `seed`.
     """
@@ -176,7 +176,7 @@ class Functions:
     """Follows actions from latents.
 
     Args:
-      latent: Latent of `B` rows.
+      latent: Latent of `B` elements.
       action: The environment's actions `[B, H, ...]`.
       seed: int32 `[2]`.
 
@@ -265,7 +265,7 @@ def saveable(agent, parts=None):
   )
   module.decode = compiled(functions.decode)
   module.value = compiled(functions.value)
-  for axes in (1, 2):  # latents of rows, and those that `imagine` gives
+  for axes in (1, 2):  # latents of elements, and those that `imagine` gives
     module.decode.get_concrete_function(latent=_batched(latent, axes))
     module.value.get_concrete_function(latent=_batched(latent, axes))
   return module, _signatures(functions)

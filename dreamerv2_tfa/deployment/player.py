@@ -82,20 +82,20 @@ def play(start, step, inputs, prefix, record):
   state, differ, largest = start(len(lengths)), 0, 0.0
   for t in range(max(lengths)):
     alive = np.flatnonzero(lengths > t)
-    rows = begins[alive] + t
+    places = begins[alive] + t
     seen = lambda name: record[
         prefix + name if name.startswith('observation_') else name]
     given = {
         name: state[name][alive] if name in state
-        else seen(name)[rows].astype(field['dtype'])
+        else seen(name)[places].astype(field['dtype'])
         for name, field in inputs.items()
     }
     outputs = {
         name.removeprefix('next_'): x for name, x in step(given).items()
     }
     results = [
-        compare(outputs[name][i], record[name][row])
-        for i, row in enumerate(rows) for name in ('action', *state)
+        compare(outputs[name][i], record[name][place])
+        for i, place in enumerate(places) for name in ('action', *state)
     ]
     differ += sum(not same for same, _ in results)
     largest = max([largest, *(gap for _, gap in results)])

@@ -24,7 +24,7 @@ def record(environment, policy, *, seed):
   Args:
     environment: `TFEnvironment` of one environment.
     policy: `DreamerPolicy`.
-    seed: int, of the latents: row k of `initial_state(streams, seed)` has
+    seed: int, of the latents; element k of `initial_state(streams, seed)` has
       stream k's first seed.
 
   Returns:
@@ -37,7 +37,7 @@ def record(environment, policy, *, seed):
   world = environment if adapted is None else _Raw(adapted)
   act = common.function(policy.action)
   seeds = noise.split(tf.constant([seed, 0]), len(LENGTHS))
-  rows = []
+  entries = []
   for length, seed in zip(LENGTHS, seeds, strict=True):
     time_step = world.reset()
     state = policy.get_initial_state(1)
@@ -45,10 +45,10 @@ def record(environment, policy, *, seed):
       own, seed = tf.unstack(noise.split(seed, 2))
       step = act(time_step, state, seed=own)
       shown = None if adapted is None else world.shown
-      rows.append(_row(time_step, step, seed, shown))
+      entries.append(_entry(time_step, step, seed, shown))
       time_step, state = world.step(step.action), step.state
   together = {
-      name: np.stack([row[name] for row in rows]) for name in rows[0]
+      name: np.stack([entry[name] for entry in entries]) for name in entries[0]
   }
   return {**together, 'lengths': np.array(LENGTHS)}
 
@@ -66,22 +66,22 @@ def follow(policy, record):
   act = common.function(policy.action)
   spec = policy.time_step_spec
   inputs = names.observations(specs.flat_observation(spec.observation))
-  actions, row = [], 0
+  actions, entry = [], 0
   for length in record['lengths']:
     state = policy.get_initial_state(1)
     for _ in range(length):
       observation = [
-          tf.constant(record[f'agent_{name}'][row:row + 1])
+          tf.constant(record[f'agent_{name}'][entry:entry + 1])
           for name in inputs.values()
       ]
-      first = record[names.FIRST][row:row + 1]
+      first = record[names.FIRST][entry:entry + 1]
       time_step = ts.TimeStep(
           tf.where(first, ts.StepType.FIRST, ts.StepType.MID), tf.zeros([1]),
           tf.ones([1]),
           tf.nest.pack_sequence_as(spec.observation, observation),
       )
       step = act(time_step, state)
-      state, row = step.state, row + 1
+      state, entry = step.state, entry + 1
       actions.append(step.action.numpy()[0])
   return np.stack(actions)
 
@@ -126,7 +126,7 @@ class _Raw:
     )
 
 
-def _row(time_step, step, seed, shown):
+def _entry(time_step, step, seed, shown):
   observation = specs.flat_observation(time_step.observation)
   inputs = names.observations(observation)
   state = {**step.state.latent._asdict(), 'action': step.state.action}
@@ -135,9 +135,9 @@ def _row(time_step, step, seed, shown):
       names.FIRST: time_step.is_first(), 'action': step.action,
       **names.state(state),
   }
-  row = {name: np.asarray(value)[0] for name, value in batched.items()}
+  entry = {name: np.asarray(value)[0] for name, value in batched.items()}
   shown = {
-      name: row[f'agent_{name}'] if shown is None else shown[key]
+      name: entry[f'agent_{name}'] if shown is None else shown[key]
       for key, name in inputs.items()
   }
-  return {**row, **shown, **names.state({'seed': seed.numpy()})}
+  return {**entry, **shown, **names.state({'seed': seed.numpy()})}

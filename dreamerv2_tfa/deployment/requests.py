@@ -89,7 +89,7 @@ def step_inputs(policy, body):
     body: Dict with one of the two.
 
   Returns:
-    Dict of arrays `[rows, ...]` by name, and whether they came as instances.
+    Dict of arrays `[B, ...]` by name, and whether they came as instances.
   """
   if ('instances' in body) == ('inputs' in body):
     raise ValueError("The body must have either 'instances' or 'inputs'.")
@@ -102,12 +102,12 @@ def step_inputs(policy, body):
       name: client.as_array(name, fields[name], spec)
       for name, spec in policy.inputs.items()
   }
-  rows = {array.shape[:1] for array in arrays.values()}
+  sizes = {array.shape[:1] for array in arrays.values()}
   for name, array in arrays.items():
     client.check_shape(name, array, policy.inputs[name])
-  if len(rows) > 1 or not 0 < len(arrays[names.FIRST]) <= batching.ROWS:
+  if len(sizes) > 1 or not 0 < len(arrays[names.FIRST]) <= batching.MOST:
     raise ValueError(
-        f'All inputs must have the same number of rows, 1 to {batching.ROWS}; '
+        f'All inputs must have the same size, 1 to {batching.MOST}; '
         f'got {sorted({len(array) for array in arrays.values()})}.'
     )
   client.check_parts(policy, arrays)
@@ -117,9 +117,9 @@ def step_inputs(policy, body):
 def _columns(instances, wanted):
   if not isinstance(instances, list) or not instances:
     raise ValueError("'instances' must be a list of one object or more.")
-  for i, row in enumerate(instances):
-    _check_names(f'instances[{i}]', row, wanted)
-  return {name: [row[name] for row in instances] for name in wanted}
+  for i, instance in enumerate(instances):
+    _check_names(f'instances[{i}]', instance, wanted)
+  return {name: [instance[name] for instance in instances] for name in wanted}
 
 
 def _check_names(where, fields, wanted):
@@ -138,7 +138,7 @@ def initial_inputs(body):
     )
   _check_names('inputs', body['inputs'], ('batch_size', 'seed'))
   return (
-      _scalar('batch_size', body['inputs']['batch_size'], 1, batching.ROWS),
+      _scalar('batch_size', body['inputs']['batch_size'], 1, batching.MOST),
       _scalar('seed', body['inputs']['seed'], 0),
   )
 
@@ -149,9 +149,9 @@ def plain(arrays):
 
 
 def rows_of(arrays):
-  """The same, row by row: list of dicts."""
+  """The same, instance by instance: list of dicts."""
   columns = plain(arrays)
   return [
-      dict(zip(columns, row, strict=True))
-      for row in zip(*columns.values(), strict=True)
+      dict(zip(columns, instance, strict=True))
+      for instance in zip(*columns.values(), strict=True)
   ]

@@ -15,7 +15,7 @@ from dreamerv2_tfa.deployment import names
 
 
 class Step(model.Functions):
-  """One step of all rows together, without random numbers."""
+  """One step of all elements together, without random numbers."""
 
   exact = False
 

@@ -69,7 +69,7 @@ def _rows(path, episode, data_spec):
         f'{path}: the actions have shape {list(inside.shape)}; this task has '
         f'{actions.size} of them (or numbers in one). Take its own task.'
     )
-  # What led into a row moves to the row before; the last one starts anew.
+  # What led into a row moves to the row before; the last one starts an episode.
   before = lambda x, last: np.concatenate([x[1:], [last]]).astype(x.dtype)
   mid = np.full(len(inside), ts.StepType.MID, np.int32)
   types = np.where(episode['is_last'], ts.StepType.LAST, mid)

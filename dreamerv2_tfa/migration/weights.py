@@ -95,7 +95,7 @@ def file_order(agent):
 
   Returns:
     List of pairs (name, `tf.Variable`) in the order of the file. Beside the
-    weights these are 'step' (None: agent steps, which a run counts anew),
+    weights these are 'step' (None: agent steps, which a run counts itself),
     'updates' and 'reward_magnitude' of the task behaviour.
   """
   weights = named(agent)
@@ -164,7 +164,7 @@ def load(agent, path, keys=None):
   """Puts the weights of the published package's `variables.pkl` into an agent.
 
   The file holds no optimizer state (the published package never saved any), so
-  Adam starts anew.
+  Adam starts from zero.
 
   Args:
     agent: `DreamerV2Agent` of the sizes that the file was trained with.

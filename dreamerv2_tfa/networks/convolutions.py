@@ -19,9 +19,9 @@ class Convolution(tf.keras.layers.Conv2D):
     height, width = self.compute_output_shape(inputs.shape)[1:3]
     if height * width > _SMALL_MAP:
       return super().call(inputs)
-    (rows, columns), (down, right) = self.kernel_size, self.strides
+    (height, width), (down, right) = self.kernel_size, self.strides
     patches = tf.stack([
-        inputs[:, i:i + rows, j:j + columns]
+        inputs[:, i:i + height, j:j + width]
         for i in range(0, height * down, down)
         for j in range(0, width * right, right)
     ], 1)
@@ -64,15 +64,15 @@ def _sub_pixel(inputs, kernel, strides):
 
   Args:
     inputs: `[N, h, w, I]`.
-    kernel: `[rows, columns, O, I]`, the same dtype; a multiple of the strides.
+    kernel: `[height, width, O, I]`, the same dtype; a multiple of the strides.
     strides: Two ints.
 
   Returns:
-    `[N, (h - 1) * stride + rows, ..., O]`.
+    `[N, (h - 1) * stride + height, ..., O]`.
   """
   down, right = strides
-  rows, columns, filters, channels = kernel.shape
-  high, wide = rows // down, columns // right
+  height, width, filters, channels = kernel.shape
+  high, wide = height // down, width // right
 
   @tf.custom_gradient
   def convolve(inputs, kernel):

@@ -57,7 +57,7 @@ class VectorHead(tf.Module):
 
 
 class BernoulliHead(tf.Module):
-  """Probability of an event, such as that the episode goes on."""
+  """Probability of an event, such as that the episode continues."""
 
   def __init__(self, feature_size, name=None):
     super().__init__(name=name)

@@ -26,7 +26,7 @@ class Report(NamedTuple):
   """What was found out about a task."""
 
   facts: list[str]  # lines
-  faults: list[str]  # lines: what is wrong, and how to mend it
+  faults: list[str]  # lines: what is wrong, and how to fix it
 
 
 def inspect(name, *, steps=300, seed=0):
@@ -104,7 +104,7 @@ def _describe(spec):
 
 
 def _refusals(environment):
-  """What the agent would refuse, in its own words, which name the mend."""
+  """What the agent would refuse, in its own words, which say how to fix it."""
   faults = []
   for part in (
       lambda: specs.Actions(environment.action_spec()),
@@ -144,12 +144,12 @@ def _play(environment, steps, faults):
         played.append(unbatched(time_step))
   except faults_lib.EnvironmentFailed as error:
     faults.append(
-        f'Step {len(played)} failed: {error.said}. Mend the environment '
+        f'Step {len(played)} failed: {error.said}. Fix the environment '
         f'there:\n{error.trace}')
     return None
   except Exception as error:  # a refusal, or TensorFlow's
     faults.append(
-        f'Step {len(played)} failed: {type(error).__name__}: {error} Mend the '
+        f'Step {len(played)} failed: {type(error).__name__}: {error} Fix the '
         'environment; its specs must be those of what it returns.')
     return None
   return _Played(played, time.monotonic() - start)
@@ -184,7 +184,7 @@ def _time_step_faults(played):
     faults.append('The reset gives no FIRST step. Return ts.restart(...).')
   if (last, mid) in pairs or (last, last) in pairs:
     faults.append(
-        'An episode goes on after its LAST step. Reset there: pass '
+        'An episode continues after its LAST step. Reset there: pass '
         'handle_auto_reset=True to PyEnvironment.')
   if (mid, first) in pairs or (first, first) in pairs:
     faults.append(
@@ -212,7 +212,7 @@ def _value_faults(environment, played):
   faults = []
   rewards = np.array([step.reward for step in played.steps])
   if not np.isfinite(rewards).all():
-    faults.append('A reward is not finite. Mend the reward.')
+    faults.append('A reward is not finite. Fix the reward.')
   flat = lambda step: list(
       specs.flat_observation(
           tf.nest.map_structure(tf.constant, step.observation)).values())
@@ -223,7 +223,7 @@ def _value_faults(environment, played):
     if np.issubdtype(values.dtype, np.floating) and not np.isfinite(
         values).all():
       faults.append(
-          f'The observation {key!r} is not finite. Mend it, or leave it out '
+          f'The observation {key!r} is not finite. Fix it, or leave it out '
           'with a pattern of keys.')
     elif hasattr(spec, 'minimum') and (
         (values < spec.minimum).any() or (values > spec.maximum).any()):

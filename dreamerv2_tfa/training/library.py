@@ -28,7 +28,7 @@ def train(
     preset: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
     evaluation: Any = None, dry_run: bool = False, **bindings: Any,
 ) -> None:
-  """Trains DreamerV2, or goes on where the folder's run stopped.
+  """Trains DreamerV2, or resumes the run in the folder.
 
   Whether actions are discrete or continuous, and which observations are images,
   is read from the environment's spaces. What gin had bound is put back at the

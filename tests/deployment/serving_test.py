@@ -446,11 +446,11 @@ class Slow:
   """A policy that notes its calls and waits in the first one."""
 
   def __init__(self):
-    self.rows = []
+    self.elements = []
     self.entered, self.gate = threading.Event(), threading.Event()
 
   def step(self, inputs):
-    self.rows.append(len(inputs['x']))
+    self.elements.append(len(inputs['x']))
     self.entered.set()
     self.gate.wait(30)
     if (inputs['x'] < 0).any():
@@ -481,6 +481,6 @@ def test_rows_that_wait_together_go_in_one_call():
   for thread in threads:
     thread.join()
   batcher.close()
-  assert slow.rows == [1, 64, 1]
+  assert slow.elements == [1, 64, 1]
   assert results == {0: [0], 1: [2, 2], 2: [4] * 60, 3: [6, 6], -4: 'negative'}
-  assert (batcher.calls, batcher.rows) == (2, 65)
+  assert (batcher.calls, batcher.elements) == (2, 65)

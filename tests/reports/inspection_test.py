@@ -103,7 +103,7 @@ def test_an_episode_that_does_not_end_in_time_is_mentioned(monkeypatch):
   assert any('None was reached: take more' in line for line in report.facts)
 
 
-@pytest.mark.parametrize('fault, named, mend', [
+@pytest.mark.parametrize('fault, named, way_out', [
     ('nan', "'place' is not in its space: .*NaN or infinity", 'Find where'),
     ('reward', 'reward must be finite', 'clip it there'),
     ('discount', r'within an episode are \[0.8999', 'leave 1 here'),
@@ -111,13 +111,13 @@ def test_an_episode_that_does_not_end_in_time_is_mentioned(monkeypatch):
     ('no last', 'FIRST step follows with no LAST', 'ts.termination'),
     ('bounds', "'place' is not in its space: .* to 12, wanted .*from 0 to 9",
      'widen its bounds'),
-    ('raises', 'Step 3 failed: .*no more paper', 'Mend the environment'),
+    ('raises', 'Step 3 failed: .*no more paper', 'Fix the environment'),
     ('seed', 'same seed, step 0 differs', 'from the seed'),
 ])
-def test_a_fault_is_named_with_its_mend(monkeypatch, fault, named, mend):
+def test_a_fault_is_named_with_its_fix(monkeypatch, fault, named, way_out):
   report = _inspect(monkeypatch, fault)
   line, = report.faults
-  assert re.search(named, line) and mend in line
+  assert re.search(named, line) and way_out in line
 
 
 def test_what_the_agent_would_refuse_is_named_before_training(monkeypatch):
