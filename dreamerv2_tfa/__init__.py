@@ -12,9 +12,13 @@ from dreamerv2_tfa import rendering
 
 if TYPE_CHECKING:  # what `__getattr__` imports at the first use
   from dreamerv2_tfa.agent import DreamerV2Agent
+  from dreamerv2_tfa.behaviour.compiled_policy import CompiledPolicy
   from dreamerv2_tfa.behaviour.policy import FeaturePolicy
   from dreamerv2_tfa.deployment.client import load_policy
   from dreamerv2_tfa.dream import DreamEnvironment
+  from dreamerv2_tfa.dream import recall
+  from dreamerv2_tfa.dream import rollout_actions
+  from dreamerv2_tfa.environments.catch import Catch
   from dreamerv2_tfa.experience.store import windows as sample_windows
   from dreamerv2_tfa.results import Run
   from dreamerv2_tfa.results import train
@@ -63,6 +67,8 @@ rendering.choose()
 
 # Imported at the first use, and TensorFlow with them: name, module, its name.
 _PUBLIC = {
+    'Catch': ('environments.catch', 'Catch'),
+    'CompiledPolicy': ('behaviour.compiled_policy', 'CompiledPolicy'),
     'DreamEnvironment': ('dream', 'DreamEnvironment'),
     'DreamerV2Agent': ('agent', 'DreamerV2Agent'),
     'Evaluation': ('training.evaluation', 'Evaluation'),
@@ -72,12 +78,15 @@ _PUBLIC = {
     'load_config': ('training.config', 'load_config'),
     'load_policy': ('deployment.client', 'load_policy'),
     'load_rows': ('training.runs', 'load_rows'),
+    'recall': ('dream', 'recall'),
+    'rollout_actions': ('dream', 'rollout_actions'),
     'sample_windows': ('experience.store', 'windows'),
     'train': ('results', 'train'),
 }
 __all__ = [
-    'DreamEnvironment', 'DreamerV2Agent', 'Evaluation', 'FeaturePolicy', 'Run',
-    'load_agent', 'load_config', 'load_policy', 'load_rows', 'sample_windows',
+    'Catch', 'CompiledPolicy', 'DreamEnvironment', 'DreamerV2Agent',
+    'Evaluation', 'FeaturePolicy', 'Run', 'load_agent', 'load_config',
+    'load_policy', 'load_rows', 'recall', 'rollout_actions', 'sample_windows',
     'train',
 ]
 

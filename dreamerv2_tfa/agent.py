@@ -1,11 +1,13 @@
 """DreamerV2 as a TF-Agents agent: one update, in the paper's order."""
 
 import functools
+from typing import Any
 
 import gin
 import tensorflow as tf
 from tf_agents.agents import data_converter
 from tf_agents.agents import tf_agent
+from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import noise
@@ -37,44 +39,48 @@ class DreamerV2Agent(tf_agent.TFAgent):
   """
 
   def __init__(
-      self, time_step_spec, action_spec, *, discount=0.99,
-      model_learning_rate=1e-4, actor_learning_rate=8e-5,
-      critic_learning_rate=2e-4, adam_epsilon=1e-5, clip_norm=100.0,
-      weight_decay=1e-6, collect_noise=0.0, eval_noise=0.0,
-      eval_mode_latent=False, exploration='greedy', jit='auto', seed=0,
-      train_step_counter=None, schedule_step=None, exploration_steps=0,
-      freeze_model=False, name=None,
+      self, time_step_spec: ts.TimeStep,
+      action_spec: Any, *, discount: float = 0.99,
+      model_learning_rate: float = 1e-4, actor_learning_rate: float = 8e-5,
+      critic_learning_rate: float = 2e-4, adam_epsilon: float = 1e-5,
+      clip_norm: float = 100.0, weight_decay: float = 1e-6,
+      collect_noise: float = 0.0, eval_noise: float = 0.0,
+      eval_mode_latent: bool = False, exploration: str = 'greedy',
+      jit: str = 'auto', seed: int = 0,
+      train_step_counter: tf.Variable | None = None,
+      schedule_step: tf.Variable | None = None, exploration_steps: int = 0,
+      freeze_model: bool = False, name: str | None = None,
   ):
     """Builds the world model, the actor-critic, their optimizers, policies.
 
     Args:
-      time_step_spec: `TimeStep` of specs. The observation is a tensor or a
+      time_step_spec: Of specs. The observation is a tensor or a
         nest: images `[64, 64, channels]`, vectors and scalars, mixed.
       action_spec: One `BoundedTensorSpec`: an integer, or a bounded box.
       discount: float gamma in [0, 1], of one agent step.
-      model_learning_rate: float, of the world model.
+      model_learning_rate: Of the world model.
       actor_learning_rate: float.
       critic_learning_rate: float.
-      adam_epsilon: float, of all three optimizers; one alone is set by
+      adam_epsilon: Of all three optimizers; one alone is set by
         `model/Optimizer.adam_epsilon`, see `part_optimizer`.
-      clip_norm: float, largest global norm of a gradient, of each; likewise.
-      weight_decay: float, fraction of every weight lost an update; likewise.
-      collect_noise: float, action noise of `collect_policy`.
-      eval_noise: float, action noise of `policy`.
-      eval_mode_latent: bool; `policy` takes the mode of the latent too.
+      clip_norm: Largest global norm of a gradient, of each; likewise.
+      weight_decay: Fraction of every weight lost an update; likewise.
+      collect_noise: Action noise of `collect_policy`.
+      eval_noise: Action noise of `policy`.
+      eval_mode_latent: `policy` takes the mode of the latent too.
       exploration: Behaviour that collects: 'greedy' (the task's own actor),
         'random', 'plan2explore' or 'model_loss'.
       jit: 'on' compiles the update with XLA, 'off' makes it a plain graph,
         'auto' is 'on' where there is a GPU (XLA lacks oneDNN on a CPU). With
         several replicas the update is part of the caller's function, plain.
-      seed: int, of all sampling in updates and policies.
+      seed: Of all sampling in updates and policies.
       train_step_counter: int64 scalar variable that counts updates; its own
         by default.
       schedule_step: Scalar variable that schedules read, agent steps taken;
         the counter of updates by default.
-      exploration_steps: int, value of `schedule_step` from which on the task's
+      exploration_steps: Value of `schedule_step` from which on the task's
         own actor collects; 0: never.
-      freeze_model: bool; updates leave the world model as it is, and behaviour
+      freeze_model: Updates leave the world model as it is, and behaviour
         learns in it.
       name: Name of the agent.
 
@@ -87,7 +93,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
         exploration_steps, seed, collect_noise, eval_noise
     )
     if train_step_counter is None:
-      train_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False)
+      train_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False)  # pyright: ignore[reportArgumentType]
     self._actions = specs.Actions(action_spec)
     self._freeze_model = freeze_model
     self._gamma = checks.number('DreamerV2Agent.discount', discount, 0, 1)
@@ -186,17 +192,17 @@ class DreamerV2Agent(tf_agent.TFAgent):
     )
 
   @property
-  def world_model(self):
+  def world_model(self) -> world_model.WorldModel:
     """The agent's `WorldModel`."""
     return self._world_model
 
   @property
-  def actor_critic(self):
+  def actor_critic(self) -> actor_critic.ActorCritic:
     """The agent's `ActorCritic`."""
     return self._actor_critic
 
   @property
-  def exploration(self):
+  def exploration(self) -> exploration_lib.Exploration | None:
     """The agent's `Exploration`, or None where none is learned."""
     return self._exploration
 
@@ -221,15 +227,15 @@ class DreamerV2Agent(tf_agent.TFAgent):
     return compiled(*inputs)
 
   def _inputs(self, experience, weights):
-    experience = self._as_trajectory(experience)
-    batch = experience.step_type.shape[0]
+    converted: Any = self._as_trajectory(experience)
+    batch = converted.step_type.shape[0]
     weights = tf.cast(1.0 if weights is None else weights, tf.float32)
     if weights.shape.rank not in (0, 1) or weights.shape not in ([], [batch]):
       raise ValueError(
           f'weights must be a scalar or have shape [{batch}], one for each '
           f'sequence; got {weights.shape}.'
       )
-    return experience, tf.broadcast_to(weights, [batch])
+    return converted, tf.broadcast_to(weights, [batch])
 
   def _update(self, experience, weights, *, apply):
     """One update of model, actor, critic and slow critic.
@@ -272,7 +278,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
           step=self._schedule_step,
       ))
     if apply is not False:
-      replicas.own(self._train_step_counter).assign_add(1)
+      replicas.own(self._train_step_counter).assign_add(1)  # pyright: ignore[reportArgumentType]
     return _loss_info(model, behaviour, metrics)
 
   def _is_finite(self, model, metrics):
@@ -287,7 +293,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
     return tf.math.is_finite(loss) & tf.math.is_finite(norm)
 
   def _starts(self, model, sequence, weights):
-    """Every posterior as a start of imagination: `[B, T, ...]` to `[N, ...]`."""
+    """Every posterior as a start: `[B, T, ...]` to `[N, ...]`."""
     flat = lambda x: tf.reshape(x, [-1] + x.shape[2:].as_list())
     return types.Starts(
         tf.nest.map_structure(
@@ -299,7 +305,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
 
   def _seeds(self):
     """Seeds of this update: a function of the agent's seed and the count."""
-    count = tf.cast(self._train_step_counter, tf.int32)
+    count = tf.cast(self._train_step_counter, tf.int32)  # pyright: ignore[reportArgumentType, reportCallIssue]
     seed = replicas.seed(
         tf.stack([tf.constant(self._seed, tf.int32), count])
     )
@@ -328,7 +334,7 @@ def _numbers(exploration_steps, seed, collect_noise, eval_noise):
   )
 
 
-def resolve_jit(jit):
+def resolve_jit(jit: str) -> bool:
   """Whether to compile with XLA: 'auto' does where there is a GPU."""
   if jit == 'auto':
     return bool(tf.config.list_physical_devices('GPU'))

@@ -5,12 +5,14 @@ the int 1 or a NumPy number as a float. Callers use that, never what
 they were given (tests/architecture_test.py).
 """
 
+from collections.abc import Iterable
 import difflib
 import linecache
 import numbers
 import pathlib
 import re
 import traceback
+from typing import Any
 
 _ENDLESS = 2**63 - 1
 
@@ -22,7 +24,7 @@ class UserError(ValueError):
   """
 
 
-def is_refusal(error):
+def is_refusal(error: BaseException) -> bool:
   """Whether an error says what a user can fix, so that it needs no traceback.
 
   That is told by where it comes from, not by its type: an error of the same
@@ -48,11 +50,11 @@ def is_refusal(error):
   return package in ('gin', 'tf_agents')
 
 
-def near(word, choices):
+def near(word: str, choices: Iterable[str]) -> list[str]:
   """Returns the choices that a misspelt word may mean, the nearest first.
 
   Args:
-    word: str, what was given. Case does not matter, nor '-' for '_'.
+    word: What was given. Case does not matter, nor '-' for '_'.
     choices: Iterable of str.
 
   Returns:
@@ -65,11 +67,11 @@ def near(word, choices):
   best = max(found.values(), default=0.0)
   least = max(best - 0.05, 0.7)
   return [
-      choice for choice in sorted(found, key=found.get, reverse=True)
+      choice for choice in sorted(found, key=found.__getitem__, reverse=True)
       if found[choice] >= least][:3]
 
 
-def did_you_mean(word, choices):
+def did_you_mean(word: Any, choices: Iterable[str]) -> str:
   """Returns ' Did you mean X?' for the nearest choices, '' without one."""
   found = near(word, choices) if isinstance(word, str) else []
   return f' Did you mean {" or ".join(found)}?' if found else ''
@@ -79,17 +81,16 @@ def _fold(word):
   return word.lower().replace('-', '_')
 
 
-def integer(name, value, low=1, high=_ENDLESS):
+def integer(
+    name: str, value: Any, low: float = 1, high: float = _ENDLESS,
+) -> int:
   """Checks a whole number; 1e6 is one as well.
 
   Args:
     name: What the user calls the setting, such as 'RSSM.deter'.
     value: What was given.
-    low: int, the smallest allowed.
-    high: int, the largest allowed.
-
-  Returns:
-    int.
+    low: The smallest allowed.
+    high: The largest allowed.
 
   Raises:
     UserError: If it is no whole number from `low` to `high`.
@@ -103,7 +104,9 @@ def integer(name, value, low=1, high=_ENDLESS):
   return int(value)
 
 
-def number(name, value, low=0.0, high=float('inf')):
+def number(
+    name: str, value: Any, low: float = 0.0, high: float = float('inf'),
+) -> float:
   """Checks a number from `low` to `high` and returns it as a float."""
   if not _is_number(value) or not low <= value <= high:
     reach = f' from {low} to {high}' if high < float('inf') else f' >= {low}'
@@ -115,7 +118,7 @@ def number(name, value, low=0.0, high=float('inf')):
   return float(value)
 
 
-def positive(name, value):
+def positive(name: str, value: Any) -> float:
   """Checks a number above 0 and returns it as a float."""
   if not _is_number(value) or not value > 0:
     raise UserError(
@@ -125,7 +128,7 @@ def positive(name, value):
   return float(value)
 
 
-def choice(name, value, choices):
+def choice(name: str, value: Any, choices: Iterable[Any]) -> None:
   """Checks that a value is one of a few."""
   if not any(value == each for each in choices):
     texts = [repr(each) for each in choices if isinstance(each, str)]
@@ -135,13 +138,13 @@ def choice(name, value, choices):
     )
 
 
-def flag(name, value):
+def flag(name: str, value: Any) -> None:
   """Checks that a value is True or False."""
   if not isinstance(value, bool):
     raise UserError(f'{name} must be True or False; got {value!r}.')
 
 
-def several(name, values):
+def several(name: str, values: Any) -> tuple[Any, ...]:
   """Checks that there are several values, and returns them as a tuple."""
   if not isinstance(values, list | tuple):
     raise UserError(
@@ -151,7 +154,7 @@ def several(name, values):
   return tuple(values)
 
 
-def pattern(name, value):
+def pattern(name: str, value: Any) -> re.Pattern[str]:
   """Checks a regular expression.
 
   Args:
@@ -172,7 +175,7 @@ def pattern(name, value):
     ) from error
 
 
-def folder(name, value):
+def folder(name: str, value: Any) -> pathlib.Path:
   """Checks the path of a folder that TensorFlow shall read and write.
 
   Args:

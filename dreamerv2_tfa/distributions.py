@@ -5,6 +5,8 @@ the same sample eagerly, in a graph and under XLA (see `noise`).
 `sample(seed=...)` wants a stateless seed, int32 `[2]`.
 """
 
+from typing import Any
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -12,6 +14,7 @@ from dreamerv2_tfa import noise
 from dreamerv2_tfa import types
 
 tfd = tfp.distributions
+Distribution = Any  # of TensorFlow Probability, which has no types
 
 _MONTE_CARLO_SAMPLES = 100  # published package, tanh-normal actor
 _MONTE_CARLO_SEED = (0, 1)
@@ -28,11 +31,11 @@ class OneHot(tfd.OneHotCategorical):
   def _sample_n(self, n, seed=None):
     shape = tf.concat([[n], tf.shape(self.logits)], 0)
     logits = tf.broadcast_to(self.logits, shape)
-    return straight_through(logits, noise.gumbel(shape, seed))
+    return straight_through(logits, noise.gumbel(shape, seed))  # pyright: ignore[reportArgumentType]
 
 
 @tf.custom_gradient
-def straight_through(logits, drawn):
+def straight_through(logits: tf.Tensor, drawn: tf.Tensor) -> tf.Tensor:
   """One-hot sample whose gradient is that of the probabilities (algorithm 1).
 
     forward    one_hot(argmax(logits + drawn))
@@ -52,10 +55,10 @@ def straight_through(logits, drawn):
     return (upstream - inner) * probs, None
 
   index = tf.argmax(logits + drawn, -1)
-  return tf.one_hot(index, logits.shape[-1]), gradient
+  return tf.one_hot(index, logits.shape[-1]), gradient  # pyright: ignore[reportReturnType]
 
 
-def one_hot(logits):
+def one_hot(logits: tf.Tensor) -> Distribution:
   """One-hot categorical with straight-through gradients (paper, algorithm 1).
 
     sample = one_hot(z) + probs - sg(probs),  z ~ Categorical(probs)
@@ -74,7 +77,7 @@ class Normal(tfd.Normal):
 
   def _sample_n(self, n, seed=None):
     shape = tf.concat([[n], self._batch_shape_tensor()], 0)
-    return self.loc + self.scale * noise.standard_normal(shape, seed)
+    return self.loc + self.scale * noise.standard_normal(shape, seed)  # pyright: ignore[reportArgumentType]
 
 
 class TruncatedNormal(tfd.TruncatedNormal):
@@ -91,7 +94,7 @@ class TruncatedNormal(tfd.TruncatedNormal):
     shape = tf.concat([[n], self._batch_shape_tensor()], 0)
     below = _normal_cdf((self.low - self.loc) / self.scale)
     above = _normal_cdf((self.high - self.loc) / self.scale)
-    quantile = below + noise.uniform(shape, seed) * (above - below)
+    quantile = below + noise.uniform(shape, seed) * (above - below)  # pyright: ignore[reportArgumentType]
     # Rounding can reach 1, of which the inverse is infinite.
     quantile = tf.clip_by_value(quantile, 1e-30, 1.0 - 2.0**-24)
     standard = tf.stop_gradient(tf.math.ndtri(quantile))
@@ -111,10 +114,10 @@ class Uniform(tfd.Uniform):
 
   def _sample_n(self, n, seed=None):
     shape = tf.concat([[n], self._batch_shape_tensor()], 0)
-    return self.low + (self.high - self.low) * noise.uniform(shape, seed)
+    return self.low + (self.high - self.low) * noise.uniform(shape, seed)  # pyright: ignore[reportArgumentType]
 
 
-def uniform_box(like):
+def uniform_box(like: tf.Tensor) -> Distribution:
   """Uniform on [-1, 1]^A; its event is the last axis of `like` `[..., A]`."""
   return tfd.Independent(Uniform(-tf.ones_like(like), tf.ones_like(like)), 1)
 
@@ -149,7 +152,7 @@ class TanhNormal(tfd.TransformedDistribution):
     return -tf.reduce_mean(self.log_prob(self._monte_carlo()), 0)
 
 
-def tanh_normal(loc, scale):
+def tanh_normal(loc: tf.Tensor, scale: tf.Tensor) -> Distribution:
   """tanh of a normal; mode, mean and entropy are estimated from 100 samples.
 
   The estimates draw the same noise at each call, so the mode is a function of
@@ -173,11 +176,11 @@ def tanh_normal(loc, scale):
   return TanhNormal(Normal(loc, scale), Tanh())
 
 
-def plain(actor):
+def plain(actor: Distribution) -> Distribution:
   """An actor's continuous distribution made of TFP's own classes alone.
 
   Args:
-    actor: `Independent` of `TruncatedNormal`, `Normal`, `TanhNormal` or
+    actor: Of `TruncatedNormal`, `Normal`, `TanhNormal` or
       `Uniform`.
 
   Returns:
@@ -198,12 +201,12 @@ def plain(actor):
   return tfd.Independent(base, 1)
 
 
-def unit_normal(mean, event_ndims):
+def unit_normal(mean: tf.Tensor, event_ndims: int) -> Distribution:
   """Gaussian of standard deviation 1 whose event is the last axes of `mean`."""
   return tfd.Independent(Normal(mean, tf.ones([])), event_ndims)
 
 
-def bernoulli(logits):
+def bernoulli(logits: tf.Tensor) -> Distribution:
   """Bernoulli whose `log_prob` takes soft labels in [0, 1].
 
     log p(x) = x * log(sigmoid(l)) + (1 - x) * log(1 - sigmoid(l))
@@ -211,7 +214,7 @@ def bernoulli(logits):
   return tfd.Bernoulli(logits=logits, dtype=tf.float32)
 
 
-def draw_latent(state: types.RSSMState, drawn):
+def draw_latent(state: types.RSSMState, drawn: tf.Tensor | None) -> tf.Tensor:
   """A sample of a latent's distribution, made of noise drawn before.
 
   Args:
@@ -228,7 +231,7 @@ def draw_latent(state: types.RSSMState, drawn):
   return state.mean + state.std * drawn
 
 
-def latent(state: types.RSSMState):
+def latent(state: types.RSSMState) -> Distribution:
   """The distribution a latent was drawn from; its event is the whole latent."""
   if isinstance(state, types.DiscreteState):
     return tfd.Independent(one_hot(tf.cast(state.logits, tf.float32)), 1)

@@ -1,9 +1,13 @@
 """The learned world model as a TF-Agents environment, and what it foresees."""
 
+from typing import Any
+
 import tensorflow as tf
 from tf_agents.environments import tf_environment
 from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory as trajectory_lib
 
+from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import noise
 from dreamerv2_tfa import specs
@@ -31,7 +35,8 @@ class DreamEnvironment(tf_environment.TFEnvironment):
   falls below a half, the episode has ended and the discount is 0; the horizon
   is a time limit, and keeps it.
 
-  A step after LAST begins the next episode of that environment and ignores its action.
+  A step after LAST begins the next episode of that environment and ignores its
+  action.
   Rows are independent. The same seed and actions give the same episodes. The
   agent's weights are read as they are at each step, those of `start_from` as
   they were then.
@@ -42,21 +47,23 @@ class DreamEnvironment(tf_environment.TFEnvironment):
   """
 
   def __init__(
-      self, agent, trajectory=None, *, observe='feature', horizon=15,
-      batch_size=16, seed=0,
+      self, agent: agent_lib.DreamerV2Agent,
+      trajectory: trajectory_lib.Trajectory | None = None, *,
+      observe: str = 'feature', horizon: int = 15, batch_size: int = 16,
+      seed: int = 0,
   ):
     """Prepares the episodes; the first step begins them.
 
     Args:
-      agent: `DreamerV2Agent`, whose world model it is.
+      agent: Whose world model it is.
       trajectory: As in `start_from`. None: episodes begin in the prior of a
         first row. Training windows begin anywhere, so this may be the midst of
         an episode.
       observe: 'feature', float32 `[F]`: z and h; or 'decoded': the mode of
         what the model would see, in the form of the agent's own observations.
       horizon: int H, steps an episode at most.
-      batch_size: int, episodes side by side.
-      seed: int; the same seed gives the same episodes.
+      batch_size: Episodes side by side.
+      seed: The same seed gives the same episodes.
 
     Raises:
       ValueError: If a setting cannot be used.
@@ -66,13 +73,14 @@ class DreamEnvironment(tf_environment.TFEnvironment):
     batch_size = checks.integer('DreamEnvironment.batch_size', batch_size)
     seed = checks.integer('DreamEnvironment.seed', seed, 0, 2**63 - 1)
     rssm = agent.world_model.rssm
-    agent.world_model.continue_prob(tf.zeros([1, rssm.feature_size]))  # or refuses
+    # Refuses where the model was not taught where episodes end.
+    agent.world_model.continue_prob(tf.zeros([1, rssm.feature_size]))
     if observe == 'feature':
       seen = tf.TensorSpec([rssm.feature_size], tf.float32, 'feature')
     else:
       seen = agent.time_step_spec.observation
       _check_decoder(agent)
-    super().__init__(ts.time_step_spec(seen), agent.action_spec, batch_size)
+    super().__init__(ts.time_step_spec(seen), agent.action_spec, batch_size)  # pyright: ignore[reportArgumentType]
     self._agent = agent
     self._observe = observe
     self._horizon = horizon
@@ -91,7 +99,7 @@ class DreamEnvironment(tf_environment.TFEnvironment):
     if trajectory is not None:
       self.start_from(trajectory)
 
-  def start_from(self, trajectory):
+  def start_from(self, trajectory: trajectory_lib.Trajectory) -> None:
     """Makes the next episodes begin in posteriors of replayed rows.
 
     Args:
@@ -196,14 +204,17 @@ class DreamEnvironment(tf_environment.TFEnvironment):
     return tf.cast(seeds[:, 0], tf.int32)
 
 
-def recall(agent, trajectory, seed=(0, 0), *, sample=True):
+def recall(
+    agent: agent_lib.DreamerV2Agent, trajectory: trajectory_lib.Trajectory,
+    seed: Any = (0, 0), *, sample: bool = True,
+) -> tuple[types.RSSMState, types.Sequence]:
   """Filters replayed rows: what the agent believed at each of them.
 
   Args:
     agent: `DreamerV2Agent`.
     trajectory: `Trajectory` `[B, T + 1, ...]`, as `agent.train` takes it.
     seed: int32 `[2]`.
-    sample: bool; False takes the mode of each posterior.
+    sample: False takes the mode of each posterior.
 
   Returns:
     Posterior, `RSSMState` `[B, T, ...]`, of every row but the first, and the
@@ -220,7 +231,10 @@ def recall(agent, trajectory, seed=(0, 0), *, sample=True):
   return posterior, sequence
 
 
-def rollout_actions(agent, start, actions, *, seed=(0, 0), sample=True):
+def rollout_actions(
+    agent: agent_lib.DreamerV2Agent, start: types.RSSMState, actions: tf.Tensor,
+    *, seed: Any = (0, 0), sample: bool = True,
+) -> types.Foresight:
   """What the world model foresees of given actions, without looking again.
 
   Args:
@@ -228,7 +242,7 @@ def rollout_actions(agent, start, actions, *, seed=(0, 0), sample=True):
     start: `RSSMState` `[N, ...]`, for example of what `recall` returns.
     actions: `[N, H, ...]`, as the environment takes them.
     seed: int32 `[2]`.
-    sample: bool; False takes the mode of each latent.
+    sample: False takes the mode of each latent.
 
   Returns:
     `Foresight` `[N, H, ...]`: index k is what action k leads to.
@@ -246,11 +260,14 @@ def rollout_actions(agent, start, actions, *, seed=(0, 0), sample=True):
   return foresee(agent, tf.transpose(model.rssm.feature(states), [1, 0, 2]))
 
 
-def foresee(agent, feature):
+def foresee(
+    agent: agent_lib.DreamerV2Agent, feature: tf.Tensor,
+) -> types.Foresight:
   """What the heads make of features `[..., F]`: `Foresight` `[...]`."""
   model = agent.world_model
   return types.Foresight(
-      _decoded(agent, feature), model.reward(feature), model.continue_prob(feature)
+      _decoded(agent, feature), model.reward(feature),
+      model.continue_prob(feature),
   )
 
 

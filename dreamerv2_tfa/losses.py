@@ -5,9 +5,12 @@ import tensorflow_probability as tfp
 
 from dreamerv2_tfa import distributions
 from dreamerv2_tfa import replicas
+from dreamerv2_tfa import types
 
 
-def weighted_mean(values, weights=None):
+def weighted_mean(
+    values: tf.Tensor, weights: tf.Tensor | None = None,
+) -> tf.Tensor:
   """Mean of `values * weights`: weights scale the loss, they do not average.
 
   Args:
@@ -21,9 +24,10 @@ def weighted_mean(values, weights=None):
 
 
 def kl_loss(
-    posterior, prior, *, balance, free_nats, free_avg=True, forward=False,
-    weights=None,
-):
+    posterior: types.RSSMState, prior: types.RSSMState, *, balance: float,
+    free_nats: float, free_avg: bool = True, forward: bool = False,
+    weights: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """KL balancing with free nats (DreamerV2 paper, algorithm 2).
 
     loss = a * max(mean KL(sg(post) || prior), free)
@@ -37,9 +41,9 @@ def kl_loss(
     posterior: `RSSMState` `[B, T, ...]`.
     prior: `RSSMState` `[B, T, ...]`.
     balance: float a in [0, 1].
-    free_nats: float, nats below which there is no gradient.
-    free_avg: bool; False clips each element before the mean.
-    forward: bool; True swaps the roles, to KL(prior || posterior).
+    free_nats: Nats below which there is no gradient.
+    free_avg: False clips each element before the mean.
+    forward: True swaps the roles, to KL(prior || posterior).
     weights: None or float32 that broadcasts against `[B, T]`.
 
   Returns:
@@ -70,7 +74,10 @@ def _floored_mean(value, free_nats, free_avg, weights):
   return weighted_mean(tf.maximum(value, free_nats), weights)
 
 
-def actor_loss(objective, entropy, weights, *, entropy_scale):
+def actor_loss(
+    objective: tf.Tensor, entropy: tf.Tensor, weights: tf.Tensor, *,
+    entropy_scale: tf.Tensor | float,
+) -> tf.Tensor:
   """Loss of the actor over imagined states (DreamerV2 paper, equation 6).
 
     loss = -mean_k,n weight_k * (objective_{k+1} + eta * entropy_k)
@@ -95,7 +102,7 @@ def actor_loss(objective, entropy, weights, *, entropy_scale):
   return -tf.reduce_mean(weights * (objective + entropy_scale * entropy))
 
 
-def critic_loss(log_prob, weights):
+def critic_loss(log_prob: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
   """Loss of the critic over imagined states (DreamerV2 paper, equation 5).
 
     loss = -mean_k,n weight_k * log N(target_k | critic(feature_k), 1)

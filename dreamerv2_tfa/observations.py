@@ -14,6 +14,7 @@ export carries it.
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -43,13 +44,13 @@ class Part:
   kind: str  # PICTURE, ONE_HOT, SCALED, BYTES or NUMBERS
   shape: tuple  # of the environment's array
   dtype: str  # likewise
-  low: object = None  # likewise, smallest value: number, nested list or None
-  high: object = None  # largest
+  low: Any = None  # likewise, smallest value: number, nested list or None
+  high: Any = None  # largest
   layout: str = ''  # of a picture: 'last', 'first', 'none' or 'stack'
   size: int = 0  # pixels a side of the picture that the agent reads
 
   @functools.cached_property
-  def spec(self):
+  def spec(self) -> array_spec.ArraySpec:
     """`ArraySpec` of what the agent reads."""
     if self.kind == PICTURE:
       shape = (self.size, self.size, self.form.grid[2])
@@ -70,32 +71,32 @@ class Part:
       return array_spec.BoundedArraySpec(
           shape, dtype, bound(self.low), bound(self.high), self.key)
 
-  def to_json(self):
+  def to_json(self) -> dict[str, Any]:
     """This part as plain data that JSON can hold: dict."""
     return {**dataclasses.asdict(self), 'path': list(self.path),
             'shape': list(self.shape), 'low': _to_json(self.low),
             'high': _to_json(self.high)}
 
-  def given(self, exact=True):
+  def given(self, exact: bool = True) -> tuple[tuple[int, ...], str]:
     """What an export takes of this part: `(shape, dtype)` of a row.
 
     That is what the environment shows, but for a picture that shrinks: there it
     is what the agent reads.
 
     Args:
-      exact: bool; False takes dtypes that every runtime has instead.
+      exact: False takes dtypes that every runtime has instead.
     """
     if self.shrinks:
       return self.spec.shape, 'uint8'
     return self.shape, self.dtype if exact else _COMMON.get(
         self.dtype, self.dtype)
 
-  def prepare(self, value, axes=0):
+  def prepare(self, value: Any, axes: int = 0) -> np.ndarray:
     """What an export takes of what the environment shows.
 
     Args:
       value: What NumPy takes for an array.
-      axes: int, 0 or 1, axes before those of `shape`.
+      axes: 0 or 1, axes before those of `shape`.
 
     Returns:
       Array of the shape and dtype of `given`, with those axes before.
@@ -109,7 +110,7 @@ class Part:
     return np.stack([self.read(row) for row in array]) if axes else (
         self.read(array))
 
-  def find(self, observation):
+  def find(self, observation: Any) -> Any:
     """The environment's value of this part, which may be anything.
 
     Args:
@@ -130,13 +131,13 @@ class Part:
         ) from error
     return observation
 
-  def check(self, value, axes=0, whole=True):
+  def check(self, value: Any, axes: int = 0, whole: bool = True) -> np.ndarray:
     """The value as an array, if it is in the environment's space.
 
     Args:
       value: What NumPy takes for an array.
-      axes: int, axes before those of `shape`.
-      whole: bool; False leaves out the range of what is no choice, which takes
+      axes: Axes before those of `shape`.
+      whole: False leaves out the range of what is no choice, which takes
         time where there are many numbers.
 
     Returns:
@@ -197,7 +198,7 @@ class Part:
           f'{got} from {array.min():g} to {array.max():g}',
           'Return what is in the space, or widen its bounds.')
 
-  def check_brightness(self, array):
+  def check_brightness(self, array: np.ndarray) -> None:
     """Refuses a picture of floats in [0, 1] where the space says [0, 255].
 
     Raises:
@@ -210,7 +211,7 @@ class Part:
           f'{array.min():g} to {array.max():g}, wanted 0 to 255 as its space '
           'says. Multiply it by 255, or declare Box(0, 1).')
 
-  def describe(self):
+  def describe(self) -> str:
     """What the environment shows and how it is read: a few words."""
     how = {
         PICTURE: 'a picture', ONE_HOT: 'choices, one-hot',
@@ -225,11 +226,11 @@ class Part:
         f' from {np.min(self.low):g} to {np.max(self.high):g}')
 
   @functools.cached_property
-  def shrinks(self):
+  def shrinks(self) -> bool:
     """Whether a side of the picture becomes smaller, by averaged areas."""
     return self.kind == PICTURE and self.form.shrinks
 
-  def read(self, array):
+  def read(self, array: np.ndarray) -> np.ndarray:
     """What the agent reads of the environment's array, in NumPy.
 
     Args:
@@ -253,7 +254,7 @@ class Part:
       return np.asarray(share, np.float32)  # a scalar would be float64
     return np.asarray(flat, self.spec.dtype)
 
-  def read_tensor(self, tensor):
+  def read_tensor(self, tensor: Any) -> Any:
     """The same of a tensor `[B, *shape]`, in TensorFlow.
 
     Raises:
@@ -278,7 +279,7 @@ class Part:
     return tf.cast(flat, self.spec.dtype)
 
   @functools.cached_property
-  def form(self):
+  def form(self) -> pictures.Form:
     """`pictures.Form` of a picture."""
     return pictures.Form(
         self.layout, self.shape, float(np.min(self.low)),
@@ -312,7 +313,7 @@ class Part:
     return low, np.float32(1.0 / np.maximum(high - low, 1))
 
 
-def from_json(described):
+def from_json(described: dict[str, Any]) -> Part:
   """The `Part` that `Part.to_json` has described."""
   return Part(**{
       **described, 'path': tuple(described['path']),

@@ -1,5 +1,8 @@
 """Adam with global-norm clipping, decoupled decay and dynamic loss scaling."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from dreamerv2_tfa import checks
@@ -20,19 +23,21 @@ class Optimizer(tf.Module):
   """
 
   def __init__(
-      self, variables, *, learning_rate, epsilon=1e-5, clip_norm=100.0,
-      weight_decay=1e-6, loss_scaling=False, name='optimizer',
+      self, variables: Sequence[tf.Variable], *, learning_rate: float,
+      epsilon: float = 1e-5, clip_norm: float = 100.0,
+      weight_decay: float = 1e-6, loss_scaling: bool = False,
+      name: str = 'optimizer',
   ):
     """Makes the optimizer and all its slots.
 
     Args:
       variables: Sequence of float32 `tf.Variable`.
-      learning_rate: float, positive.
-      epsilon: float, positive; added to Adam's denominator.
-      clip_norm: float, positive; largest global norm of a step's gradient.
+      learning_rate: Positive.
+      epsilon: Positive; added to Adam's denominator.
+      clip_norm: Positive; largest global norm of a step's gradient.
       weight_decay: float in [0, 1), fraction lost a step.
-      loss_scaling: bool; scale the loss dynamically, for float16.
-      name: str, prefix of the returned metrics.
+      loss_scaling: Scale the loss dynamically, for float16.
+      name: Prefix of the returned metrics.
 
     Raises:
       ValueError: If there are no variables, or a number is out of its range.
@@ -56,15 +61,15 @@ class Optimizer(tf.Module):
     self._weight_decay = weight_decay
     # Keras' older Adam is one fused operation a variable; the newer one is a
     # dozen, which cost a third of the tracing of an update.
-    self._adam = tf.keras.optimizers.legacy.Adam(
+    self._adam: Any = tf.keras.optimizers.legacy.Adam(
         learning_rate, epsilon=epsilon
     )
     self._make_slots()
-    self._loss_scale = None
+    self._loss_scale: Any = None  # a variable under loss scaling
     if loss_scaling:
-      self._loss_scale = tf.Variable(_INITIAL_SCALE, trainable=False)
+      self._loss_scale = tf.Variable(_INITIAL_SCALE, trainable=False)  # pyright: ignore[reportArgumentType]
       # int64, because XLA on a GPU cannot reach an int32 variable.
-      self._good_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+      self._good_steps = tf.Variable(0, dtype=tf.int64, trainable=False)  # pyright: ignore[reportArgumentType]
 
   def _make_slots(self):
     """A step without gradient moves nothing and makes every slot."""
@@ -80,7 +85,7 @@ class Optimizer(tf.Module):
     self._adam.iterations.assign(0)
 
   @property
-  def iterations(self):
+  def iterations(self) -> tf.Variable:
     """Steps taken, int64 scalar variable; skipped ones are not counted."""
     return self._adam.iterations
 

@@ -1,20 +1,27 @@
 """An optimizer for each part of the agent, with settings of its own."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import gin
+import tensorflow as tf
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import optimizers
 from dreamerv2_tfa import scopes
 
 
-def make(shared, part, variables, *, prefix='', **kwargs):
+def make(
+    shared: dict[str, Any], part: str, variables: Sequence[tf.Variable], *,
+    prefix: str = '', **kwargs: Any,
+) -> optimizers.Optimizer:
   """Makes the optimizer of one part of the agent.
 
   Args:
     shared: Dict of arguments of `optimizers.Optimizer`, the agent's.
     part: 'model', 'actor', 'critic' or 'expl', the scope of its settings.
     variables: Sequence of `tf.Variable`.
-    prefix: str, of the part in the names of its metrics.
+    prefix: Of the part in the names of its metrics.
     **kwargs: Arguments of `optimizer`: the learning rate.
 
   Returns:
@@ -32,21 +39,22 @@ def make(shared, part, variables, *, prefix='', **kwargs):
     )
 
 
-@gin.configurable('Optimizer')
+@gin.configurable('Optimizer')  # pyright: ignore[reportCallIssue]
 def optimizer(
-    variables, *, shared, learning_rate, name, adam_epsilon=None,
-    clip_norm=None, weight_decay=None,
-):
+    variables: Sequence[tf.Variable], *, shared: dict[str, Any],
+    learning_rate: float, name: str, adam_epsilon: float | None = None,
+    clip_norm: float | None = None, weight_decay: float | None = None,
+) -> optimizers.Optimizer:
   """Makes the optimizer of one part; gin's scope says of which.
 
   Args:
     variables: Sequence of `tf.Variable`.
     shared: Dict of arguments of `optimizers.Optimizer`, the agent's.
     learning_rate: float.
-    name: str, prefix of its metrics.
-    adam_epsilon: float; None: the agent's.
-    clip_norm: float; None: the agent's.
-    weight_decay: float; None: the agent's.
+    name: Prefix of its metrics.
+    adam_epsilon: None: the agent's.
+    clip_norm: None: the agent's.
+    weight_decay: None: the agent's.
 
   Returns:
     `optimizers.Optimizer`.

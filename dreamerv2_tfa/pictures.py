@@ -7,6 +7,7 @@ averaged areas, OpenCV does it, and TensorFlow cannot do it in the same way.
 import dataclasses
 import functools
 import types
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ class Form:
   size: int  # pixels a side that are read
 
   @functools.cached_property
-  def grid(self):
+  def grid(self) -> tuple[int, ...]:
     """Height, width and channels before the picture is resized."""
     shape = self.shape
     return {
@@ -41,19 +42,19 @@ class Form:
     }[self.layout]
 
   @functools.cached_property
-  def shrinks(self):
+  def shrinks(self) -> bool:
     """Whether a side becomes shorter."""
     return max(self.grid[:2]) > self.size
 
 
   @functools.cached_property
-  def is_as_read(self):
+  def is_as_read(self) -> bool:
     """Whether the picture is read as it is shown, where it is uint8."""
     return self.layout == 'last' and (self.low, self.high) == (0, 255) and (
         self.grid[:2] == (self.size, self.size))
 
 
-def read(form, array):
+def read(form: Form, array: np.ndarray) -> np.ndarray:
   """Reads one picture in NumPy, or a batch of those that do not shrink.
 
   Args:
@@ -71,7 +72,7 @@ def read(form, array):
   return np.array(_grown(form, image, np.take), np.uint8)
 
 
-def read_tensor(form, tensor):
+def read_tensor(form: Form, tensor: Any) -> Any:
   """Reads pictures that do not shrink, `[B, *shape]`, in TensorFlow."""
   return _grown(form, _pixels(form, tensor, _TENSORFLOW), tf.gather)
 

@@ -9,16 +9,18 @@ that are the same on all. TensorFlow's way, through the strategy, cannot be
 within a `tf.cond`, and an update that is not finite must change nothing.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 
-def count():
+def count() -> int:
   """Replicas that take this step together: int; 1 outside of a strategy."""
   context = tf.distribute.get_replica_context()
   return 1 if context is None else context.num_replicas_in_sync
 
 
-def mean(tensors):
+def mean(tensors: Any) -> Any:
   """Mean over replicas of each float tensor of a nest; gradients flow."""
   if count() == 1:
     return tensors
@@ -28,7 +30,7 @@ def mean(tensors):
   return tf.nest.pack_sequence_as(tensors, flat)
 
 
-def share(tensors):
+def share(tensors: Any) -> Any:
   """A replica's part of a sum over replicas: what each reports to `Learner`."""
   replicas = count()
   if replicas == 1:
@@ -36,7 +38,7 @@ def share(tensors):
   return tf.nest.map_structure(lambda x: x / replicas, tensors)
 
 
-def own(variable):
+def own(variable: tf.Variable) -> tf.Variable:
   """This replica's copy of a variable.
 
   Raises:
@@ -55,7 +57,7 @@ def own(variable):
   return copies[_index()]
 
 
-def seed(base):
+def seed(base: tf.Tensor) -> tf.Tensor:
   """The seed of this replica: int32 `[2]`, so that each has its own noise."""
   if count() == 1:
     return base

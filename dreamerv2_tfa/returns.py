@@ -5,7 +5,10 @@ import tensorflow as tf
 from dreamerv2_tfa import replicas
 
 
-def lambda_returns(rewards, discount, values, bootstrap, *, lambda_):
+def lambda_returns(
+    rewards: tf.Tensor, discount: tf.Tensor, values: tf.Tensor,
+    bootstrap: tf.Tensor, *, lambda_: float,
+) -> tf.Tensor:
   """Mixes n-step returns of imagined rollouts (DreamerV2 paper, lambda-target).
 
     V_t = r_t + d_t * ((1 - lambda) * v_{t+1} + lambda * V_{t+1}),  V_H = v_H
@@ -38,13 +41,13 @@ def lambda_returns(rewards, discount, values, bootstrap, *, lambda_):
   one_step = rewards + discount * (1.0 - lambda_) * next_values
   target = bootstrap
   targets = []
-  for t in reversed(range(shape[0])):
+  for t in reversed(range(shape[0])):  # pyright: ignore[reportArgumentType]
     target = one_step[t] + discount[t] * lambda_ * target
     targets.append(target)
   return tf.stack(targets[::-1], 0)
 
 
-def state_weights(discount):
+def state_weights(discount: tf.Tensor) -> tf.Tensor:
   """How much each imagined state counts: the chance of getting there.
 
     w_0 = 1,  w_k = d_0 * d_1 * ... * d_{k-1}
@@ -62,7 +65,10 @@ def state_weights(discount):
   return tf.math.cumprod(discount, axis=0, exclusive=True)
 
 
-def normalise(rewards, magnitude, *, momentum, scale, epsilon):
+def normalise(
+    rewards: tf.Tensor, magnitude: tf.Tensor, *, momentum: float, scale: float,
+    epsilon: float,
+) -> tuple[tf.Tensor, tf.Tensor]:
   """Divides rewards by the running mean of their size, which counts these.
 
     m' = momentum * m + (1 - momentum) * mean |r|,  r' = scale * r / (m' + eps)

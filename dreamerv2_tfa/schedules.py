@@ -24,7 +24,7 @@ def exponential(start: float, end: float, halflife: float) -> Schedule:
   """`(start - end) 0.5 ** (step / halflife) + end`."""
   _check_duration('exponential', halflife)
   return lambda step: (
-      (start - end) * 0.5 ** (tf.cast(step, tf.float32) / halflife) + end
+      (start - end) * 0.5 ** (tf.cast(step, tf.float32) / halflife) + end  # pyright: ignore[reportOperatorIssue]
   )
 
 

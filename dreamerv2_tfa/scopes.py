@@ -9,6 +9,7 @@ alone. The parts and what is bound in them:
 """
 
 import contextlib
+from typing import Any
 
 import gin
 
@@ -20,7 +21,7 @@ PARTS = {  # in which each class may be bound apart
 }
 
 
-def part(name, configurable):
+def part(name: str, configurable: Any) -> contextlib.AbstractContextManager:
   """The scope of a part, where something is bound in it.
 
   Without such a binding the part is built outside of any scope, so that

@@ -8,8 +8,10 @@ their own in metrics and among tensors.
 """
 
 import collections
+from collections.abc import Iterable
 import hashlib
 import re
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -39,7 +41,7 @@ class Actions:
     low: Smallest action: an int, or an array where there are more numbers.
   """
 
-  def __init__(self, action_spec):
+  def __init__(self, action_spec: Any):
     """Reads the specification.
 
     Args:
@@ -93,12 +95,12 @@ class Actions:
         [np.prod(counts[i + 1:]) for i in range(len(counts))], np.int32
     )
 
-  def encode(self, action):
+  def encode(self, action: Any) -> tf.Tensor:
     """Environment's action `[..., *shape]` to float32 `[..., A]`."""
     prefix = tf.shape(action)[: action.shape.rank - self._spec.shape.rank]
     static = action.shape[: action.shape.rank - self._spec.shape.rank]
     if self.several:
-      digits = tf.cast(action, tf.int32) - self.low.astype(np.int32)
+      digits = tf.cast(action, tf.int32) - self.low.astype(np.int32)  # pyright: ignore[reportAttributeAccessIssue]
       flat = tf.reshape(digits, tf.concat([prefix, [len(self._strides)]], 0))
       inside = tf.one_hot(tf.reduce_sum(flat * self._strides, -1), self.size)
     elif self.discrete:
@@ -110,7 +112,7 @@ class Actions:
       inside = tf.reshape(2.0 * scaled - 1.0, shape)
     return tf.ensure_shape(inside, static + [self.size])
 
-  def decode(self, inside):
+  def decode(self, inside: tf.Tensor) -> tf.Tensor:
     """Float `[..., A]` to the environment's dtype and `[..., *shape]`."""
     shape = tf.concat(
         [tf.shape(inside)[:-1], np.array(self._spec.shape, np.int32)], 0
@@ -125,7 +127,7 @@ class Actions:
     # Rounding leaves the bounds by the last bit.
     return tf.clip_by_value(outside, self._spec.minimum, self._spec.maximum)
 
-  def bijector(self):
+  def bijector(self) -> Any:
     """Scaled box `[A]` to the environment's numbers, for continuous actions."""
     flat = lambda x: np.reshape(x, [self.size])
     chain = [
@@ -151,7 +153,7 @@ def _single(action_spec):
   return action_spec
 
 
-def flat_observation(observation) -> dict[str, tf.Tensor]:
+def flat_observation(observation: Any) -> dict[str, Any]:
   """Names the parts of an observation, or of its specification.
 
   Args:
@@ -180,7 +182,7 @@ def flat_observation(observation) -> dict[str, tf.Tensor]:
   return flat
 
 
-def metric_name(key):
+def metric_name(key: str) -> str:
   """What an observation is called among losses, metrics and reports.
 
   Its key, but for keys that losses or metrics have for something else: those
@@ -188,7 +190,7 @@ def metric_name(key):
   name of anything else.
 
   Args:
-    key: str, such as 'image' or 'reward'.
+    key: Such as 'image' or 'reward'.
 
   Returns:
     str, such as 'image' or 'observation/reward'.
@@ -197,7 +199,7 @@ def metric_name(key):
   return _SPACE + key if taken else key
 
 
-def tensor_names(keys):
+def tensor_names(keys: Iterable[str]) -> dict[str, str]:
   """Names that tensors can have: letters of ASCII, digits and '_' alone.
 
   Args:
@@ -221,15 +223,15 @@ def tensor_names(keys):
   return names
 
 
-def renamed(spec, name):
+def renamed(spec: Any, name: str) -> Any:
   """A `TensorSpec` under another name, with the bounds that it has."""
   bounds = {}
   if isinstance(spec, tensor_spec.BoundedTensorSpec):
-    bounds = {'minimum': spec.minimum, 'maximum': spec.maximum}
-  return type(spec)(spec.shape, spec.dtype, name=name, **bounds)
+    bounds = {'minimum': spec.minimum, 'maximum': spec.maximum}  # pyright: ignore[reportAttributeAccessIssue]
+  return type(spec)(spec.shape, spec.dtype, name=name, **bounds)  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
 
 
-def plain(bound):
+def plain(bound: Any) -> Any:
   """A bound as plain data: one number where all are equal, else a nested list.
 
   Args:

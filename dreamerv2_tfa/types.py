@@ -48,8 +48,9 @@ class ModelOutput(NamedTuple):
   prior: RSSMState  # [B, T, ...], its `stoch` is the posterior's
   embed: tf.Tensor  # [B, T, E] compute dtype
   feature: tf.Tensor  # [B, T, F] compute dtype
-  row_losses: dict[str, tf.Tensor]  # [B, T] float32 each: 'kl' in nats, -log p of
-  # heads by `specs.metric_name` of an observation's key, 'reward', 'discount'
+  # [B, T] float32 each: 'kl' in nats; -log p of the heads 'reward', 'discount'
+  # and of observations by `specs.metric_name` of their key.
+  row_losses: dict[str, tf.Tensor]
   metrics: dict[str, tf.Tensor]  # [] float32 each
 
 

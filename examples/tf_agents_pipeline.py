@@ -7,10 +7,9 @@ agent is all that is not TF-Agents' own.
 import argparse
 import os
 
-import dreamerv2_tfa  # noqa: F401, before TensorFlow, whose log it turns off
+import dreamerv2_tfa  # before TensorFlow, whose log it turns off
 
 # isort: split
-import gin
 from tf_agents.environments import suite_gym
 from tf_agents.policies import py_tf_eager_policy
 from tf_agents.policies import random_tf_policy
@@ -23,7 +22,6 @@ from tf_agents.train.utils import strategy_utils
 from tf_agents.train.utils import train_utils
 from tf_agents.utils import nest_utils
 
-from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import quiet
 
 SMALL = ['RSSM.deter = 64', 'RSSM.hidden = 64', 'RSSM.stoch = 8',
@@ -39,7 +37,7 @@ def train_eval(root_dir, rounds=1000, steps_per_round=5, prefill=1000):
   strategy = strategy_utils.get_strategy(tpu=False, use_gpu=False)
   with strategy.scope():
     train_step = train_utils.create_train_step()
-    agent = agent_lib.DreamerV2Agent(
+    agent = dreamerv2_tfa.DreamerV2Agent(
         time_step_spec, action_spec, train_step_counter=train_step,
         model_learning_rate=1e-3, actor_learning_rate=4e-4,
         critic_learning_rate=1e-3)
@@ -87,5 +85,5 @@ if __name__ == '__main__':
   parser.add_argument('steps_per_round', nargs='?', type=int, default=5)
   parser.add_argument('prefill', nargs='?', type=int, default=1000)
   args = parser.parse_args()
-  gin.parse_config(SMALL)
+  dreamerv2_tfa.load_config(bindings=SMALL)
   train_eval(**vars(args))

@@ -20,6 +20,7 @@ _ROOMS = {
     'types': (),
     'rendering': (),
     'quiet': (),
+    'columns': (),
     'checks': (),
     'noise': (),
     'replicas': (),
@@ -27,7 +28,7 @@ _ROOMS = {
     'schedules': (),
     'returns': ('replicas',),
     'distributions': ('types', 'noise'),
-    'losses': ('replicas', 'distributions'),
+    'losses': ('types', 'replicas', 'distributions'),
     'optimizers': ('checks', 'replicas'),
     'part_optimizer': ('checks', 'scopes', 'optimizers'),
     'specs': (),
@@ -51,6 +52,7 @@ _ROOMS = {
     ),
     'dream': (
         'types', 'checks', 'noise', 'specs', 'experience', 'world_model',
+        'agent',
     ),
     'training': (
         'quiet', 'checks', 'scopes', 'specs', 'observations', 'environments',
@@ -63,11 +65,11 @@ _ROOMS = {
     ),
     'results': ('quiet', 'checks', 'environments', 'training', 'deployment'),
     'reports': (
-        'checks', 'specs', 'networks', 'environments', 'experience', 'dream',
-        'training',
+        'columns', 'checks', 'specs', 'networks', 'environments', 'experience', 'agent',
+        'dream', 'training',
     ),
     'commands': (
-        'quiet', 'checks', 'environments', 'training', 'migration',
+        'quiet', 'columns', 'checks', 'environments', 'training', 'migration',
         'deployment', 'reports',
     ),
 }
@@ -188,7 +190,6 @@ _WORDS = {
 # are. `Session` is a client's with bin/serve.
 _ONLY_IN = {
     'rows': ('experience', 'migration', 'training', 'reports', 'dream'),
-    'row': ('experience', 'training', 'reports'),
     'Session': ('deployment',),
 }
 

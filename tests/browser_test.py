@@ -235,7 +235,8 @@ def served(tmp_path):
     pytest.skip('needs `npm install` in examples/browser')
   folder = tmp_path / 'served'
   folder.mkdir()
-  for name in ('index.html', 'page.js', 'catch.js', 'policy.js', 'node_modules'):
+  for name in (
+      'index.html', 'page.js', 'catch.js', 'policy.js', 'node_modules'):
     (folder / name).symlink_to(_PAGE / name)
   return folder
 

@@ -1,9 +1,9 @@
 """README.md and docs/*.md: every block of code runs, in the order of its page.
 
 A page runs in a clean folder that holds `bin/`, `gin/`, `examples/` and
-`benchmarks/`, as a checkout does: `sh` blocks by `sh -e`, `python` blocks in one
-process, those of a section (`##`) in one namespace. A block needs the blocks
-before it, so a test runs those first. What no one may run has the language
+`benchmarks/`, as a checkout does: `sh` blocks by `sh -e`, `python` blocks in
+one process, those of a section (`##`) in one namespace. A block needs the
+blocks before it, so a test runs those first. What no one may run has the language
 `text`.
 
 The blocks run as they stand, but for three things that are put under them:

@@ -141,7 +141,8 @@ _WORDS = [
     _line('import ./old', r'Did you mean --from=\./old\?'),
 ]
 _TASKS = [
-    _line('train atari_pogn', r"no task 'atari_pogn'\. Did you mean atari_pong"),
+    _line('train atari_pogn',
+          r"no task 'atari_pogn'\. Did you mean atari_pong"),
     _line('train pong', r'Did you mean atari_pong'),
     _line('train --task=atari-pong', r'Did you mean atari_pong'),
     _line('train --task=Atari_Pong', r'Did you mean atari_pong'),
@@ -291,8 +292,9 @@ _OWN = [
     _line('train own:make --gin_file=debug', 'a vector of 2 environments',
           files=_own('def make(): return gymnasium.vector.SyncVectorEnv('
                      '[Env, Env])')),
-    _line('train own:Env --gin_file=debug', 'factory Env needs size, shape; wanted',
-          files=_own('class Env(Env):\n  def __init__(self, size, shape): pass')),
+    _line('train own:Env --gin_file=debug',
+          'factory Env needs size, shape; wanted', files=_own(
+              'class Env(Env):\n  def __init__(self, size, shape): pass')),
     _line('train own:Env --gin_file=debug', r'obs|shape',
           files=_own('Env.observation_space = gymnasium.spaces.Box(-1, 1, (3,)'
                      ')')),
@@ -326,7 +328,8 @@ _PYTHON = [
      'path of a folder of this machine'),
     ("dreamerv2_tfa.train(5, root_dir='run', preset='debug')",
      "'int' is 5; wanted a function"),
-    ("dreamerv2_tfa.train(None, root_dir='run', preset='debug')", 'is None; wanted a function'),
+    ("dreamerv2_tfa.train(None, root_dir='run', preset='debug')",
+     'is None; wanted a function'),
     ("dreamerv2_tfa.load_policy('nowhere')", 'nowhere'),
     ("dreamerv2_tfa.load_policy('.')", r'policy.json|export'),
     ("dreamerv2_tfa.load_policy(policy).act([1.0])", r'observation|key'),

@@ -26,7 +26,8 @@ def evaluations(root_dir):
   seed = json.loads((root_dir / 'protocol.json').read_text())['seed']
   return [
       (seed, row['step'], round(row['eval_return'], 3))
-      for row in metrics.read(root_dir / 'metrics.jsonl') if 'eval_return' in row
+      for row in metrics.read(root_dir / 'metrics.jsonl')
+      if 'eval_return' in row
   ]
 
 

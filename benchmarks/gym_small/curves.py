@@ -28,7 +28,8 @@ def evaluations(root_dir):
   facts = json.loads((root_dir / 'protocol.json').read_text())
   return [
       (facts['task'], facts['seed'], row['step'], round(row['eval_return'], 1))
-      for row in metrics.read(root_dir / 'metrics.jsonl') if 'eval_return' in row
+      for row in metrics.read(root_dir / 'metrics.jsonl')
+      if 'eval_return' in row
   ]
 
 

@@ -37,33 +37,36 @@ class ActorCritic(tf.Module):
   """
 
   def __init__(
-      self, feature_size, action_size, discrete, *, horizon=15, lambda_=0.95,
-      actor_gradient='auto', actor_distribution='auto', actor_min_std=0.1,
-      gradient_mix=0.1, entropy_scale=2e-3, slow_critic_period=100,
-      slow_critic_fraction=1.0, reward_norm_momentum=1.0,
-      reward_norm_scale=1.0, reward_norm_epsilon=1e-8, name=None,
+      self, feature_size: int, action_size: int, discrete: bool, *,
+      horizon: int = 15, lambda_: float = 0.95, actor_gradient: str = 'auto',
+      actor_distribution: str = 'auto', actor_min_std: float = 0.1,
+      gradient_mix: schedules.Schedule | float | str = 0.1,
+      entropy_scale: schedules.Schedule | float | str = 2e-3,
+      slow_critic_period: int = 100, slow_critic_fraction: float = 1.0,
+      reward_norm_momentum: float = 1.0, reward_norm_scale: float = 1.0,
+      reward_norm_epsilon: float = 1e-8, name: str | None = None,
   ):
     """Builds the networks.
 
     Args:
       feature_size: int F.
       action_size: int A.
-      discrete: bool; what 'auto' means: 'reinforce' on 'onehot', or 'dynamics'
+      discrete: What 'auto' means: 'reinforce' on 'onehot', or 'dynamics'
         on 'trunc_normal'.
       horizon: int H, imagined steps, at least 2.
       lambda_: float in [0, 1], of the lambda-target.
       actor_gradient: 'auto', 'reinforce', 'dynamics' or 'both'.
       actor_distribution: 'auto', 'onehot', 'trunc_normal', 'normal' or
         'tanh_normal'.
-      actor_min_std: float, smallest scale of a continuous actor.
+      actor_min_std: Smallest scale of a continuous actor.
       gradient_mix: Number or schedule; share of 'dynamics' in 'both'.
       entropy_scale: Number or schedule; weight of the actor's entropy, nats.
-      slow_critic_period: int, updates between copies of the critic.
+      slow_critic_period: Updates between copies of the critic.
       slow_critic_fraction: float in [0, 1], share copied, after a first whole
         copy.
       reward_norm_momentum: float in [0, 1]; 1 turns normalisation off.
-      reward_norm_scale: float, magnitude of normalised rewards.
-      reward_norm_epsilon: float, added to the magnitude.
+      reward_norm_scale: Magnitude of normalised rewards.
+      reward_norm_epsilon: Added to the magnitude.
       name: Name of the module.
 
     Raises:
@@ -112,9 +115,9 @@ class ActorCritic(tf.Module):
     with scopes.part('critic', layers.MLP):
       self.critic = heads.RegressionHead(feature_size)
       self.slow_critic = heads.RegressionHead(feature_size)
-    self.updates = tf.Variable(0, dtype=tf.int64, trainable=False)
+    self.updates = tf.Variable(0, dtype=tf.int64, trainable=False)  # pyright: ignore[reportArgumentType]
     self.reward_magnitude = tf.Variable(
-        1.0, dtype=tf.float64, trainable=False
+        1.0, dtype=tf.float64, trainable=False  # pyright: ignore[reportArgumentType]
     )
 
   def loss(
@@ -234,7 +237,7 @@ class ActorCritic(tf.Module):
     Args:
       apply: bool scalar; where false, nothing changes or counts.
     """
-    due = (self.updates % self._period == 0) & apply
+    due = (self.updates % self._period == 0) & apply  # pyright: ignore[reportOperatorIssue]
     mix = tf.where(self.updates == 0, 1.0, self._fraction)
 
     def copy():

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 from tf_agents.policies import py_tf_eager_policy
+from tf_agents.policies import tf_policy
 
 
 class CompiledPolicy(py_tf_eager_policy.PyTFEagerPolicy):
@@ -12,12 +13,12 @@ class CompiledPolicy(py_tf_eager_policy.PyTFEagerPolicy):
   a flat list of tensors; it is made once for each batch size.
   """
 
-  def __init__(self, policy, batch_time_steps=True):
+  def __init__(self, policy: tf_policy.TFPolicy, batch_time_steps: bool = True):
     """Compiles nothing yet: the first step of a batch size does.
 
     Args:
       policy: `TFPolicy`.
-      batch_time_steps: bool; False where time steps have a batch axis already.
+      batch_time_steps: False where time steps have a batch axis already.
         Actions are then tensors, as there.
     """
     super().__init__(policy, True, batch_time_steps)

@@ -4,6 +4,9 @@ Plan2Explore is of Sekar et al. 2020 (arXiv 2005.05960); all numbers and their
 order are the published package's.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -13,12 +16,13 @@ from dreamerv2_tfa import losses
 from dreamerv2_tfa import replicas
 from dreamerv2_tfa import returns
 from dreamerv2_tfa import scopes
+from dreamerv2_tfa import specs
 from dreamerv2_tfa import types
 from dreamerv2_tfa.behaviour import actor_critic
 from dreamerv2_tfa.networks import heads
 from dreamerv2_tfa.networks import layers
+from dreamerv2_tfa.world_model import world_model as world_model_lib
 
-BEHAVIOURS = ('greedy', 'random', 'plan2explore', 'model_loss')
 _TARGETS = ('stoch', 'deter', 'embed', 'feat')
 
 
@@ -33,27 +37,30 @@ class Plan2Explore(tf.Module):
   """
 
   def __init__(
-      self, world_model, action_size, *, members=10, target='stoch', log=False,
-      offset=1, action_conditioned=True, intrinsic_scale=1.0,
-      extrinsic_scale=0.0, reward_norm_momentum=1.0, reward_norm_scale=1.0,
-      reward_norm_epsilon=1e-8, learning_rate=3e-4, name=None,
+      self, world_model: world_model_lib.WorldModel, action_size: int, *,
+      members: int = 10, target: str = 'stoch', log: bool = False,
+      offset: int = 1, action_conditioned: bool = True,
+      intrinsic_scale: float = 1.0, extrinsic_scale: float = 0.0,
+      reward_norm_momentum: float = 1.0, reward_norm_scale: float = 1.0,
+      reward_norm_epsilon: float = 1e-8, learning_rate: float = 3e-4,
+      name: str | None = None,
   ):
     """Builds the ensemble.
 
     Args:
       world_model: `WorldModel`.
       action_size: int A.
-      members: int, heads, at least 2.
+      members: Heads, at least 2.
       target: 'stoch', 'deter', 'embed' or 'feat', what they predict.
-      log: bool; the reward is the logarithm of the disagreement.
-      offset: int, rows from the feature to what is predicted from it.
-      action_conditioned: bool; the heads see the action too.
-      intrinsic_scale: float, of the disagreement, normalised.
-      extrinsic_scale: float, of the task's predicted reward, normalised.
+      log: The reward is the logarithm of the disagreement.
+      offset: Rows from the feature to what is predicted from it.
+      action_conditioned: The heads see the action too.
+      intrinsic_scale: Of the disagreement, normalised.
+      extrinsic_scale: Of the task's predicted reward, normalised.
       reward_norm_momentum: float in [0, 1]; 1 turns both normalisations off.
-      reward_norm_scale: float, magnitude of normalised rewards.
-      reward_norm_epsilon: float, added to the magnitude.
-      learning_rate: float, of the ensemble.
+      reward_norm_scale: Magnitude of normalised rewards.
+      reward_norm_epsilon: Added to the magnitude.
+      learning_rate: Of the ensemble.
       name: Name of the module.
 
     Raises:
@@ -82,20 +89,23 @@ class Plan2Explore(tf.Module):
     feature_size = world_model.rssm.feature_size
     deter = world_model.rssm.initial(1).deter.shape[-1]
     size = {
-        'stoch': feature_size - deter, 'deter': deter, 'feat': feature_size,
+        'stoch': feature_size - deter, 'deter': deter, 'feat': feature_size,  # pyright: ignore[reportOperatorIssue]
         'embed': world_model.embed_size,
     }[target]
     inputs = feature_size + (action_size if action_conditioned else 0)
     with scopes.part('expl', layers.MLP):
       self._heads = [heads.VectorHead(inputs, size) for _ in range(members)]
-    magnitude = lambda: tf.Variable(1.0, dtype=tf.float64, trainable=False)
+    magnitude = lambda: tf.Variable(1.0, dtype=tf.float64, trainable=False)  # pyright: ignore[reportArgumentType]
     self.magnitudes = (magnitude(), magnitude())  # intrinsic, extrinsic
 
-  def loss(self, model, sequence, weights):
+  def loss(
+      self, model: types.ModelOutput, sequence: types.Sequence,
+      weights: tf.Tensor,
+  ) -> tf.Tensor:
     """Loss of the ensemble on replayed rows, float32 scalar.
 
     Args:
-      model: `ModelOutput` of the batch.
+      model: Of the batch.
       sequence: `Sequence` `[B, T, ...]`.
       weights: float32 `[B]`.
 
@@ -110,10 +120,10 @@ class Plan2Explore(tf.Module):
       )
     feature, deter = model.feature, model.posterior.deter
     target = {
-        'stoch': feature[..., :feature.shape[-1] - deter.shape[-1]],
+        'stoch': feature[..., :feature.shape[-1] - deter.shape[-1]],  # pyright: ignore[reportArgumentType, reportOperatorIssue]
         'deter': deter, 'feat': feature, 'embed': model.embed,
     }[self._target]
-    count = length - self._offset
+    count = length - self._offset  # pyright: ignore[reportOptionalOperand]
     inputs = self._inputs(feature, sequence.prev_action)[:, :count]
     inputs = tf.stop_gradient(inputs)
     target = tf.stop_gradient(tf.cast(target[:, self._offset:], tf.float32))
@@ -122,7 +132,9 @@ class Plan2Explore(tf.Module):
         for head in self._heads
     ])
 
-  def reward(self, world_model, rollout):
+  def reward(
+      self, world_model: world_model_lib.WorldModel, rollout: types.Rollout,
+  ) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
     """Reward of imagined states.
 
     Args:
@@ -171,8 +183,10 @@ class ModelLoss(tf.Module):
   """
 
   def __init__(
-      self, world_model, action_size, *, target='kl', intrinsic_scale=1.0,
-      extrinsic_scale=0.0, learning_rate=3e-4, name=None,
+      self, world_model: world_model_lib.WorldModel, action_size: int, *,
+      target: str = 'kl', intrinsic_scale: float = 1.0,
+      extrinsic_scale: float = 0.0, learning_rate: float = 3e-4,
+      name: str | None = None,
   ):
     """Builds the head.
 
@@ -182,9 +196,9 @@ class ModelLoss(tf.Module):
       target: 'kl', 'reward', 'discount' or the key of an observation: the
         model's loss that is predicted, a row at a time. An observation with
         such a name is 'observation/<key>', see `specs.metric_name`.
-      intrinsic_scale: float, of the predicted loss.
-      extrinsic_scale: float, of the task's predicted reward.
-      learning_rate: float, of the head.
+      intrinsic_scale: Of the predicted loss.
+      extrinsic_scale: Of the task's predicted reward.
+      learning_rate: Of the head.
       name: Name of the module.
 
     Raises:
@@ -201,7 +215,10 @@ class ModelLoss(tf.Module):
       self._head = heads.RegressionHead(world_model.rssm.feature_size)
     self.magnitudes = ()
 
-  def loss(self, model, sequence, weights):
+  def loss(
+      self, model: types.ModelOutput, sequence: types.Sequence,
+      weights: tf.Tensor,
+  ) -> tf.Tensor:
     """Loss of the head; see `Plan2Explore.loss`."""
     del sequence
     target = tf.stop_gradient(model.row_losses[self._target])
@@ -210,7 +227,9 @@ class ModelLoss(tf.Module):
         prediction.log_prob(target), weights[:, None]
     )
 
-  def reward(self, world_model, rollout):
+  def reward(
+      self, world_model: world_model_lib.WorldModel, rollout: types.Rollout,
+  ) -> tuple[tf.Tensor, tuple[()]]:
     """Reward of imagined states; see `Plan2Explore.reward`."""
     reward = self._scales[0] * self._head(rollout.feature).mode()
     if self._scales[1]:
@@ -218,23 +237,32 @@ class ModelLoss(tf.Module):
     return reward, ()
 
 
+# An explorer is one class, and one line here.
+EXPLORERS = {'plan2explore': Plan2Explore, 'model_loss': ModelLoss}
+# What may collect: the task's own actor, a random one, or an explorer's.
+BEHAVIOURS = ('greedy', 'random', *EXPLORERS)
+
+
 class Exploration(tf.Module):
   """A behaviour that learns to explore: what it predicts, and how it acts."""
 
-  def __init__(self, behaviour, world_model, actions, make_optimizers):
+  def __init__(
+      self, behaviour: str, world_model: world_model_lib.WorldModel,
+      actions: specs.Actions,
+      make_optimizers: Callable[..., tuple[Any, ...]],
+  ):
     """Builds explorer, actor-critic and optimizers.
 
     Args:
-      behaviour: 'plan2explore' or 'model_loss'.
+      behaviour: One of `EXPLORERS`.
       world_model: `WorldModel`.
       actions: `specs.Actions`.
       make_optimizers: Function of the explorer and the actor-critic to their
         optimizers: explorer, actor, critic.
     """
     super().__init__()
-    made = Plan2Explore if behaviour == 'plan2explore' else ModelLoss
     self._world_model = world_model
-    self.explorer = made(world_model, actions.size)
+    self.explorer = EXPLORERS[behaviour](world_model, actions.size)
     self.actor_critic = actor_critic.ActorCritic(
         world_model.rssm.feature_size, actions.size, actions.discrete
     )
@@ -291,7 +319,9 @@ def _prefixed(metrics):
   return {f'expl_{key}': value for key, value in metrics.items()}
 
 
-def random_actor(action_size, discrete):
+def random_actor(
+    action_size: int, discrete: bool,
+) -> Callable[[tf.Tensor], distributions.Distribution]:
   """An actor that is uniformly random: function of features `[..., F]`."""
   def actor(feature):
     shape = tf.concat([tf.shape(feature)[:-1], [action_size]], 0)

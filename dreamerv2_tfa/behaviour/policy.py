@@ -1,5 +1,7 @@
 """The recurrent policy that filters observations and acts."""
 
+from collections.abc import Callable
+from typing import Any
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -13,6 +15,7 @@ from dreamerv2_tfa import distributions
 from dreamerv2_tfa import noise
 from dreamerv2_tfa import specs
 from dreamerv2_tfa import types
+from dreamerv2_tfa.world_model import world_model as world_model_lib
 
 tfd = tfp.distributions
 
@@ -32,21 +35,25 @@ class DreamerPolicy(tf_policy.TFPolicy):
   """
 
   def __init__(
-      self, time_step_spec, action_spec, world_model, actor, *, greedy,
-      mode_latent=False, noise=0.0, seed=0, name=None,
+      self, time_step_spec: ts.TimeStep,
+      action_spec: Any,
+      world_model: world_model_lib.WorldModel,
+      actor: Callable[[tf.Tensor], distributions.Distribution], *, greedy: bool,
+      mode_latent: bool = False, noise: float = 0.0, seed: int = 0,
+      name: str | None = None,
   ):
     """Makes the policy.
 
     Args:
-      time_step_spec: `TimeStep` of specs.
+      time_step_spec: Of specs.
       action_spec: `BoundedTensorSpec`.
       world_model: `WorldModel`.
       actor: Function from features `[B, F]` to a distribution over actions.
-      greedy: bool; take the actor's mode rather than a sample.
-      mode_latent: bool; take the posterior's mode rather than a sample.
+      greedy: Take the actor's mode rather than a sample.
+      mode_latent: Take the posterior's mode rather than a sample.
       noise: float e >= 0. Discrete: with probability e a uniformly random
         action. Continuous: `clip(N(a, e), -1, 1)`, in the scaled box.
-      seed: int, of the policy's generator, whose state is a variable.
+      seed: Of the policy's generator, whose state is a variable.
       name: Name of the policy.
     """
     self._world_model = world_model
@@ -58,7 +65,7 @@ class DreamerPolicy(tf_policy.TFPolicy):
     self._generator = _generator(seed)
     super().__init__(
         time_step_spec, action_spec,
-        _state_spec(world_model, self._actions), name=name,
+        _state_spec(world_model, self._actions), name=name,  # pyright: ignore[reportArgumentType]
         automatic_state_reset=False,
     )
 
@@ -102,10 +109,10 @@ class DreamerPolicy(tf_policy.TFPolicy):
           'their array; use `action`.'
       )
     if self._actions.discrete and self._actions.low == 0:
-      return tfd.Categorical(actor.logits, dtype=self.action_spec.dtype)
+      return tfd.Categorical(actor.logits, dtype=self.action_spec.dtype)  # pyright: ignore[reportAttributeAccessIssue]
     if self._actions.discrete:
       return shifted_categorical.ShiftedCategorical(
-          logits=actor.logits, dtype=self.action_spec.dtype,
+          logits=actor.logits, dtype=self.action_spec.dtype,  # pyright: ignore[reportAttributeAccessIssue]
           shift=self._actions.low,
       )
     return tfd.TransformedDistribution(
@@ -136,17 +143,19 @@ class FeaturePolicy(tf_policy.TFPolicy):
   """
 
   def __init__(
-      self, time_step_spec, action_spec, world_model, policy, *, seed=0,
-      name=None,
+      self, time_step_spec: ts.TimeStep,
+      action_spec: Any,
+      world_model: world_model_lib.WorldModel, policy: tf_policy.TFPolicy, *,
+      seed: int = 0, name: str | None = None,
   ):
     """Makes the policy.
 
     Args:
-      time_step_spec: `TimeStep` of specs, of the environment.
+      time_step_spec: Of specs, of the environment.
       action_spec: `BoundedTensorSpec`.
       world_model: `WorldModel`.
       policy: `TFPolicy` that observes features, float32 `[F]`.
-      seed: int, of the policy's generator, whose state is a variable.
+      seed: Of the policy's generator, whose state is a variable.
       name: Name of the policy.
     """
     self._world_model = world_model
@@ -154,7 +163,7 @@ class FeaturePolicy(tf_policy.TFPolicy):
     self._actions = specs.Actions(action_spec)
     self._generator = _generator(seed)
     super().__init__(
-        time_step_spec, action_spec, (
+        time_step_spec, action_spec, (  # pyright: ignore[reportArgumentType]
             _state_spec(world_model, self._actions), policy.policy_state_spec,
         ), name=name, automatic_state_reset=False,
     )
@@ -164,7 +173,7 @@ class FeaturePolicy(tf_policy.TFPolicy):
             self._generator.state)
 
   def _action(self, time_step, policy_state, seed):
-    state, inner_state = policy_state
+    state, inner_state = policy_state  # pyright: ignore[reportGeneralTypeIssues]
     latent_seed, = _seeds(self._generator, 1, seed)
     feature, state = _filter(
         self._world_model, time_step, state, latent_seed, sample=True
@@ -202,7 +211,7 @@ def _state_spec(world_model, actions):
           lambda x: tf.TensorSpec(x.shape[1:], tf.float32),
           world_model.rssm.initial(1),
       ),
-      tf.TensorSpec([actions.size], tf.float32),
+      tf.TensorSpec([actions.size], tf.float32),  # pyright: ignore[reportArgumentType]
   )
 
 
@@ -231,7 +240,10 @@ class UntilPolicy(tf_policy.TFPolicy):
   come in the middle of an episode.
   """
 
-  def __init__(self, steps, step, first, second):
+  def __init__(
+      self, steps: int, step: tf.Variable, first: DreamerPolicy,
+      second: DreamerPolicy,
+  ):
     self._steps = steps
     self._step = step
     self._first = first
@@ -259,14 +271,16 @@ class UntilPolicy(tf_policy.TFPolicy):
     )
 
 
-def until(steps, step, first, second):
+def until(
+    steps: int, step: tf.Variable, first: DreamerPolicy, second: DreamerPolicy,
+) -> tf_policy.TFPolicy:
   """A policy that acts by `first` while `step < steps`, then by `second`.
 
   Args:
-    steps: int; 0 for `first` alone.
+    steps: 0 for `first` alone.
     step: Scalar integer variable.
     first: `DreamerPolicy`.
-    second: `DreamerPolicy` of the same world model.
+    second: Of the same world model.
 
   Returns:
     `TFPolicy`.

@@ -1,5 +1,6 @@
 """The command line of a program: its flags, its words, and misspelt ones."""
 
+from collections.abc import Callable
 import functools
 import importlib.metadata
 import itertools
@@ -17,24 +18,26 @@ from dreamerv2_tfa.commands import words as words_lib
 _PACKAGES = ('dreamerv2_tfa', 'tensorflow', 'tf_agents')
 
 
-def main(function, page, words=0):
+def main(
+    function: Callable[[list[str]], None], page: help_lib.Page, words: int = 0,
+) -> None:
   """Entry point of a program.
 
   Args:
     function: Function of `argv`, the words that are no flags.
-    page: `help.Page` of the program.
-    words: int, how many it takes.
+    page: Of the program.
+    words: How many it takes.
   """
   app.run(
       configuration.guarded(function, words, page.flags()),
       flags_parser=functools.partial(parse, page=page))
 
 
-def parse(argv, page):
+def parse(argv: list[str], page: help_lib.Page) -> list[str]:
   """Reads the flags; shows help or the version where that is asked for.
 
   Args:
-    argv: List of str, the program and its arguments.
+    argv: The program and its arguments.
     page: `help.Page`.
 
   Returns:
@@ -90,12 +93,12 @@ def _said(error, argv, page):
   return f'{text.rstrip(".")}.'
 
 
-def task(argv, page):
+def task(argv: list[str], page: help_lib.Page) -> None:
   """Takes the task that is given as a word, where --task is read from.
 
   Args:
-    argv: List of str, the program and at most one word.
-    page: `help.Page` of the program.
+    argv: The program and at most one word.
+    page: Of the program.
 
   Raises:
     UserError: If --task says another one, or the word is no task but a gin

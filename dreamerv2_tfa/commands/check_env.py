@@ -36,7 +36,7 @@ PAGE = help_lib.Page(
 )
 
 
-def run(argv):
+def run(argv: list[str]) -> None:
   """Parses gin, inspects the task and ends with 1 where it has a fault."""
   if listing.shown(argv):
     return
@@ -56,7 +56,7 @@ def run(argv):
       task, steps=_STEPS if steps is None else steps,
       seed=configuration.value('seed') or 0
   )
-  print('\n'.join(report.facts))
+  print('\n'.join(report.lines))
   for fault in report.faults:
     print(f'Fault: {fault}')
   if report.faults:
@@ -64,7 +64,7 @@ def run(argv):
   print('No fault was found.')
 
 
-def main():
+def main() -> None:
   """Entry point of the console script."""
   arguments.main(run, PAGE, words=1)
 

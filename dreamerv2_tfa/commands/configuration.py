@@ -1,9 +1,12 @@
 """What every command does with its flags: gin files, bindings, errors."""
 
+from collections.abc import Callable
+from collections.abc import Collection
 import datetime
 import os
 import secrets
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -34,13 +37,13 @@ class _Word(flags.ArgumentParser):
     return {'true': '', 'false': None}.get(argument, argument)
 
 
-def number(name, default, text):
+def number(name: str, default: int | None, text: str) -> flags.FlagHolder:
   """Defines a flag that takes whole numbers, 1e6 as well; returns its holder.
 
   Args:
     name: str.
-    default: int, or None.
-    text: str, what help says.
+    default: Or None.
+    text: What help says.
 
   Returns:
     An object whose `value` is an int or None.
@@ -97,7 +100,7 @@ _DEFINE = {
 _SETTINGS = ('task', 'precision', 'seed', 'steps', 'environments')
 
 
-def define(*names):
+def define(*names: str) -> None:
   """Defines flags that several programs share: those that this one reads.
 
   Args:
@@ -108,12 +111,12 @@ def define(*names):
       _DEFINE[name]()
 
 
-def value(name):
+def value(name: str) -> Any:
   """The value of a shared flag, None where this program has none of it."""
   return flags.FLAGS[name].value if name in flags.FLAGS else None
 
 
-def bindings():
+def bindings() -> list[str]:
   """The bindings of the command line: list of str, those of flags last."""
   given = {name: value(name) for name in _SETTINGS}
   return list(value('gin_bindings') or []) + [
@@ -122,11 +125,11 @@ def bindings():
   ]
 
 
-def parse(folder=None):
+def parse(folder: str | os.PathLike | None = None) -> list[str]:
   """Reads the gin files and bindings of the command line.
 
   Args:
-    folder: Path of the run's folder, whose settings come first; None: no run.
+    folder: The run's folder, whose settings come first; None: no run.
 
   Returns:
     List of str, the names of the presets.
@@ -139,7 +142,7 @@ def parse(folder=None):
   return run_settings.parse(folder, value('gin_file'), bindings())
 
 
-def root_dir():
+def root_dir() -> str:
   """The run's folder; without --root_dir a fresh one in runs/.
 
   Its name is <date>-<time>-<six random digits>: runs that begin in the same
@@ -155,7 +158,10 @@ def root_dir():
 _OUTSIDE = (OSError, SyntaxError, ImportError, FloatingPointError)
 
 
-def guarded(function, arguments=0, known=()):
+def guarded(
+    function: Callable[[list[str]], Any], arguments: int = 0,
+    known: Collection[str] = (),
+) -> Callable[[list[str]], Any]:
   """Turns what a user can fix into one message and exit code 1.
 
   An error of an environment's own code is shown with its traceback and, below,
@@ -164,7 +170,7 @@ def guarded(function, arguments=0, known=()):
 
   Args:
     function: Function of `argv`.
-    arguments: int, how many arguments it takes beside flags.
+    arguments: How many arguments it takes beside flags.
     known: Names of the flags that the program has, for hints.
 
   Returns:
@@ -178,7 +184,7 @@ def guarded(function, arguments=0, known=()):
         return function(argv)
     except Exception as error:
       shown = _shown(error)
-      if shown is None or flags.FLAGS['verbosity'].value > 0:
+      if shown is None or flags.FLAGS['verbosity'].value > 0:  # pyright: ignore[reportOptionalOperand]
         raise
       print(shown, file=sys.stderr)
       sys.exit(1)

@@ -36,7 +36,7 @@ PAGE = help_lib.Page(
 )
 
 
-def run(unused_argv):
+def run(unused_argv: list[str]) -> None:
   """Exports, or verifies, and says what was compared."""
   from dreamerv2_tfa.deployment import export  # after the flags: slow to import
 
@@ -71,7 +71,7 @@ def run(unused_argv):
     )
 
 
-def main():
+def main() -> None:
   """Entry point of the console script."""
   arguments.main(run, PAGE)
 

@@ -25,7 +25,7 @@ class Page(NamedTuple):
   groups: dict  # heading: list of 'flag=VALUE', or (that, its text)
   examples: list  # of (arguments, what that does)
 
-  def flags(self):
+  def flags(self) -> list[str]:
     """Names of the program's flags as they are listed: list of str."""
     entries = [
         entry if isinstance(entry, str) else entry[0]
@@ -34,14 +34,11 @@ class Page(NamedTuple):
     return [_name(entry) for entry in entries if not entry.isupper()]
 
 
-def program(name):
+def program(name: str) -> str:
   """The program as it is called here: 'bin/train', or 'dreamerv2-train'.
 
   Args:
-    name: str, of the program in bin/.
-
-  Returns:
-    str.
+    name: Of the program in bin/.
   """
   called = pathlib.PurePath(sys.argv[0]).name
   if called.startswith('dreamerv2-'):
@@ -52,20 +49,17 @@ def program(name):
   return f'python -m dreamerv2_tfa.commands.{module}'
 
 
-def asked(arguments):
+def asked(arguments: list[str]) -> bool:
   """Whether help is asked for among the arguments of a program."""
   before = arguments[:arguments.index('--')] if '--' in arguments else arguments
   return any(word in _ASKS for word in before)
 
 
-def text(page):
+def text(page: Page) -> str:
   """The page as text, at most 80 columns wide.
 
   Args:
     page: `Page`.
-
-  Returns:
-    str.
   """
   name = program(page.name)
   lines = [f'Usage: {name} {page.usage}', '', *textwrap.wrap(
@@ -102,7 +96,7 @@ def _name(shown):
   return shown.partition('=')[0].partition('[')[0]
 
 
-def say(shown):
+def say(shown: str) -> None:
   """Prints a text; a reader that closes the pipe, such as `head`, may."""
   try:
     print(shown, flush=True)

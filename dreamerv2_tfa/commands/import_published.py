@@ -46,7 +46,7 @@ PAGE = help_lib.Page(
 )
 
 
-def run(unused_argv):
+def run(unused_argv: list[str]) -> None:
   """Parses gin and imports a run."""
   from dreamerv2_tfa.migration import run as run_lib  # slow to import
 
@@ -61,7 +61,7 @@ def run(unused_argv):
   )
 
 
-def main():
+def main() -> None:
   """Entry point of the console script."""
   arguments.main(run, PAGE)
 

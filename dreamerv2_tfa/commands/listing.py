@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import re
 import sys
-import textwrap
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import columns
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import help as help_lib
 from dreamerv2_tfa.training import presets
@@ -70,19 +70,17 @@ def tasks(prefix: str = '') -> list[str]:
 def list_presets() -> list[str]:
   """Lines of presets, then overlays, with the first sentence of each file."""
   found = presets.describe()
-  width = max(map(len, found)) + 4
   lines = []
   for heading, overlay in (
       ('Presets, one a run: --gin_file=NAME', False),
       ('Overlays, after a preset, or over the one of the task', True)):
-    lines.append(heading)
-    for name, preset in found.items():
-      if preset.overlay == overlay:
-        said = re.sub('^An overlay[^:]*: ', '', preset.summary)
-        lines += textwrap.wrap(
-            said[:1].upper() + said[1:], _WIDTH,
-            initial_indent=f'  {name}'.ljust(width),
-            subsequent_indent=' ' * width)
+    summaries = {
+        name: re.sub('^An overlay[^:]*: ', '', preset.summary)
+        for name, preset in found.items() if preset.overlay == overlay}
+    lines += [heading, *columns.layout(
+        [[name, said[:1].upper() + said[1:]]
+         for name, said in summaries.items()],
+        width=_WIDTH, indent=2).splitlines()]
   return lines
 
 

@@ -42,7 +42,7 @@ PAGE = help_lib.Page(
 )
 
 
-def run(unused_argv):
+def run(unused_argv: list[str]) -> None:
   """Loads the policy and serves until it is told to end."""
   from dreamerv2_tfa.deployment import server  # after the flags: slow to import
 
@@ -65,7 +65,7 @@ def run(unused_argv):
   made.run()
 
 
-def main():
+def main() -> None:
   """Entry point of the console script."""
   arguments.main(run, PAGE)
 

@@ -43,7 +43,7 @@ PAGE = help_lib.Page(
 )
 
 
-def run(argv):
+def run(argv: list[str]) -> None:
   """Parses gin and calls `train`, or prints what a flag asks for."""
   if listing.shown(argv):
     return
@@ -59,7 +59,7 @@ def run(argv):
   run_or_describe(root_dir, presets=presets)
 
 
-def main():
+def main() -> None:
   """Entry point of the console script."""
   arguments.main(run, PAGE, words=1)
 

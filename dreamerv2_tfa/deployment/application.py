@@ -8,48 +8,40 @@
     GET    /healthz, /metrics
 """
 
+from collections.abc import Callable
 import json
 import logging
 import time
+from typing import Any
 
 import werkzeug
 from werkzeug import exceptions
 from werkzeug import routing
 
 from dreamerv2_tfa.deployment import batching
-from dreamerv2_tfa.deployment import latency
+from dreamerv2_tfa.deployment import loaded
+from dreamerv2_tfa.deployment import metrics as metrics_lib
 from dreamerv2_tfa.deployment import names
 from dreamerv2_tfa.deployment import requests
 from dreamerv2_tfa.deployment import sessions as sessions_lib
-
-_ROUTES = routing.Map([
-    routing.Rule('/v1/models/<name>:predict', methods=['POST'],
-                 endpoint='predict'),
-    routing.Rule('/v1/models/<name>', methods=['GET'], endpoint='status'),
-    routing.Rule('/v1/sessions', methods=['POST'], endpoint='create'),
-    routing.Rule('/v1/sessions/<name>:act', methods=['POST'], endpoint='act'),
-    routing.Rule('/v1/sessions/<name>', methods=['DELETE'], endpoint='delete'),
-    routing.Rule('/healthz', methods=['GET'], endpoint='health'),
-    routing.Rule('/metrics', methods=['GET'], endpoint='metrics'),
-])
-_ACTING = ('predict', 'act')
 
 
 class Application:
   """Answers requests; thread-safe."""
 
   def __init__(
-      self, policy, *, name, max_sessions, idle_seconds, max_bytes,
-      clock=time.monotonic,
+      self, policy: loaded.SavedPolicy, *, name: str, max_sessions: int,
+      idle_seconds: float, max_bytes: int,
+      clock: Callable[[], float] = time.monotonic,
   ):
     """Starts what answers.
 
     Args:
       policy: `loaded.SavedPolicy`.
       name: Name of the model.
-      max_sessions: int, sessions at once.
-      idle_seconds: float, after which an unused session is forgotten.
-      max_bytes: int, size of a request's body.
+      max_sessions: Sessions at once.
+      idle_seconds: After which an unused session is forgotten.
+      max_bytes: Size of a request's body.
       clock: Function that returns seconds.
     """
     self._policy = policy
@@ -60,22 +52,37 @@ class Application:
         policy, limit=max_sessions, idle_seconds=idle_seconds, clock=clock
     )
     self._batcher = batching.Batcher(policy)
-    self._latency = latency.Latency()
+    self._metrics = metrics_lib.Metrics(self._sessions, self._batcher)
+    rule = lambda method, path, endpoint: routing.Rule(
+        path, methods=[method], endpoint=endpoint
+    )
+    self._routes = routing.Map([
+        rule('POST', '/v1/models/<name>:predict', self._predict),
+        rule('GET', '/v1/models/<name>', self._status),
+        rule('POST', '/v1/sessions', self._create),
+        rule('POST', '/v1/sessions/<name>:act', self._act),
+        rule('DELETE', '/v1/sessions/<name>', self._delete),
+        rule('GET', '/healthz', self._health),
+        rule('GET', '/metrics', self._tell_metrics),
+    ])
 
-  def close(self):
+  def close(self) -> None:
     """Ends the thread that calls the model."""
     self._batcher.close()
 
-  def __call__(self, environ, start_response):
+  def __call__(
+      self, environ: dict[str, Any], start_response: Callable[..., Any],
+  ) -> Any:
+    """Answers one request, by WSGI."""
     start = time.perf_counter()
     request = werkzeug.Request(environ)
     request.max_content_length = self._max_bytes
     endpoint = None
     try:
-      endpoint, arguments = _ROUTES.bind_to_environ(environ).match()
-      status, body = getattr(self, f'_{endpoint}')(request, **arguments)
+      endpoint, arguments = self._routes.bind_to_environ(environ).match()
+      status, body = endpoint(request, **arguments)
     except exceptions.HTTPException as error:
-      status, body = error.code, {'error': error.description}
+      status, body = error.code or 500, {'error': error.description}
     except ValueError as error:
       status, body = 400, {'error': str(error)}
     except Exception:  # a fault of ours; the server continues
@@ -83,9 +90,9 @@ class Application:
       status, body = 500, {'error': 'The server failed; its log says how.'}
     text = body if isinstance(body, str) else json.dumps(body) + '\n'
     kind = 'text/plain' if isinstance(body, str) else 'application/json'
-    self._latency.add(
+    self._metrics.add(
         status, time.perf_counter() - start,
-        status == 200 and endpoint in _ACTING,
+        status == 200 and endpoint in (self._predict, self._act),
     )
     response = werkzeug.Response(text, status, content_type=kind)
     return response(environ, start_response)
@@ -117,10 +124,10 @@ class Application:
           "signature_name must be 'action' or 'get_initial_state'; got "
           f'{str(signature)[:40]!r}.'
       )
-    inputs, by_row = requests.step_inputs(self._policy, body)
+    inputs, as_instances = requests.step_inputs(self._policy, body)
     outputs = self._batcher.step(inputs)
-    if by_row:
-      return 200, {'predictions': requests.rows_of(outputs)}
+    if as_instances:
+      return 200, {'predictions': requests.instances_of(outputs)}
     return 200, {'outputs': requests.plain(outputs)}
 
   def _create(self, request):
@@ -147,7 +154,7 @@ class Application:
     try:
       first = session.begins if is_first is None else is_first
       outputs = self._batcher.step(
-          {**inputs, names.FIRST: [first], **session.state}
+          {**inputs, names.FIRST: [first], **session.state}  # pyright: ignore[reportArgumentType]
       )
       action = outputs.pop('action')
       session.state, session.begins = outputs, False
@@ -163,13 +170,8 @@ class Application:
   def _health(self, unused_request):
     return 200, {'status': 'ok', 'task': self._policy.manifest['task']}
 
-  def _metrics(self, unused_request):
-    return 200, '\n'.join([
-        *self._latency.lines(),
-        f'dreamerv2_sessions {len(self._sessions)}',
-        f'dreamerv2_model_calls_total {self._batcher.calls}',
-        f'dreamerv2_model_rows_total {self._batcher.elements}',
-    ]) + '\n'
+  def _tell_metrics(self, unused_request):
+    return 200, self._metrics.text()
 
 
 def _unknown(name):

@@ -6,6 +6,8 @@ import threading
 
 import numpy as np
 
+from dreamerv2_tfa.deployment import loaded
+
 MOST = 64  # at most, in one call
 _NOTHING = ()  # waits; None would end the thread
 
@@ -20,7 +22,7 @@ class Batcher:
     elements: int, elements in them.
   """
 
-  def __init__(self, policy):
+  def __init__(self, policy: loaded.SavedPolicy):
     """Starts the thread that calls the model.
 
     Args:
@@ -32,13 +34,13 @@ class Batcher:
     self._thread = threading.Thread(target=self._run, daemon=True)
     self._thread.start()
 
-  def step(self, inputs):
+  def step(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """As `SavedPolicy.step`, of at most `MOST` elements; waits for its turn."""
     result = futures.Future()
     self._waiting.put((inputs, result))
     return result.result()
 
-  def close(self):
+  def close(self) -> None:
     """Ends the thread, after what waits already."""
     self._waiting.put(None)
     self._thread.join()

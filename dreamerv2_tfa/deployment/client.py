@@ -1,5 +1,8 @@
 """Acting with an exported policy: NumPy in, NumPy out."""
 
+import os
+from typing import Any
+
 import numpy as np
 
 from dreamerv2_tfa import quiet
@@ -10,27 +13,27 @@ from dreamerv2_tfa.deployment import names
 class Policy:
   """An exported policy with its memory, for one environment or many."""
 
-  def __init__(self, path, seed=0):
+  def __init__(self, path: str | os.PathLike, seed: int = 0):
     """Loads an export; see `load_policy`."""
     self._policy = loaded.SavedPolicy(path)
     self._seed = seed
     self.manifest = self._policy.manifest
     self.reset()
 
-  def reset(self):
+  def reset(self) -> None:
     """Forgets everything: the next observation begins episodes.
 
     The seed is reset too, so the same observations give the same actions.
     """
     self._num_environments = self._state = None
 
-  def act(self, observation, is_first=None):
+  def act(self, observation: Any, is_first: Any = None) -> np.ndarray:
     """The greedy action.
 
     Args:
       observation: What the environment shows: a nest of arrays, or of several
         environments, `[N, ...]`. A bare array where there is one key.
-      is_first: bool, or bool `[N]`: whether an episode begins with this
+      is_first: Or bool `[N]`: whether an episode begins with this
         observation. None: after `reset` it does, later it does not.
 
     Returns:
@@ -43,32 +46,37 @@ class Policy:
     inputs, num_environments = self._read(observation)
     if self._state is None:
       self._num_environments = num_environments
-      self._state = self._policy.initial_state(num_environments or 1, self._seed)
+      self._state = self._policy.initial_state(
+          num_environments or 1, self._seed)
       if is_first is None:
         is_first = True
     elif num_environments != self._num_environments:
       raise ValueError(
-          f'Got observations of {_environments(num_environments)}; those before were of '
-          f'{_environments(self._num_environments)}. Call reset() first.'
+          f'Got observations of {_environments(num_environments)}; those '
+          f'before were of {_environments(self._num_environments)}. Call '
+          'reset() first.'
       )
-    first = np.broadcast_to(self._is_first(is_first, num_environments), [num_environments or 1])
+    first = np.broadcast_to(
+        self._is_first(is_first, num_environments), [num_environments or 1])
     result = self._policy.step({**inputs, names.FIRST: first, **self._state})
     action = result.pop('action')
     self._state = result
     return action if num_environments is not None else action[0]
 
   def _read(self, observation):
-    """Inputs `[N, ...]` by name, and the num_environments, None for one alone."""
+    """Inputs `[N, ...]` by name, and N; None for one environment alone."""
     arrays, batched = read(self._policy, observation)
-    num_environments = {len(array) for array in arrays.values()} if batched else {None}
-    if len(num_environments) > 1 or num_environments == {0}:
+    sizes: set[Any] = {None}
+    if batched:
+      sizes = {len(array) for array in arrays.values()}
+    if len(sizes) > 1 or sizes == {0}:
       raise ValueError(
-          f'Got observations of {sorted(num_environments)} environments; wanted as many of '
-          'each key, and one at least.'
+          f'Got observations of {sorted(sizes)} environments; wanted as many '
+          'of each key, and one at least.'
       )
     if not batched:
       arrays = {name: array[None] for name, array in arrays.items()}
-    return arrays, num_environments.pop()
+    return arrays, sizes.pop()
 
   def _is_first(self, is_first, num_environments):
     first = np.asarray(False if is_first is None else is_first)
@@ -81,16 +89,18 @@ class Policy:
 
 
 def _environments(num_environments):
-  return 'one environment' if num_environments is None else f'{num_environments} environments'
+  if num_environments is None:
+    return 'one environment'
+  return f'{num_environments} environments'
 
 
 @quiet.libraries()
-def load_policy(path, seed=0):
+def load_policy(path: str | os.PathLike, seed: int = 0) -> Policy:
   """Loads an exported policy, to act with.
 
   Args:
-    path: Path of a folder that `bin/export` wrote, in any format.
-    seed: int, of the latents that a SavedModel draws. TensorFlow Lite and ONNX
+    path: A folder that `bin/export` wrote, in any format.
+    seed: Of the latents that a SavedModel draws. TensorFlow Lite and ONNX
       take their mode.
 
   Returns:
@@ -103,7 +113,9 @@ def load_policy(path, seed=0):
   return Policy(path, seed)
 
 
-def read(policy, observation):
+def read(
+    policy: loaded.SavedPolicy, observation: Any,
+) -> tuple[dict[str, np.ndarray], bool]:
   """An observation as the inputs of `action`, by their names.
 
   Args:
@@ -152,7 +164,9 @@ def _rank(value):
     return -1
 
 
-def check_parts(policy, arrays):
+def check_parts(
+    policy: loaded.SavedPolicy, arrays: dict[str, np.ndarray],
+) -> None:
   """Refuses inputs of `action` that are not in the environment's space.
 
   Args:
@@ -196,7 +210,7 @@ def _as_arrays(policy, observation):
   }
 
 
-def as_array(name, value, spec):
+def as_array(name: str, value: Any, spec: dict[str, Any]) -> np.ndarray:
   """One input as an array of its dtype.
 
   Args:
@@ -239,7 +253,7 @@ def as_array(name, value, spec):
   return array
 
 
-def check_shape(name, array, spec):
+def check_shape(name: str, array: np.ndarray, spec: dict[str, Any]) -> None:
   """Refuses an array whose num_environments have another shape.
 
   Args:

@@ -1,15 +1,20 @@
 """Writes an agent's policy for those who do not have this package."""
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 import numpy as np
+from tf_agents.environments import tf_environment
 
+from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import observations
 from dreamerv2_tfa.behaviour import policy as policy_lib
 from dreamerv2_tfa.deployment import formats
 from dreamerv2_tfa.deployment import manifest
@@ -29,12 +34,15 @@ _PLAYER = pathlib.Path(__file__).with_name('player.py')
 @surroundings.kept()
 @config.isolated()
 @faults.surfaced()
-def export(root_dir, out, form='saved_model', task=None):
+def export(
+    root_dir: str | os.PathLike, out: str | os.PathLike,
+    form: str = 'saved_model', task: str | None = None,
+) -> dict[str, Any]:
   """Writes a run's greedy policy and checks it against the agent.
 
   Args:
-    root_dir: Path of the run's folder.
-    out: Path of the folder to write; new or empty.
+    root_dir: The run's folder.
+    out: The folder to write; new or empty.
     form: 'saved_model', which draws latents as the agent does, or 'tflite' or
       'onnx', which take their mode and add no action noise.
     task: Name of a task to play, see `run.load`.
@@ -111,14 +119,17 @@ def _observation_parts(environment):
   return None if adapted is None else adapted.parts
 
 
-def write(agent, form, folder, described, parts=None):
+def write(
+    agent: agent_lib.DreamerV2Agent, form: str, folder: str | os.PathLike,
+    described: dict[str, Any], parts: list[observations.Part] | None = None,
+) -> None:
   """Writes the files of a format, `policy.json` among them.
 
   Args:
     agent: `DreamerV2Agent`.
     form: One of `formats.names()`.
-    folder: Path of an empty folder.
-    described: Dict, what else `policy.json` shall say.
+    folder: An empty folder.
+    described: What else `policy.json` shall say.
     parts: List of `observations.Part`: how the environment's observation is
       read. None: it is the agent's own.
 
@@ -141,7 +152,7 @@ def write(agent, form, folder, described, parts=None):
   manifest.write(folder, {'format': form, **described, **of_format})
 
 
-def _policy(agent, form):
+def _policy(agent, form) -> Any:
   """The policy that a format holds."""
   if formats.get(form).DRAWS:
     return agent.policy
@@ -154,12 +165,15 @@ def _policy(agent, form):
 @surroundings.kept()
 @config.isolated()
 @faults.surfaced()
-def verify(root_dir, out, task=None):
+def verify(
+    root_dir: str | os.PathLike, out: str | os.PathLike,
+    task: str | None = None,
+) -> dict[str, Any]:
   """Plays with the run's agent and, in a fresh process, with the export.
 
   Args:
-    root_dir: Path of the run's folder.
-    out: Path of the export.
+    root_dir: The run's folder.
+    out: The export.
     task: Name of a task to play, see `run.load`.
 
   Returns:
@@ -189,13 +203,16 @@ def verify(root_dir, out, task=None):
     batch.close(run.environment)
 
 
-def compare(agent, environment, folder):
+def compare(
+    agent: agent_lib.DreamerV2Agent, environment: tf_environment.TFEnvironment,
+    folder: str | os.PathLike,
+) -> dict[str, Any]:
   """Lets an agent play, and its export the same in a fresh process.
 
   Args:
     agent: `DreamerV2Agent`.
-    environment: `TFEnvironment` of one environment.
-    folder: Path of the export.
+    environment: Of one environment.
+    folder: The export.
 
   Returns:
     Dict, see `verify`.

@@ -1,5 +1,6 @@
 """An export of any format, loaded: a function from elements to elements."""
 
+import os
 import warnings
 
 import numpy as np
@@ -18,22 +19,22 @@ class SavedPolicy:
 
   A SavedModel draws its latents from a seed, and computes each batch element by
   itself, whatever the others are. TensorFlow Lite and ONNX take the mode of the
-  latent, so that no seed matters, and compute the elements together: the last bits
-  of one depend on how many there are.
+  latent, so that no seed matters, and compute the elements together: the last
+  bits of one depend on how many there are.
 
   Attributes:
     manifest: Dict, the export's `policy.json`.
-    inputs: Dict of `{'shape': ..., 'dtype': ...}` of a element, by name.
+    inputs: Dict of `{'shape': ..., 'dtype': ...}` of one element, by name.
     observations: Dict from each key of the observation to its input's name.
     parts: List of `observations.Part`: how the environment's observation is
       read. None: `action` takes what the agent reads.
   """
 
-  def __init__(self, path):
+  def __init__(self, path: str | os.PathLike):
     """Loads an export.
 
     Args:
-      path: Path of a folder that `bin/export` wrote.
+      path: A folder that `bin/export` wrote.
 
     Raises:
       ValueError: If it is no export, or its file cannot be read, or the package
@@ -51,7 +52,7 @@ class SavedPolicy:
     self.observations = names.observations(self.manifest['observation'])
     self._initial_state, self._step = _functions(path, self.manifest)
 
-  def initial_state(self, batch_size, seed):
+  def initial_state(self, batch_size: int, seed: int) -> dict[str, np.ndarray]:
     """The state before an episode.
 
     Args:
@@ -63,7 +64,7 @@ class SavedPolicy:
     """
     return self._initial_state(batch_size, seed)
 
-  def step(self, inputs):
+  def step(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Takes one step.
 
     Args:

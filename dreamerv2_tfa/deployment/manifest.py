@@ -1,8 +1,11 @@
 """`policy.json`: what an exported policy is, and which files it consists of."""
 
+from collections.abc import Iterable
 import hashlib
 import json
+import os
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +17,7 @@ FILE = 'policy.json'
 _VERSIONS = (1, 2)  # of the file, that can be read; the last one is written
 
 
-def describe(functions, outputs):
+def describe(functions: Any, outputs: Iterable[str]) -> dict[str, Any]:
   """What goes in and out: dict, as it stands in the file.
 
   Args:
@@ -71,13 +74,13 @@ def _field(spec):
   field = {'shape': list(spec.shape), 'dtype': dtype}
   low = getattr(spec, 'minimum', getattr(spec, 'low', None))
   high = getattr(spec, 'maximum', getattr(spec, 'high', None))
-  if low is not None and np.isfinite([np.max(high), np.min(low)]).all():
+  if low is not None and np.isfinite([np.max(high), np.min(low)]).all():  # pyright: ignore[reportArgumentType, reportCallIssue]
     field['minimum'] = specs_lib.plain(low)
     field['maximum'] = specs_lib.plain(high)
   return field
 
 
-def hashes(folder):
+def hashes(folder: str | os.PathLike) -> dict[str, str]:
   """SHA-256 of every file but `policy.json`: dict by path in the folder."""
   folder = pathlib.Path(folder)
   return {
@@ -92,11 +95,11 @@ def _sha256(path):
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def write(folder, described):
+def write(folder: str | os.PathLike, described: dict[str, Any]) -> None:
   """Writes `policy.json`, with the hashes of the files that are there.
 
   Args:
-    folder: Path of the export.
+    folder: The export.
     described: Dict that JSON can hold.
   """
   described = {
@@ -107,11 +110,11 @@ def write(folder, described):
   path.write_text(json.dumps(described, indent=2) + '\n', encoding='utf-8')
 
 
-def read(folder):
+def read(folder: str | os.PathLike) -> dict[str, Any]:
   """Reads `policy.json`.
 
   Args:
-    folder: Path of the export.
+    folder: The export.
 
   Returns:
     Dict. `signature` is 'environment', or 'agent' where an earlier version has
@@ -139,11 +142,11 @@ def read(folder):
   return {'signature': 'agent', 'parts': None, **described}
 
 
-def check_files(folder, described):
+def check_files(folder: str | os.PathLike, described: dict[str, Any]) -> None:
   """Refuses files that are not those that were exported.
 
   Args:
-    folder: Path of the export.
+    folder: The export.
     described: Dict from `read`.
 
   Raises:

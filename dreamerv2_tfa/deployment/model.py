@@ -3,18 +3,22 @@
 Once saved they need TensorFlow alone: nests are dicts, and what goes in and
 comes out is tensors. A state is a dict of float32 `deter` `[B, D]`, `stoch`
 `[B, S, C]` or `[B, S]`, `logits` (or `mean` and `std`) like it, and `action`
-`[B, A]`, the one just taken; and of int32 `seed` `[B, 2]`, from which the element's
-next latent is drawn. A latent is a state without `action` and `seed`.
+`[B, A]`, the one just taken; and of int32 `seed` `[B, 2]`, from which the next
+latent of each is drawn. A latent is a state without `action` and `seed`.
 
 The signature `action` takes what the environment shows (see `observations`);
 `agent_action` and the functions take what the agent reads of it. Actions are
 the environment's everywhere.
 """
 
+from typing import Any
+
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 
+from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import noise
+from dreamerv2_tfa import observations
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.behaviour import policy as policy_lib
 from dreamerv2_tfa.deployment import names
@@ -37,12 +41,15 @@ class Functions:
 
   exact = True  # whether `action` takes the environment's own dtypes
 
-  def __init__(self, agent, policy, parts=None):
+  def __init__(
+      self, agent: agent_lib.DreamerV2Agent, policy: policy_lib.DreamerPolicy,
+      parts: list[observations.Part] | None = None,
+  ):
     """Takes an agent and the policy to act by.
 
     Args:
       agent: `DreamerV2Agent`.
-      policy: `DreamerPolicy` of the agent's networks.
+      policy: Of the agent's networks.
       parts: See the attribute.
     """
     self.parts = parts
@@ -52,14 +59,14 @@ class Functions:
     self.observation_spec = specs.flat_observation(
         policy.time_step_spec.observation
     )
-    state = policy.policy_state_spec
+    state: Any = policy.policy_state_spec
     self.latent_spec = state.latent._asdict()
     self.state_spec = {
         **self.latent_spec, 'action': state.action,
         'seed': tf.TensorSpec([2], tf.int32),
     }
 
-  def shown_spec(self):
+  def shown_spec(self) -> Any:
     """Dict of `tf.TensorSpec` of what `action` takes, without batch axis."""
     if self.parts is None:
       return self.observation_spec
@@ -67,7 +74,9 @@ class Functions:
         part.key: tf.TensorSpec(*part.given(self.exact)) for part in self.parts
     }
 
-  def step_inputs(self, observation_spec=None):
+  def step_inputs(
+      self, observation_spec: Any = None,
+  ) -> dict[str, tf.TensorSpec]:
     """Arguments of a step of any batch size: dict of `tf.TensorSpec`.
 
     Args:
@@ -86,7 +95,7 @@ class Functions:
         for name, spec in parts.items()
     }
 
-  def read(self, shown):
+  def read(self, shown: Any) -> Any:
     """What the agent reads of what `action` takes: dicts `[B, ...]`."""
     if self.parts is None:
       return shown
@@ -95,7 +104,9 @@ class Functions:
         else part.read_tensor(shown[part.key]) for part in self.parts
     }
 
-  def initial_state(self, batch_size, seed):
+  def initial_state(
+      self, batch_size: Any, seed: tf.Tensor,
+  ) -> dict[str, tf.Tensor]:
     """The state before an episode: zeros, and a seed for each element.
 
     Args:
@@ -112,7 +123,9 @@ class Functions:
     seed = tf.stack([seed, tf.zeros_like(seed)])
     return {**zeros, 'seed': noise.split(seed, batch_size)}
 
-  def act(self, observation, is_first, state):
+  def act(
+      self, observation: Any, is_first: tf.Tensor, state: dict[str, tf.Tensor],
+  ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Takes one step of each element, by itself.
 
     In a batch a matrix product adds in another order than alone, and its last
@@ -126,9 +139,10 @@ class Functions:
     Returns:
       The environment's action `[B, ...]`, and the state after it.
     """
-    action = self.policy.action_spec
+    action: Any = self.policy.action_spec
     return tf.map_fn(
-        lambda element: self._act_alone(*element), (observation, is_first, state),
+        lambda element: self._act_alone(*element),
+        (observation, is_first, state),
         fn_output_signature=(
             tf.TensorSpec(action.shape, action.dtype), self.state_spec,
         ),
@@ -144,7 +158,10 @@ class Functions:
     action, state = tf.nest.map_structure(lambda x: x[0], (action, state))
     return action, {**state, 'seed': following}
 
-  def act_together(self, observation, is_first, state, seed):
+  def act_together(
+      self, observation: Any, is_first: tf.Tensor, state: dict[str, tf.Tensor],
+      seed: tf.Tensor,
+  ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Takes one step of all elements at once, with one seed, int32 `[2]`.
 
     Args and returns are those of `act`, but the state has no `seed`.
@@ -156,8 +173,8 @@ class Functions:
         ),
         seed=seed,
     )
-    after = {**step.state.latent._asdict(), 'action': step.state.action}
-    return step.action, after
+    after = {**step.state.latent._asdict(), 'action': step.state.action}  # pyright: ignore[reportAttributeAccessIssue]
+    return step.action, after  # pyright: ignore[reportReturnType]
 
   def _latent(self, fields, dtype=None):
     """An `RSSMState` in `dtype`, or in those the networks compute in."""
@@ -167,12 +184,16 @@ class Functions:
         for name, like in initial._asdict().items()
     })
 
-  def encode(self, observation, is_first, state):
+  def encode(
+      self, observation: Any, is_first: tf.Tensor, state: dict[str, tf.Tensor],
+  ) -> dict[str, tf.Tensor]:
     """What the policy believes once it has seen: a latent `[B, ...]`."""
     _, state = self.act(observation, is_first, state)
     return {name: state[name] for name in self.latent_spec}
 
-  def imagine(self, latent, action, seed):
+  def imagine(
+      self, latent: dict[str, tf.Tensor], action: tf.Tensor, seed: tf.Tensor,
+  ) -> dict[str, tf.Tensor]:
     """Follows actions from latents.
 
     Args:
@@ -193,7 +214,7 @@ class Functions:
         for name, x in states._asdict().items()
     }
 
-  def decode(self, latent):
+  def decode(self, latent: dict[str, tf.Tensor]) -> dict[str, Any]:
     """What the model expects of latents `[B, ...]` or `[B, H, ...]`.
 
     Args:
@@ -212,7 +233,7 @@ class Functions:
     return {'observation': observation, 'reward': model.reward(feature),
             'discount': model.discount(feature)}
 
-  def value(self, latent):
+  def value(self, latent: dict[str, tf.Tensor]) -> tf.Tensor:
     """The critic of latents `[B, ...]` or `[B, H, ...]`: float32."""
     feature = self._world_model.rssm.feature(self._latent(latent))
     return self._critic(feature).mode()
@@ -233,7 +254,10 @@ def _swap_time(x):
   return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])
 
 
-def saveable(agent, parts=None):
+def saveable(
+    agent: agent_lib.DreamerV2Agent,
+    parts: list[observations.Part] | None = None,
+) -> tuple[tf.Module, dict[str, Any]]:
   """An agent's greedy policy and world model, as `tf.saved_model.save` wants.
 
   Args:
@@ -245,8 +269,8 @@ def saveable(agent, parts=None):
     and a dict of its signatures `action`, `agent_action` and
     `get_initial_state`.
   """
-  functions = Functions(agent, agent.policy, parts)
-  module = tf.Module()
+  functions = Functions(agent, agent.policy, parts)  # pyright: ignore[reportArgumentType]
+  module: Any = tf.Module()
   # The variables alone: layers would bring Keras along.
   module.weights = [
       *agent.policy.variables(), *agent.actor_critic.critic.variables

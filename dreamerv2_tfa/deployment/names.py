@@ -5,13 +5,16 @@ It gives `action` and the state after it: `state_<field>` in a SavedModel,
 `next_state_<field>` in other formats.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 from dreamerv2_tfa import specs
 
 FIRST = 'is_first'
 _STATE = 'state_'
 
 
-def observations(keys):
+def observations(keys: Iterable[str]) -> dict[str, str]:
   """Names of observations as inputs.
 
   Args:
@@ -27,17 +30,17 @@ def observations(keys):
   }
 
 
-def state(fields):
+def state(fields: dict[str, Any]) -> dict[str, Any]:
   """Fields of a state, or of its specification, under their names: dict."""
   return {_STATE + field: value for field, value in fields.items()}
 
 
-def next_state(fields):
+def next_state(fields: Any) -> dict[str, Any]:
   """The same of the state after a step, where names may not repeat: dict."""
   return {'next_' + name: value for name, value in state(fields).items()}
 
 
-def fields(tensors):
+def fields(tensors: dict[str, Any]) -> dict[str, Any]:
   """The state among named tensors, by field: the inverse of `state`."""
   return {
       name.removeprefix(_STATE): value for name, value in tensors.items()

@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -23,14 +24,16 @@ FORBIDDEN = ('dreamerv2_tfa', 'tf_agents', 'tensorflow_probability')
 class Absent:
   """Makes imports fail as if the packages were not installed."""
 
-  def find_spec(self, name, path=None, target=None):
+  def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
     """Raises `ModuleNotFoundError` for a forbidden name."""
     del path, target
     if name.partition('.')[0] in FORBIDDEN:
       raise ModuleNotFoundError(f'No module named {name!r}', name=name)
 
 
-def load(folder, manifest, signature, inputs):
+def load(
+    folder: pathlib.Path, manifest: dict, signature: str, inputs: dict,
+) -> tuple:
   """Loads a signature of the export by the file of its format."""
   states = {
       name: field for name, field in inputs.items()
@@ -46,12 +49,13 @@ def load(folder, manifest, signature, inputs):
 
   path = _FORMATS / f'{manifest["format"]}.py'
   spec = importlib.util.spec_from_file_location(path.stem, path)
+  assert spec is not None and spec.loader is not None
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module.load(folder, signature, zeros)
 
 
-def forms(manifest):
+def forms(manifest: dict) -> list[tuple]:
   """Signature, its inputs, and how the recording names what it observes."""
   found = [('action', manifest['inputs'], '')]
   agent = manifest.get('agent')
@@ -62,7 +66,7 @@ def forms(manifest):
   return found
 
 
-def compare(got, wanted):
+def compare(got: np.ndarray, wanted: np.ndarray) -> tuple[bool, float]:
   """Whether all bits agree, and the largest difference of two arrays."""
   if got.dtype != wanted.dtype or got.shape != wanted.shape:
     return False, float('inf')
@@ -71,7 +75,9 @@ def compare(got, wanted):
   return got.tobytes() == wanted.tobytes(), largest
 
 
-def play(start, step, inputs, prefix, record):
+def play(
+    start: Any, step: Any, inputs: dict, prefix: str, record: dict,
+) -> tuple[int, float]:
   """Plays all streams side by side, a shorter one ends sooner.
 
   Returns:
@@ -104,15 +110,16 @@ def play(start, step, inputs, prefix, record):
   return differ, largest
 
 
-def main(folder, recording):
+def main(folder: Any, recording: Any) -> None:
   """Plays every signature and prints what was found."""
   folder = pathlib.Path(folder)
   manifest = json.loads((folder / 'policy.json').read_text(encoding='utf-8'))
   with np.load(recording) as file:
     record = dict(file)
   found = [
-      play(*load(folder, manifest, signature, inputs), inputs, prefix, record)
+      play(start, step, inputs, prefix, record)
       for signature, inputs, prefix in forms(manifest)
+      for start, step in [load(folder, manifest, signature, inputs)]
   ]
   print(json.dumps({
       'steps': int(record['lengths'].sum()),

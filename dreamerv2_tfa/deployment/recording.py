@@ -2,11 +2,13 @@
 
 import numpy as np
 import tensorflow as tf
+from tf_agents.environments import tf_environment
 from tf_agents.trajectories import time_step as ts
 from tf_agents.utils import common
 
 from dreamerv2_tfa import noise
 from dreamerv2_tfa import specs
+from dreamerv2_tfa.behaviour import policy as policy_lib
 from dreamerv2_tfa.deployment import names
 from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import batch
@@ -15,16 +17,19 @@ from dreamerv2_tfa.environments import faults
 LENGTHS = (120, 90, 60)  # steps of streams played side by side
 
 
-def record(environment, policy, *, seed):
+def record(
+    environment: tf_environment.TFEnvironment, policy: policy_lib.DreamerPolicy,
+    *, seed: int,
+) -> dict[str, np.ndarray]:
   """Lets a policy play, alone, and notes what it saw and did.
 
   An adapted environment is played outside of its adapter: what it shows is
   read by `observations.Part`, and it is given the policy's actions as they are.
 
   Args:
-    environment: `TFEnvironment` of one environment.
+    environment: Of one environment.
     policy: `DreamerPolicy`.
-    seed: int, of the latents; element k of `initial_state(streams, seed)` has
+    seed: Of the latents; element k of `initial_state(streams, seed)` has
       stream k's first seed.
 
   Returns:
@@ -38,14 +43,14 @@ def record(environment, policy, *, seed):
   act = common.function(policy.action)
   seeds = noise.split(tf.constant([seed, 0]), len(LENGTHS))
   entries = []
-  for length, seed in zip(LENGTHS, seeds, strict=True):
+  for length, latent_seed in zip(LENGTHS, seeds, strict=True):  # pyright: ignore[reportArgumentType]
     time_step = world.reset()
     state = policy.get_initial_state(1)
     for _ in range(length):
-      own, seed = tf.unstack(noise.split(seed, 2))
+      own, latent_seed = tf.unstack(noise.split(latent_seed, 2))
       step = act(time_step, state, seed=own)
-      shown = None if adapted is None else world.shown
-      entries.append(_entry(time_step, step, seed, shown))
+      shown = None if adapted is None else world.shown  # pyright: ignore[reportAttributeAccessIssue]
+      entries.append(_entry(time_step, step, latent_seed, shown))
       time_step, state = world.step(step.action), step.state
   together = {
       name: np.stack([entry[name] for entry in entries]) for name in entries[0]
@@ -53,12 +58,14 @@ def record(environment, policy, *, seed):
   return {**together, 'lengths': np.array(LENGTHS)}
 
 
-def follow(policy, record):
+def follow(
+    policy: policy_lib.DreamerPolicy, record: dict[str, np.ndarray],
+) -> np.ndarray:
   """What another policy does where the recorded one has been.
 
   Args:
     policy: `DreamerPolicy` that draws nothing.
-    record: Dict, see `record`.
+    record: See `record`.
 
   Returns:
     Array of actions `[steps, ...]`.

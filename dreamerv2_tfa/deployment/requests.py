@@ -3,16 +3,19 @@
 Everything here raises `ValueError` for what a client got wrong.
 """
 
+from collections.abc import Iterable
 import json
+from typing import Any
 
 import numpy as np
 
 from dreamerv2_tfa.deployment import batching
 from dreamerv2_tfa.deployment import client
+from dreamerv2_tfa.deployment import loaded
 from dreamerv2_tfa.deployment import names
 
 
-def read(body, known):
+def read(body: bytes, known: Iterable[str]) -> dict[str, Any]:
   """A JSON object.
 
   Args:
@@ -41,7 +44,7 @@ def _refuse_constant(name):
   raise ValueError(f'{name} is no number in JSON')
 
 
-def seed(body):
+def seed(body: dict[str, Any]) -> int | None:
   """The `seed` of a body, int32; None where there is none."""
   return _scalar('seed', body['seed'], 0) if 'seed' in body else None
 
@@ -56,7 +59,7 @@ def _scalar(name, value, low, high=2**31 - 1):
   return value
 
 
-def observation(policy, body):
+def observation(policy: loaded.SavedPolicy, body: dict[str, Any]) -> Any:
   """One environment's observation, `is_first` included.
 
   Args:
@@ -81,7 +84,7 @@ def observation(policy, body):
   return arrays, is_first
 
 
-def step_inputs(policy, body):
+def step_inputs(policy: loaded.SavedPolicy, body: dict[str, Any]) -> Any:
   """Inputs of `action` from the `instances` or `inputs` of a request.
 
   Args:
@@ -130,7 +133,7 @@ def _check_names(where, fields, wanted):
     )
 
 
-def initial_inputs(body):
+def initial_inputs(body: dict[str, Any]) -> Any:
   """`batch_size` and `seed` of `get_initial_state`: two ints."""
   if 'instances' in body or 'inputs' not in body:
     raise ValueError(
@@ -143,12 +146,12 @@ def initial_inputs(body):
   )
 
 
-def plain(arrays):
+def plain(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
   """Arrays as JSON has them: dict of lists; float32 comes back bit by bit."""
   return {name: np.asarray(array).tolist() for name, array in arrays.items()}
 
 
-def rows_of(arrays):
+def instances_of(arrays: dict[str, Any]) -> list[dict[str, Any]]:
   """The same, instance by instance: list of dicts."""
   columns = plain(arrays)
   return [

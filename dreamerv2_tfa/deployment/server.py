@@ -2,7 +2,9 @@
 
 import contextlib
 import gc
+import os
 import socket
+from typing import Any
 
 import numpy as np
 import waitress
@@ -12,23 +14,24 @@ from dreamerv2_tfa.deployment import application
 from dreamerv2_tfa.deployment import batching
 from dreamerv2_tfa.deployment import loaded
 
-_THREADS = 2 * batching.ROWS  # so that a whole call can wait behind another
+_THREADS = 2 * batching.MOST  # so that a whole call can wait behind another
 
 
 def make(
-    path, *, host='127.0.0.1', port=8501, name='policy', max_sessions=1000,
-    idle_seconds=600.0, max_bytes=16 * 2**20,
-):
+    path: str | os.PathLike, *, host: str = '127.0.0.1', port: int = 8501,
+    name: str = 'policy', max_sessions: int = 1000, idle_seconds: float = 600.0,
+    max_bytes: int = 16 * 2**20,
+) -> Any:
   """Loads a policy and listens.
 
   Args:
-    path: Path of a folder that `bin/export` wrote.
+    path: A folder that `bin/export` wrote.
     host: Address to listen at.
-    port: int; 0 takes any that is free.
+    port: 0 takes any that is free.
     name: Name of the model, in `/v1/models/<name>:predict`.
-    max_sessions: int, sessions at once.
+    max_sessions: Sessions at once.
     idle_seconds: Seconds after which an unused session is forgotten.
-    max_bytes: int, size of a request's body.
+    max_bytes: Size of a request's body.
 
   Returns:
     The server, with `run()`, `close()` and `effective_port`.
@@ -49,7 +52,7 @@ def make(
         policy, name=name, max_sessions=max_sessions,
         idle_seconds=idle_seconds, max_bytes=max_bytes,
     )
-    made = waitress.create_server(
+    made = waitress.create_server(  # pyright: ignore[reportAttributeAccessIssue]
         app, sockets=[bound], threads=_THREADS, ident=None,
         max_request_body_size=max_bytes, connection_limit=8 * _THREADS,
     )

@@ -1,9 +1,14 @@
 """Policies in the middle of an episode, by id; the idle are forgotten."""
 
 import collections
+from collections.abc import Callable
 import secrets
 import threading
 import time
+
+import numpy as np
+
+from dreamerv2_tfa.deployment import loaded
 
 _SEEDS = 2**31
 
@@ -18,7 +23,7 @@ class Session:
     used: float, seconds, when it was last asked for.
   """
 
-  def __init__(self, state, used):
+  def __init__(self, state: dict[str, np.ndarray], used: float):
     self.state = state
     self.begins = True
     self.lock = threading.Lock()
@@ -28,13 +33,16 @@ class Session:
 class Sessions:
   """All sessions of a server."""
 
-  def __init__(self, policy, *, limit, idle_seconds, clock=time.monotonic):
+  def __init__(
+      self, policy: loaded.SavedPolicy, *, limit: int, idle_seconds: float,
+      clock: Callable[[], float] = time.monotonic,
+  ):
     """Makes room for sessions.
 
     Args:
       policy: `loaded.SavedPolicy`.
-      limit: int, sessions at once.
-      idle_seconds: float, after which an unused one is forgotten.
+      limit: Sessions at once.
+      idle_seconds: After which an unused one is forgotten.
       clock: Function that returns seconds.
     """
     self._policy = policy
@@ -49,7 +57,7 @@ class Sessions:
       self._expire()
       return len(self._sessions)
 
-  def create(self, seed=None):
+  def create(self, seed: int | None = None) -> str | None:
     """Begins a session.
 
     Args:
@@ -69,7 +77,7 @@ class Sessions:
       self._sessions[name] = Session(state, self._clock())
     return name
 
-  def get(self, name):
+  def get(self, name: str) -> Session | None:
     """The `Session` of an id, which counts as used; None if unknown."""
     with self._lock:
       self._expire()
@@ -79,7 +87,7 @@ class Sessions:
         self._sessions.move_to_end(name)
       return session
 
-  def delete(self, name):
+  def delete(self, name: str) -> bool:
     """Forgets a session: whether there was one."""
     with self._lock:
       self._expire()

@@ -188,7 +188,8 @@ class _Observed(wrappers.PyEnvironmentBaseWrapper):
       return self._env.physics.render(size, size, camera_id=camera)
     except (RuntimeError, extras.load('mujoco', _EXTRA).FatalError) as error:
       raise ValueError(
-          f'OpenGL cannot draw MuJoCo ({error}). {rendering.INSTALL}') from error
+          f'OpenGL cannot draw MuJoCo ({error}). {rendering.INSTALL}'
+      ) from error
 
 
 def _use_chosen_opengl():

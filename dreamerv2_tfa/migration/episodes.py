@@ -1,6 +1,8 @@
 """The published package's episode files to rows of replay."""
 
+import os
 import pathlib
+from typing import Any
 import zipfile
 
 import numpy as np
@@ -13,7 +15,7 @@ from dreamerv2_tfa import specs
 _FLAGS = ('reward', 'is_first', 'is_last', 'is_terminal', 'action')
 
 
-def read(path, data_spec):
+def read(path: str | os.PathLike, data_spec: Any) -> trajectory.Trajectory:
   """Reads one episode file, `<time>-<id>-<length>.npz`.
 
   A row of the file holds what arrived with its observation, a stored row what
@@ -23,7 +25,7 @@ def read(path, data_spec):
     stored row  o_0 a_0 r_1   o_1 a_1 r_2   o_2 -   -       the boundary row
 
   Args:
-    path: Path of the file. Its actions are one-hot, or in [-1, 1].
+    path: The file. Its actions are one-hot, or in [-1, 1].
     data_spec: The agent's `collect_data_spec`.
 
   Returns:
@@ -84,7 +86,7 @@ def _rows(path, episode, data_spec):
   return trajectory.Trajectory(
       step_type=types.astype(np.int32),
       observation=tf.nest.map_structure(observation, data_spec.observation),
-      action=actions.decode(before(inside, np.zeros_like(inside[0]))).numpy(),
+      action=actions.decode(before(inside, np.zeros_like(inside[0]))).numpy(),  # pyright: ignore[reportArgumentType]
       policy_info=(),
       next_step_type=before(types, ts.StepType.FIRST).astype(np.int32),
       reward=before(episode['reward'].astype(np.float32), 0.0),
@@ -92,7 +94,7 @@ def _rows(path, episode, data_spec):
   )
 
 
-def find(folder):
+def find(folder: str | os.PathLike) -> list[pathlib.Path]:
   """Episode files below a run's folder, oldest first: list of paths.
 
   Args:

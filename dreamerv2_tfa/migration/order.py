@@ -5,14 +5,19 @@ its environment names them; its decoder splits images likewise. This package
 takes keys as TensorFlow sorts them. Shapes do not tell the one from the other.
 """
 
+from collections.abc import Sequence
 import pathlib
+from typing import Any
 
 import numpy as np
 
 _FLAG = 'is_first'  # a column of every episode file that is no observation
 
 
-def of_run(files, keys, joined):
+def of_run(
+    files: Sequence[pathlib.Path], keys: Sequence[str] | None,
+    joined: Sequence[Sequence[str]],
+) -> Any:
   """The order of an old run's keys.
 
   Its episode files have their columns in the order of what the environment
@@ -68,7 +73,7 @@ def of_run(files, keys, joined):
   return order
 
 
-def places(keys, sizes, order):
+def places(keys: Sequence[str], sizes: Any, order: Sequence[str]) -> Any:
   """Where this package's rows are among those of the published package.
 
   Args:

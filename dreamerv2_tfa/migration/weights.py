@@ -6,13 +6,16 @@ A name says the part and the layer, in the published package's own words:
 `slow_critic/out/kernel`. Kernels are laid out alike in both packages.
 """
 
+from collections.abc import Sequence
 import pathlib
 import pickle
 import re
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.migration import order as order_lib
 
@@ -48,7 +51,7 @@ _BEHAVIOUR = ('slow_critic', 'actor', 'critic')
 _MODEL = ('encoder', 'decoder', 'discount', 'reward', 'rssm')
 
 
-def named(agent):
+def named(agent: agent_lib.DreamerV2Agent) -> dict[str, tf.Variable]:
   """The weights of an agent's world model and task behaviour.
 
   Args:
@@ -70,7 +73,7 @@ def named(agent):
   return variables
 
 
-def named_in(module):
+def named_in(module: Any) -> dict[str, tf.Variable]:
   """The weights of one module by name: dict to `tf.Variable`."""
   found = module._flatten(
       predicate=lambda x: isinstance(x, tf.Variable), with_path=True
@@ -87,7 +90,9 @@ def _name(path):
   return path
 
 
-def file_order(agent):
+def file_order(
+    agent: agent_lib.DreamerV2Agent,
+) -> list[tuple[str, tf.Variable | None]]:
   """The variables that the published package's `variables.pkl` holds.
 
   Args:
@@ -122,7 +127,9 @@ def _in_parts(weights, parts):
   ]
 
 
-def joined(agent):
+def joined(
+    agent: agent_lib.DreamerV2Agent,
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
   """Keys that are joined on one axis, in this package's order.
 
   Args:
@@ -160,15 +167,18 @@ def _in_own_order(agent, arrays, keys):
   return arrays
 
 
-def load(agent, path, keys=None):
+def load(
+    agent: agent_lib.DreamerV2Agent, path: pathlib.Path,
+    keys: Sequence[str] | None = None,
+) -> dict[str, int]:
   """Puts the weights of the published package's `variables.pkl` into an agent.
 
   The file holds no optimizer state (the published package never saved any), so
   Adam starts from zero.
 
   Args:
-    agent: `DreamerV2Agent` of the sizes that the file was trained with.
-    path: Path of `variables.pkl`.
+    agent: Of the sizes that the file was trained with.
+    path: `variables.pkl`.
     keys: Keys of the observation in the order of the published package's
       environment, in which it joined them. None: as in this package.
 
@@ -219,10 +229,10 @@ class _Unpickler(pickle.Unpickler):
       raise pickle.UnpicklingError(f'it names {module}.{name}')
     if module == 'numpy':
       return getattr(np, name)
-    return getattr(np.core.multiarray, name)
+    return getattr(np.core.multiarray, name)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def read(path):
+def read(path: pathlib.Path) -> Any:
   """Reads the arrays of a `variables.pkl`: list of numpy arrays of numbers.
 
   Raises:

@@ -15,13 +15,15 @@ _FEW = 8  # channels: fewer than a vector of a CPU holds
 class Convolution(tf.keras.layers.Conv2D):
   """Convolution without padding, `[N, H, W, I]` to `[N, h, w, O]`."""
 
-  def call(self, inputs):
+  def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    """`[N, h, w, I]` to `[N, h', w', O]`."""
     height, width = self.compute_output_shape(inputs.shape)[1:3]
-    if height * width > _SMALL_MAP:
+    if height * width > _SMALL_MAP:  # pyright: ignore[reportOperatorIssue]
       return super().call(inputs)
-    (height, width), (down, right) = self.kernel_size, self.strides
+    kernel_height, kernel_width = self.kernel_size
+    down, right = self.strides
     patches = tf.stack([
-        inputs[:, i:i + height, j:j + width]
+        inputs[:, i:i + kernel_height, j:j + kernel_width]
         for i in range(0, height * down, down)
         for j in range(0, width * right, right)
     ], 1)
@@ -40,7 +42,8 @@ class TransposedConvolution(tf.keras.layers.Conv2DTranspose):
   `_sub_pixel` convolution.
   """
 
-  def call(self, inputs):
+  def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    """`[N, h, w, I]` to `[N, h', w', O]`."""
     if inputs.shape[1:3] == (1, 1):
       kernel = tf.reshape(self.kernel, [-1, inputs.shape[-1]])  # [h w O, I]
       points = tf.reshape(inputs, [-1, inputs.shape[-1]])
@@ -52,7 +55,7 @@ class TransposedConvolution(tf.keras.layers.Conv2DTranspose):
           inputs, tf.convert_to_tensor(self.kernel), self.strides)
     else:
       return super().call(inputs)
-    return tf.nn.bias_add(outputs, self.bias)
+    return tf.nn.bias_add(outputs, self.bias)  # pyright: ignore[reportArgumentType]
 
 
 def _sub_pixel(inputs, kernel, strides):
@@ -64,15 +67,16 @@ def _sub_pixel(inputs, kernel, strides):
 
   Args:
     inputs: `[N, h, w, I]`.
-    kernel: `[height, width, O, I]`, the same dtype; a multiple of the strides.
+    kernel: `[kernel_height, kernel_width, O, I]`, the same dtype; sizes that are
+      multiples of the strides.
     strides: Two ints.
 
   Returns:
-    `[N, (h - 1) * stride + height, ..., O]`.
+    `[N, (h - 1) * stride + kernel_height, ..., O]`.
   """
   down, right = strides
-  height, width, filters, channels = kernel.shape
-  high, wide = height // down, width // right
+  kernel_height, kernel_width, filters, channels = kernel.shape
+  high, wide = kernel_height // down, kernel_width // right
 
   @tf.custom_gradient
   def convolve(inputs, kernel):
@@ -80,7 +84,7 @@ def _sub_pixel(inputs, kernel, strides):
     small = tf.reverse(tf.transpose(parts, [0, 2, 5, 1, 3, 4]), [0, 1])
     squares = tf.nn.conv2d(
         inputs, tf.reshape(small, [high, wide, channels, -1]), 1,
-        [[0, 0], [high - 1] * 2, [wide - 1] * 2, [0, 0]])
+        [[0, 0], [high - 1] * 2, [wide - 1] * 2, [0, 0]])  # pyright: ignore[reportArgumentType]
     height, width = squares.shape[1:3]
     squares = tf.reshape(squares, [-1, height, width, down, right * filters])
     outputs = tf.reshape(

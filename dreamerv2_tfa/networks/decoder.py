@@ -1,5 +1,7 @@
 """Features back to the images and vectors of an observation."""
 
+from collections.abc import Sequence
+
 import gin
 import tensorflow as tf
 
@@ -21,9 +23,10 @@ class Decoder(tf.Module):
   """
 
   def __init__(
-      self, feature_size, observation_spec, *, image_keys='.*',
-      vector_keys='.*', depth=48, kernels=(5, 5, 6, 6), activation='elu',
-      norm='none', name=None,
+      self, feature_size: int, observation_spec: dict[str, tf.TensorSpec], *,
+      image_keys: str = '.*', vector_keys: str = '.*', depth: int = 48,
+      kernels: Sequence[int] = (5, 5, 6, 6), activation: str = 'elu',
+      norm: str = 'none', name: str | None = None,
   ):
     """Builds the layers.
 
@@ -32,7 +35,7 @@ class Decoder(tf.Module):
       observation_spec: Dict of `tf.TensorSpec` without batch axes.
       image_keys: Regular expression of the images (rank 3) to predict.
       vector_keys: Regular expression of the vectors (rank 0 or 1) to predict.
-      depth: int, channels before the image; doubles towards the feature.
+      depth: Channels before the image; doubles towards the feature.
       kernels: Sizes of the kernels, pixels; every stride is 2.
       activation: Name of a Keras activation.
       norm: 'none' or 'layer'; never on the image itself.
@@ -64,13 +67,13 @@ class Decoder(tf.Module):
         self._mlp = layers.MLP(feature_size)
       self._vectors = {
           key: heads.Output(
-              self._mlp.output_size, observation_spec[key].shape.as_list()
+              self._mlp.output_size, observation_spec[key].shape.as_list()  # pyright: ignore[reportArgumentType]
           )
           for key in vectors
       }
 
   @property
-  def keys(self):
+  def keys(self) -> tuple[str, ...]:
     """What is predicted, images first: tuple of str."""
     return (*self._channels, *self._vectors)
 
@@ -86,7 +89,7 @@ class Decoder(tf.Module):
       self._convolutions.append(hidden)
       shape = hidden.output_shape
     self._image = convolutions.TransposedConvolution(
-        sum(self._channels.values()), kernels[-1], 2
+        sum(self._channels.values()), kernels[-1], 2  # pyright: ignore[reportArgumentType, reportCallIssue]
     )
     self._image.build(shape)
     size = self._image.compute_output_shape(shape)[1:3]
@@ -96,7 +99,9 @@ class Decoder(tf.Module):
           f'pixels; wanted {encoder.IMAGE_SIZE} a side, as (5, 5, 6, 6) do.'
       )
 
-  def __call__(self, feature):
+  def __call__(
+      self, feature: tf.Tensor,
+  ) -> dict[str, distributions.Distribution]:
     """Predicts observations.
 
     Args:
@@ -114,7 +119,7 @@ class Decoder(tf.Module):
         x = convolution(x)
       x = tf.cast(self._image(x), tf.float32)
       means = layers.restore_prefix(x, feature, 1)
-      means = tf.split(means, list(self._channels.values()), -1)
+      means = tf.split(means, list(self._channels.values()), -1)  # pyright: ignore[reportArgumentType]
       for key, mean in zip(self._channels, means, strict=True):
         predictions[key] = distributions.unit_normal(mean, 3)
     if self._vectors:

@@ -1,5 +1,8 @@
 """Images and vectors of a nested observation to one embedding."""
 
+from collections.abc import Collection
+from collections.abc import Sequence
+
 import gin
 import numpy as np
 import tensorflow as tf
@@ -12,7 +15,10 @@ from dreamerv2_tfa.networks import layers
 IMAGE_SIZE = 64  # pixels a side: what four strided convolutions are made for
 
 
-def select(observation_spec, pattern, ranks, name='The pattern'):
+def select(
+    observation_spec: dict[str, tf.TensorSpec], pattern: str,
+    ranks: Collection[int], name: str = 'The pattern',
+) -> list[str]:
   """Keys whose name matches and whose shape has one of the ranks.
 
   Args:
@@ -34,7 +40,10 @@ def select(observation_spec, pattern, ranks, name='The pattern'):
   ]
 
 
-def select_images(observation_spec, pattern, owner='Encoder'):
+def select_images(
+    observation_spec: dict[str, tf.TensorSpec], pattern: str,
+    owner: str = 'Encoder',
+) -> list[str]:
   """Keys of images `[64, 64, channels]`; see `select`.
 
   Args:
@@ -57,14 +66,17 @@ def select_images(observation_spec, pattern, owner='Encoder'):
   return keys
 
 
-def select_vectors(observation_spec, pattern, owner='Encoder'):
+def select_vectors(
+    observation_spec: dict[str, tf.TensorSpec], pattern: str,
+    owner: str = 'Encoder',
+) -> list[str]:
   """Keys of vectors and scalars; see `select`."""
   return select(observation_spec, pattern, {0, 1}, f'{owner}.vector_keys')
 
 
-def vector_size(spec):
+def vector_size(spec: tf.TensorSpec) -> int:
   """Numbers in a vector or scalar: int, from its `tf.TensorSpec`."""
-  return int(np.prod(spec.shape.as_list(), dtype=np.int64))
+  return int(np.prod(spec.shape.as_list(), dtype=np.int64))  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 @gin.configurable
@@ -76,8 +88,10 @@ class Encoder(tf.Module):
   """
 
   def __init__(
-      self, observation_spec, *, image_keys='.*', vector_keys='.*', depth=48,
-      kernels=(4, 4, 4, 4), activation='elu', norm='none', name=None,
+      self, observation_spec: dict[str, tf.TensorSpec], *,
+      image_keys: str = '.*', vector_keys: str = '.*', depth: int = 48,
+      kernels: Sequence[int] = (4, 4, 4, 4), activation: str = 'elu',
+      norm: str = 'none', name: str | None = None,
   ):
     """Builds the layers.
 
@@ -85,7 +99,7 @@ class Encoder(tf.Module):
       observation_spec: Dict of `tf.TensorSpec` without batch axes.
       image_keys: Regular expression of the images (rank 3) to read.
       vector_keys: Regular expression of the vectors (rank 0 or 1) to read.
-      depth: int, channels of the first convolution; doubles at each.
+      depth: Channels of the first convolution; doubles at each.
       kernels: Sizes of the kernels, pixels; every stride is 2.
       activation: Name of a Keras activation.
       norm: 'none' or 'layer'.
@@ -116,7 +130,7 @@ class Encoder(tf.Module):
     self.output_size = 0
     self._convolutions = []
     if self._image_keys:
-      channels = sum(observation_spec[k].shape[-1] for k in self._image_keys)
+      channels = sum(observation_spec[k].shape[-1] for k in self._image_keys)  # pyright: ignore[reportArgumentType, reportCallIssue]
       shape = (None, IMAGE_SIZE, IMAGE_SIZE, channels)
       for i, kernel in enumerate(kernels):
         layer = convolutions.Convolution(depth * 2**i, kernel, 2)
@@ -131,16 +145,16 @@ class Encoder(tf.Module):
       self.output_size += self._mlp.output_size
 
   @property
-  def image_keys(self):
+  def image_keys(self) -> tuple[str, ...]:
     """Keys of the observation that the convolutions read."""
     return tuple(self._image_keys)
 
   @property
-  def vector_keys(self):
+  def vector_keys(self) -> tuple[str, ...]:
     """Keys of the observation that the MLP reads."""
     return tuple(self._vector_keys)
 
-  def __call__(self, observation):
+  def __call__(self, observation: dict[str, tf.Tensor]) -> tf.Tensor:
     """Embeds observations.
 
     Args:
@@ -157,11 +171,11 @@ class Encoder(tf.Module):
       x = tf.reshape(images, [-1] + images.shape[-3:].as_list())
       for convolution in self._convolutions:
         x = convolution(x)
-      x = tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])
+      x = tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])  # pyright: ignore[reportArgumentType, reportCallIssue]
       parts.append(layers.restore_prefix(x, images, 3))
     if self._vector_keys:
       vectors = [
-          observation[key][..., None] if key in self._scalar_keys
+          observation[key][..., None] if key in self._scalar_keys  # pyright: ignore[reportArgumentType]
           else observation[key] for key in self._vector_keys
       ]
       parts.append(self._mlp(tf.concat(vectors, -1)))

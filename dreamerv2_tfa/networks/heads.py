@@ -1,5 +1,7 @@
 """Heads: an MLP, a last layer, and a float32 distribution of what it means."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -15,7 +17,10 @@ _ACTION_KINDS = ('onehot', 'trunc_normal', 'normal', 'tanh_normal')
 class Output(tf.Module):
   """A linear layer that ends in float32 `[..., event_shape]`."""
 
-  def __init__(self, input_size, event_shape=(), name=None):
+  def __init__(
+      self, input_size: int, event_shape: Sequence[int] = (),
+      name: str | None = None,
+  ):
     super().__init__(name=name)
     self._event_shape = list(event_shape)
     size = 1
@@ -24,7 +29,8 @@ class Output(tf.Module):
     self._dense = tf.keras.layers.Dense(size)
     self._dense.build((None, input_size))
 
-  def __call__(self, inputs):
+  def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+    """`[..., I]` to float32 `[..., event_shape]`."""
     flat = self._dense(tf.reshape(inputs, [-1, inputs.shape[-1]]))
     flat = tf.reshape(tf.cast(flat, tf.float32), [-1] + self._event_shape)
     return layers.restore_prefix(flat, inputs, 1)
@@ -33,12 +39,12 @@ class Output(tf.Module):
 class RegressionHead(tf.Module):
   """Unit-variance Gaussian of a scalar: rewards and values."""
 
-  def __init__(self, feature_size, name=None):
+  def __init__(self, feature_size: int, name: str | None = None):
     super().__init__(name=name)
     self._mlp = layers.MLP(feature_size)
     self._output = Output(self._mlp.output_size)
 
-  def __call__(self, feature):
+  def __call__(self, feature: tf.Tensor) -> distributions.Distribution:
     """`feature` `[..., F]` to a distribution over float32 `[...]`."""
     return distributions.unit_normal(self._output(self._mlp(feature)), 0)
 
@@ -46,12 +52,12 @@ class RegressionHead(tf.Module):
 class VectorHead(tf.Module):
   """Unit-variance Gaussian of a vector: what an ensemble predicts."""
 
-  def __init__(self, input_size, size, name=None):
+  def __init__(self, input_size: int, size: int, name: str | None = None):
     super().__init__(name=name)
     self._mlp = layers.MLP(input_size)
     self._output = Output(self._mlp.output_size, [size])
 
-  def __call__(self, inputs):
+  def __call__(self, inputs: tf.Tensor) -> distributions.Distribution:
     """`inputs` `[..., I]` to a distribution over float32 `[..., size]`."""
     return distributions.unit_normal(self._output(self._mlp(inputs)), 1)
 
@@ -59,12 +65,12 @@ class VectorHead(tf.Module):
 class BernoulliHead(tf.Module):
   """Probability of an event, such as that the episode continues."""
 
-  def __init__(self, feature_size, name=None):
+  def __init__(self, feature_size: int, name: str | None = None):
     super().__init__(name=name)
     self._mlp = layers.MLP(feature_size)
     self._output = Output(self._mlp.output_size)
 
-  def __call__(self, feature):
+  def __call__(self, feature: tf.Tensor) -> distributions.Distribution:
     """`feature` `[..., F]` to a distribution over soft labels `[...]`."""
     return distributions.bernoulli(self._output(self._mlp(feature)))
 
@@ -78,14 +84,17 @@ class ActionHead(tf.Module):
     tanh_normal   loc = 5 tanh(raw / 5), scale = softplus(raw) + min_std
   """
 
-  def __init__(self, feature_size, action_size, *, kind, min_std, name=None):
+  def __init__(
+      self, feature_size: int, action_size: int, *, kind: str, min_std: float,
+      name: str | None = None,
+  ):
     """Builds the layers.
 
     Args:
       feature_size: int F.
       action_size: int A.
       kind: One of the four kinds above.
-      min_std: float, positive, smallest scale of the continuous kinds.
+      min_std: Positive, smallest scale of the continuous kinds.
       name: Name of the module.
 
     Raises:
@@ -100,11 +109,11 @@ class ActionHead(tf.Module):
     if kind != 'onehot':
       self._scale = Output(self._mlp.output_size, [action_size])
 
-  def __call__(self, feature):
+  def __call__(self, feature: tf.Tensor) -> distributions.Distribution:
     """`feature` `[..., F]` to a distribution over float32 `[..., A]`."""
     return self.distribution(self.parameters(feature))
 
-  def parameters(self, feature):
+  def parameters(self, feature: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """`[..., F]` to what `distribution` takes: a tuple of float32 `[..., A]`.
 
     Logits of the one-hot, or loc and scale.
@@ -120,7 +129,9 @@ class ActionHead(tf.Module):
       raw = 5.0 * tf.tanh(raw / 5.0)
     return raw, tf.nn.softplus(scale) + self._min_std
 
-  def distribution(self, parameters):
+  def distribution(
+      self, parameters: tuple[tf.Tensor, ...],
+  ) -> distributions.Distribution:
     """The distribution over float32 `[..., A]` with these parameters."""
     if self._kind == 'onehot':
       return distributions.one_hot(*parameters)

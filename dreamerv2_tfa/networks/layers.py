@@ -1,6 +1,7 @@
 """The hidden layer and the multilayer perceptron that every part is made of."""
 
 from collections.abc import Sequence
+from typing import Any
 from typing import NamedTuple
 
 import gin
@@ -12,7 +13,7 @@ _NORMS = ('none', 'layer')
 _EPSILON = 1e-3  # of layer normalisation, Keras' own
 
 
-def check(owner, activation, norm):
+def check(owner: str, activation: str, norm: str) -> None:
   """Checks the settings of hidden layers.
 
   Args:
@@ -102,7 +103,10 @@ def layer_norm(
 class Hidden(tf.Module):
   """act(norm(layer(x))) for a dense or convolutional Keras layer."""
 
-  def __init__(self, layer, input_shape, *, activation, norm, name=None):
+  def __init__(
+      self, layer: Any, input_shape: Sequence[int | None], *,
+      activation: str, norm: str, name: str | None = None,
+  ):
     """Builds the layer's variables.
 
     Args:
@@ -146,15 +150,15 @@ class MLP(tf.Module):
   """Hidden layers of one width: `[..., I]` any float to `[..., units]`."""
 
   def __init__(
-      self, input_size, *, layers=4, units=400, activation='elu', norm='none',
-      name=None,
+      self, input_size: int, *, layers: int = 4, units: int = 400,
+      activation: str = 'elu', norm: str = 'none', name: str | None = None,
   ):
     """Builds the layers.
 
     Args:
-      input_size: int, size I of the last axis.
-      layers: int, number of hidden layers, at least 1.
-      units: int, width of each.
+      input_size: Size I of the last axis.
+      layers: Number of hidden layers, at least 1.
+      units: Width of each.
       activation: Name of a Keras activation.
       norm: 'none' or 'layer'.
       name: Name of the module.
@@ -174,20 +178,23 @@ class MLP(tf.Module):
     ]
     self.output_size = units
 
-  def __call__(self, inputs):
+  def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
+    """`[..., I]` to `[..., units]`."""
     x = tf.reshape(inputs, [-1, inputs.shape[-1]])
     for hidden in self._hidden:
       x = hidden(x)
     return restore_prefix(x, inputs, 1)
 
 
-def restore_prefix(flat, like, event_ndims):
+def restore_prefix(
+    flat: tf.Tensor, like: tf.Tensor, event_ndims: int,
+) -> tf.Tensor:
   """Gives `flat` `[batch, ...]` the leading axes of `like`.
 
   Args:
     flat: Tensor whose first axis is the flattened prefix.
     like: Tensor `[prefix..., event...]`.
-    event_ndims: int, number of event axes of `like`.
+    event_ndims: Number of event axes of `like`.
 
   Returns:
     Tensor `[prefix..., ...]`; static sizes are kept where known.

@@ -51,7 +51,7 @@ def scan(
           tf.nest.pack_sequence_as(states, upstream),
       )
       of_weights, of_inputs = _at_once(step, weights, before, inputs, totals)
-      return [*of_weights, *of_inputs, *tf.nest.flatten(of_initial)]
+      return [*of_weights, *of_inputs, *tf.nest.flatten(of_initial)]  # pyright: ignore[reportGeneralTypeIssues]
 
     return tf.nest.flatten(states), gradient
 
@@ -88,11 +88,11 @@ def _at_once(step, weights, before, inputs, totals):
   with tf.GradientTape(watch_accessed_variables=False) as tape:
     tape.watch([floats, tf.nest.flatten(weights)])
     after = step(weights, before, *joined_inputs)
-  of_floats, of_weights = tape.gradient(
+  of_floats, of_weights = tape.gradient(  # pyright: ignore[reportGeneralTypeIssues]
       after, [floats, tf.nest.flatten(weights)], totals,
       tf.UnconnectedGradients.ZERO,
   )
-  of_floats = iter(of_floats)
+  of_floats = iter(of_floats)  # pyright: ignore[reportArgumentType, reportCallIssue]
   of_inputs = [
       tf.reshape(next(of_floats), tf.shape(x)) if x.dtype.is_floating else None
       for x in inputs

@@ -25,17 +25,17 @@ _DARK = 16  # of 255, that no pixel of a picture passes
 class Report(NamedTuple):
   """What was found out about a task."""
 
-  facts: list[str]  # lines
+  lines: list[str]  # lines
   faults: list[str]  # lines: what is wrong, and how to fix it
 
 
-def inspect(name, *, steps=300, seed=0):
+def inspect(name: str, *, steps: int = 300, seed: int = 0) -> Report:
   """Plays random steps of a task and reports what the agent would meet.
 
   Args:
     name: Name of the task.
-    steps: int, random steps.
-    seed: int, of the environment.
+    steps: Random steps.
+    seed: Of the environment.
 
   Returns:
     `Report`.
@@ -52,21 +52,21 @@ def inspect(name, *, steps=300, seed=0):
 
 
 def _look(task, environment, steps, seed):
-  facts, faults = _specs(task, environment), []
+  lines, faults = _specs(task, environment), []
   faults += _refusals(environment)
   adapted = batch.adapted(environment)
   faults += [] if adapted is None else adapted.warnings
   played = _play(environment, steps, faults)
   if played:
-    facts += _episodes(played)
+    lines += _episodes(played)
     faults += _time_step_faults(played)
     faults += _value_faults(environment, played)
     faults += _seed_faults(task, seed, min(steps, _COMPARED))
-    facts.append('Determinism: ' + (
+    lines.append('Determinism: ' + (
         'the same seed gives another episode.' if any(
             'seed' in fault for fault in faults)
         else f'two environments with one seed agree over {_COMPARED} steps.'))
-  return Report(facts, faults)
+  return Report(lines, faults)
 
 
 def _specs(task, environment):
@@ -91,7 +91,7 @@ def _specs(task, environment):
         f'Observation {key}: {shown.get(key, "")}{_describe(spec)}; read by '
         f'{reader}.')
   lines.append(f'Action: {_describe(environment.action_spec())}.')
-  size = replay.required_bytes(policy.trajectory_spec, 1)
+  size = replay.required_bytes(policy.trajectory_spec, 1)  # pyright: ignore[reportArgumentType]
   lines.append(f'Memory: {size:,} bytes of replay an agent step.')
   return lines
 
@@ -190,12 +190,12 @@ def _time_step_faults(played):
     faults.append(
         'A FIRST step follows with no LAST before it, so the end of that '
         'episode is never learned. Return ts.termination or ts.truncation.')
-  discounts = {
+  found = {
       float(step.discount) for step in played.steps
       if step.step_type != ts.StepType.LAST}
-  if discounts - {1.0}:
+  if found - {1.0}:
     faults.append(
-        f'Discounts within an episode are {sorted(discounts)}; wanted 1. Give '
+        f'Discounts within an episode are {sorted(found)}; wanted 1. Give '
         'the discount of the agent, DreamerV2Agent.discount, and leave 1 here.')
   ends = {
       float(step.discount) for step in played.steps

@@ -16,12 +16,16 @@ on. Latents are sampled, as in imagination.
 
 import argparse
 import json
+import os
 import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa import columns
 from dreamerv2_tfa import dream
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.experience import store
@@ -31,14 +35,17 @@ from dreamerv2_tfa.training import runs
 WAYS = ('open_loop', 'filtered', 'mean')
 
 
-def measure(agent, trajectory, context, *, seed=0):
+def measure(
+    agent: agent_lib.DreamerV2Agent, trajectory: Any,
+    context: int, *, seed: int = 0,
+) -> dict[str, Any]:
   """Errors of an agent's world model by horizon.
 
   Args:
     agent: `DreamerV2Agent`.
     trajectory: `Trajectory` `[N, C + H + 1, ...]`, each inside one episode.
     context: int C, rows that the model looks at.
-    seed: int, of the latents.
+    seed: Of the latents.
 
   Returns:
     Dict from 'reward', 'continue' and the parts of an observation (by
@@ -92,24 +99,21 @@ def _errors(truth, open_loop, filtered):
   return found
 
 
-def table(errors):
+def table(errors: dict[str, Any]) -> str:
   """Lays errors out as lines of text, a line a horizon."""
-  lines = [['steps ahead'] + [
-      f'{key} {way}' for key in errors for way in WAYS
-  ]]
-  for k in range(len(errors['reward']['mean'])):
-    numbers = [f'{each[way][k]:.5f}' for each in errors.values()
-               for way in WAYS]
-    lines.append([str(k + 1), *numbers])
-  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-  return '\n'.join(
-      '  '.join(cell.rjust(width)
-                for cell, width in zip(line, widths, strict=True))
-      for line in lines
+  heads = [f'{key} {way}' for key in errors for way in WAYS]
+  lines = [
+      [f'{each[way][k]:.5f}' for each in errors.values() for way in WAYS]
+      for k in range(len(errors['reward']['mean']))
+  ]
+  return columns.layout(
+      [['steps ahead', *heads]] + [
+          [str(k + 1), *line] for k, line in enumerate(lines)
+      ], numbers=True,
   )
 
 
-def write(root_dir, errors):
+def write(root_dir: str | os.PathLike, errors: dict[str, Any]) -> None:
   """Writes `open_loop.json` and `open_loop.png` into a run's folder."""
   import matplotlib  # slow to import
   matplotlib.use('Agg')
@@ -137,8 +141,9 @@ def write(root_dir, errors):
 
 
 def report(
-    root_dir, replay_from=None, *, context=5, horizon=15, windows=100, seed=0
-):
+    root_dir: str | os.PathLike, replay_from: str | os.PathLike | None = None,
+    *, context: int = 5, horizon: int = 15, windows: int = 100, seed: int = 0,
+) -> str:
   """Measures a run, writes the report and returns the table.
 
   Args:
@@ -146,11 +151,8 @@ def report(
     replay_from: Folder of the run whose rows are looked at; None: the same.
     context: int C.
     horizon: int H.
-    windows: int, windows of rows.
-    seed: int, of windows and latents.
-
-  Returns:
-    str.
+    windows: Windows of rows.
+    seed: Of windows and latents.
 
   Raises:
     ValueError: If a folder holds no run, too few rows, or rows of other

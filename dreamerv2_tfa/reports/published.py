@@ -11,6 +11,7 @@
   gradient mixing; `seeds`: how many runs these two are means of.
 """
 
+from collections.abc import Iterable
 import csv
 import difflib
 import functools
@@ -26,12 +27,12 @@ _PATH = pathlib.Path(__file__).with_name('atari_scores.csv')
 
 
 @functools.cache
-def games():
+def games() -> tuple[str, ...]:
   """Returns the names of the 55 games: tuple of str, in snake case, sorted."""
   return tuple(sorted(_table()))
 
 
-def scores(column):
+def scores(column: str) -> dict[str, float]:
   """Returns the published score of every game.
 
   Args:
@@ -47,11 +48,11 @@ def scores(column):
   return {game: float(row[column]) for game, row in _table().items()}
 
 
-def check(what, name, known):
+def check(what: str, name: str, known: Iterable[str]) -> None:
   """Refuses a name that is not known, and says which ones are near it.
 
   Args:
-    what: str, what the name is of.
+    what: What the name is of.
     name: str.
     known: Sequence of str.
 

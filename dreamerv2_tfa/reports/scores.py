@@ -17,6 +17,7 @@ import math
 import os
 import pathlib
 import sys
+from typing import Any
 from typing import NamedTuple
 
 from absl import app
@@ -24,6 +25,7 @@ from absl import flags
 from absl import logging
 import numpy as np
 
+from dreamerv2_tfa import columns
 from dreamerv2_tfa.reports import published
 
 _SCORES = flags.DEFINE_string(
@@ -51,7 +53,7 @@ class Interval(NamedTuple):
   high: float
 
 
-def normalise(scores, human):
+def normalise(scores: dict[str, float], human: str) -> np.ndarray:
   """Puts scores between random play (0) and a human (1).
 
   Args:
@@ -75,7 +77,7 @@ def normalise(scores, human):
   ])
 
 
-def aggregate(scores):
+def aggregate(scores: dict[str, float]) -> Any:
   """Reduces scores to four numbers: `Aggregates`; arguments as `normalise`."""
   gamer = normalise(scores, 'human_gamer')
   record = normalise(scores, 'human_record')
@@ -85,7 +87,9 @@ def aggregate(scores):
   )
 
 
-def interquartile_mean(scores, *, resamples=2000, seed=0):
+def interquartile_mean(
+    scores: dict[str, float], *, resamples: int = 2000, seed: int = 0,
+) -> Any:
   """Interquartile mean of gamer-normalised scores (Agarwal et al. 2021).
 
   There is one score a game, so games are what is drawn again: the interval
@@ -93,8 +97,8 @@ def interquartile_mean(scores, *, resamples=2000, seed=0):
 
   Args:
     scores: Dict from game to float, in the game's own points.
-    resamples: int, of the bootstrap.
-    seed: int; the same one gives the same interval.
+    resamples: Of the bootstrap.
+    seed: The same one gives the same interval.
 
   Returns:
     `Interval`, of 95%.
@@ -125,7 +129,7 @@ def interquartile_mean(scores, *, resamples=2000, seed=0):
   return Interval(float(means['all'][0]), float(low), float(high))
 
 
-def read(path):
+def read(path: str | os.PathLike) -> dict[str, float]:
   """Reads one's own scores.
 
   Args:
@@ -180,15 +184,12 @@ def _parse(row, place):
   return game, score
 
 
-def table(methods, *, intervals=True):
+def table(methods: Any, *, intervals: bool = True) -> str:
   """Lays methods out as lines of text.
 
   Args:
     methods: Dict from name to scores.
-    intervals: bool; add the interquartile mean and its interval.
-
-  Returns:
-    str.
+    intervals: Add the interquartile mean and its interval.
   """
   names = ['gamer median', 'gamer mean', 'record mean', 'clipped record mean']
   lines = [['', *names] + ['gamer IQM (95%, over games)'] * intervals]
@@ -199,26 +200,19 @@ def table(methods, *, intervals=True):
           *interquartile_mean(scores)
       ))
     lines.append(line)
-  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-  return '\n'.join(
-      '  '.join([line[0].ljust(widths[0])] + [
-          cell.rjust(width)
-          for cell, width in zip(line[1:], widths[1:], strict=True)
-      ]) for line in lines
-  )
+  return columns.layout(lines, numbers=True)
 
 
-def report(path=None, *, intervals=True):
+def report(
+    path: str | os.PathLike | None = None, *, intervals: bool = True,
+) -> str:
   """The table of published methods and, from a file, of one's own scores.
 
   Methods are compared on the games that the file has.
 
   Args:
-    path: Path of a CSV file, or None.
-    intervals: bool, as in `table`.
-
-  Returns:
-    str.
+    path: A CSV file, or None.
+    intervals: As in `table`.
   """
   methods = {name: published.scores(name) for name in published.METHODS}
   if path is None:

@@ -199,7 +199,7 @@ def load(
 
 
 def load_rows(
-    root: str | os.PathLike, data_spec: trajectory.Trajectory, *,
+    root: str | os.PathLike, data_spec: Any, *,
     at_least: int = 20_000,
 ) -> trajectory.Trajectory:
   """Loads the newest stored rows of a run; see `store.read`.

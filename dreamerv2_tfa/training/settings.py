@@ -33,8 +33,9 @@ class Settings(NamedTuple):
 
 @gin.configurable('train')  # pyright: ignore[reportCallIssue], not annotated
 def read(
-    *, task: str | task_lib.Task = 'catch', seed: int = 0, precision: str = 'auto',
-    eager: bool = False, steps: float = 1e8, prefill: float = 1e4,
+    *, task: str | task_lib.Task = 'catch', seed: int = 0,
+    precision: str = 'auto', eager: bool = False, steps: float = 1e8,
+    prefill: float = 1e4,
     pretrain: int = 1, steps_per_update: int = 5, explore_until: float = 0,
     environments: int = 1, processes: bool = True, batch_size: int = 16,
     sequence_length: int = 50, replay_capacity: float = 2e6,

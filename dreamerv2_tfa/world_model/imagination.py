@@ -4,9 +4,14 @@ import tensorflow as tf
 
 from dreamerv2_tfa import noise
 from dreamerv2_tfa import types
+from dreamerv2_tfa.networks import heads
+from dreamerv2_tfa.world_model import rssm as rssm_lib
 
 
-def imagine(rssm, actor, start, *, horizon, seed, differentiable=True):
+def imagine(
+    rssm: rssm_lib.RSSM, actor: heads.ActionHead, start: types.RSSMState, *,
+    horizon: int, seed: tf.Tensor, differentiable: bool = True,
+) -> types.Rollout:
   """Rolls an actor out under fixed world-model weights (paper, section 2.2).
 
     state    s_0 --> s_1 --> ... --> s_H      s_0 is the replayed state
@@ -19,7 +24,7 @@ def imagine(rssm, actor, start, *, horizon, seed, differentiable=True):
     start: `RSSMState` `[N, ...]`, posteriors of replayed rows.
     horizon: int H, steps.
     seed: int32 `[2]`.
-    differentiable: bool; False stops gradients at each action, which cuts
+    differentiable: False stops gradients at each action, which cuts
       the states off from what led to them. The policies keep theirs.
 
   Returns:
@@ -68,7 +73,10 @@ def _arrays(actor, feature, horizon):
   )
 
 
-def rollout_actions(rssm, start, actions, *, seed, sample=True):
+def rollout_actions(
+    rssm: rssm_lib.RSSM, start: types.RSSMState, actions: tf.Tensor, *,
+    seed: tf.Tensor, sample: bool = True,
+) -> types.RSSMState:
   """Rolls given actions out: what would follow from them (open loop).
 
     state    s_0 --> s_1 --> ... --> s_H      s_0 is `start`, not returned
@@ -80,7 +88,7 @@ def rollout_actions(rssm, start, actions, *, seed, sample=True):
     actions: float32 `[H, N, A]`, as the model sees them: one-hot, or scaled
       to [-1, 1].
     seed: int32 `[2]`.
-    sample: bool; False takes the mode of each prior.
+    sample: False takes the mode of each prior.
 
   Returns:
     `RSSMState` `[H, N, ...]`, s_1 to s_H.

@@ -40,9 +40,11 @@ class RSSM(tf.Module):
   """
 
   def __init__(
-      self, action_size, embed_size, *, deter=1024, hidden=1024, stoch=32,
-      classes=32, ensemble=1, activation='elu', norm='none',
-      std_activation='sigmoid2', min_std=0.1, name=None,
+      self, action_size: int, embed_size: int, *, deter: int = 1024,
+      hidden: int = 1024, stoch: int = 32, classes: int = 32, ensemble: int = 1,
+      activation: str = 'elu', norm: str = 'none',
+      std_activation: str = 'sigmoid2', min_std: float = 0.1,
+      name: str | None = None,
   ):
     """Builds the layers.
 
@@ -50,14 +52,14 @@ class RSSM(tf.Module):
       action_size: int A.
       embed_size: int E.
       deter: int D, units of h.
-      hidden: int, width of the hidden layers.
+      hidden: Width of the hidden layers.
       stoch: int S, variables in z.
       classes: int C, classes of each; 0 makes z Gaussian.
       ensemble: int K, prior heads; a random one is used at each step.
       activation: Name of a Keras activation.
       norm: 'none' or 'layer', in the hidden layers.
       std_activation: 'sigmoid2', 'sigmoid' or 'softplus', of a Gaussian z.
-      min_std: float, added to the standard deviation of a Gaussian z.
+      min_std: Added to the standard deviation of a Gaussian z.
       name: Name of the module.
 
     Raises:
@@ -93,7 +95,7 @@ class RSSM(tf.Module):
     )
     self.feature_size = flat + deter
 
-  def initial(self, batch_size):
+  def initial(self, batch_size: int | tf.Tensor) -> types.RSSMState:
     """All-zero state `[batch_size, ...]`."""
     deter, stoch, classes = self._sizes
     dtype = self._dtype
@@ -108,7 +110,7 @@ class RSSM(tf.Module):
         zeros([stoch], tf.float32), zeros([stoch], tf.float32),
     )
 
-  def feature(self, state):
+  def feature(self, state: types.RSSMState) -> tf.Tensor:
     """[flat z, h]: compute dtype `[..., F]`."""
     return tf.concat([_flat(state), state.deter], -1)
 

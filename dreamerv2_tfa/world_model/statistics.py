@@ -17,7 +17,10 @@ class Weights(NamedTuple):
 class Statistics(tf.Module):
   """Hidden layer, then the statistics of a latent's distribution."""
 
-  def __init__(self, input_size, hidden, outputs, *, activation, norm):
+  def __init__(
+      self, input_size: int, hidden: int, outputs: int, *, activation: str,
+      norm: str,
+  ):
     super().__init__()
     self._hidden = layers.Hidden(
         tf.keras.layers.Dense(hidden), (None, input_size),
@@ -72,7 +75,7 @@ class Statistics(tf.Module):
     kernel, bias = weights.hidden.kernel, weights.hidden.bias
     others = tf.cast(others, kernel.dtype)
     flat = tf.reshape(others, [-1, others.shape[-1]])
-    share = tf.matmul(flat, kernel[-others.shape[-1]:]) + bias
+    share = tf.matmul(flat, kernel[-others.shape[-1]:]) + bias  # pyright: ignore[reportOptionalOperand]
     return layers.restore_prefix(share, others, 1)
 
   def of_all(

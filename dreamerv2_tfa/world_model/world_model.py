@@ -1,5 +1,8 @@
 """The world model: encoder, RSSM, heads, and the loss that trains them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import gin
 import tensorflow as tf
 
@@ -28,10 +31,12 @@ class WorldModel(tf.Module):
   """
 
   def __init__(
-      self, observation_spec, action_size, *, discount=0.99, kl_scale=1.0,
-      kl_balance=0.8, free_nats=0.0, free_avg=True, kl_forward=False,
-      reward_scale=1.0, continue_scale=1.0, continue_head=True,
-      grad_heads=_HEADS, reward_transform='tanh', name=None,
+      self, observation_spec: dict[str, tf.TensorSpec], action_size: int, *,
+      discount: float = 0.99, kl_scale: float = 1.0, kl_balance: float = 0.8,
+      free_nats: float = 0.0, free_avg: bool = True, kl_forward: bool = False,
+      reward_scale: float = 1.0, continue_scale: float = 1.0,
+      continue_head: bool = True, grad_heads: Sequence[str] = _HEADS,
+      reward_transform: str = 'tanh', name: str | None = None,
   ):
     """Builds encoder, RSSM and heads.
 
@@ -39,14 +44,14 @@ class WorldModel(tf.Module):
       observation_spec: Dict of `tf.TensorSpec` without batch axes.
       action_size: int A.
       discount: float gamma in [0, 1], of one agent step.
-      kl_scale: float, weight of the KL loss.
+      kl_scale: Weight of the KL loss.
       kl_balance: float in [0, 1], share of the KL that trains the prior.
-      free_nats: float, nats of KL that cost nothing.
-      free_avg: bool; False applies the free nats to each element.
-      kl_forward: bool; True swaps posterior and prior in the KL.
-      reward_scale: float, weight of the reward head's loss.
-      continue_scale: float, weight of the continue head's loss.
-      continue_head: bool; False uses gamma everywhere.
+      free_nats: Nats of KL that cost nothing.
+      free_avg: False applies the free nats to each element.
+      kl_forward: True swaps posterior and prior in the KL.
+      reward_scale: Weight of the reward head's loss.
+      continue_scale: Weight of the continue head's loss.
+      continue_head: False uses gamma everywhere.
       grad_heads: Names among 'decoder', 'reward', 'discount' whose loss trains
         the features too; the others read sg(feature).
       reward_transform: 'identity', 'sign' or 'tanh', before the reward head.
@@ -66,7 +71,7 @@ class WorldModel(tf.Module):
       checks.flag(f'WorldModel.{key}', value)
     _check(grad_heads, reward_transform)
     self._gamma = checks.number('DreamerV2Agent.discount', discount, 0, 1)
-    self._kl = dict(
+    self._kl: dict[str, Any] = dict(
         balance=checks.number('WorldModel.kl_balance', kl_balance, 0, 1),
         free_nats=scales['free_nats'], free_avg=free_avg, forward=kl_forward,
     )
@@ -140,46 +145,48 @@ class WorldModel(tf.Module):
     return predictions
 
   @property
-  def embed_size(self):
+  def embed_size(self) -> int:
     """Size E of an embedding: int."""
     return self._encoder.output_size
 
   @property
-  def encoded_keys(self):
+  def encoded_keys(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Images and vectors that `embed` reads, each in the order in which they
     are joined: two tuples of str.
     """
     return self._encoder.image_keys, self._encoder.vector_keys
 
   @property
-  def decoded_keys(self):
+  def decoded_keys(self) -> tuple[str, ...]:
     """Parts of the observation that `decode` predicts: tuple of str."""
     return self._decoder.keys
 
   @property
-  def loss_names(self):
+  def loss_names(self) -> tuple[str, ...]:
     """Keys of `ModelOutput.row_losses`: tuple of str."""
     observations = map(specs.metric_name, self._decoder.keys)
     names = ('kl', *observations, 'reward')
     return names + (() if self._continue_head is None else ('discount',))
 
-  def embed(self, observation):
+  def embed(self, observation: dict[str, tf.Tensor]) -> tf.Tensor:
     """Embeds raw observations `[..., event]`: compute dtype `[..., E]`."""
     return self._encoder(preprocess(observation))
 
-  def decode(self, feature):
+  def decode(
+      self, feature: tf.Tensor,
+  ) -> dict[str, distributions.Distribution]:
     """Predicts observations; see `Decoder`."""
     return self._decoder(feature)
 
-  def transformed(self, reward):
+  def transformed(self, reward: tf.Tensor) -> tf.Tensor:
     """What the reward head learns of a raw reward: float32 `[...]`."""
     return self._reward_transform(reward)
 
-  def reward(self, feature):
+  def reward(self, feature: tf.Tensor) -> tf.Tensor:
     """Predicted reward, after its transform: float32 `[...]`."""
     return self._reward_head(feature).mode()
 
-  def discount(self, feature):
+  def discount(self, feature: tf.Tensor) -> tf.Tensor:
     """Predicted discount factor of a state: float32 `[...]` in [0, 1]."""
     if self._continue_head is None:
       return tf.fill(tf.shape(feature)[:-1], tf.constant(self._gamma))
@@ -218,7 +225,7 @@ class WorldModel(tf.Module):
     return tf.concat([first[None], predicted[1:]], 0)
 
 
-def preprocess(observation):
+def preprocess(observation: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
   """Scales what the environment gave to what the networks read.
 
   Args:
@@ -236,12 +243,12 @@ def preprocess(observation):
   return {key: scale(x) for key, x in observation.items()}
 
 
-def restore(value, spec):
+def restore(value: tf.Tensor, spec: Any) -> tf.Tensor:
   """Undoes `preprocess` for one part of an observation.
 
   Args:
     value: float32 `[..., event]`, in the encoder's units.
-    spec: `tf.TensorSpec` of the part, without leading axes.
+    spec: Of the part, without leading axes.
 
   Returns:
     Tensor of the spec's dtype and within its bounds, rounded to integers

@@ -1,4 +1,4 @@
-"""Tests of what happens at the edge: Ctrl-C at any moment, full disks, ports."""
+"""Tests of the edge: Ctrl-C at any moment, full disks, ports in use."""
 
 import os
 import pathlib
@@ -118,7 +118,8 @@ def test_another_error_stays_what_it_is(error):
 
 
 _WRITES = {
-    'replay': (store.Store, 'save'), 'checkpoint': (tf.train.Checkpoint, 'write'),
+    'replay': (store.Store, 'save'),
+    'checkpoint': (tf.train.Checkpoint, 'write'),
     'policies': (checkpoints.Policies, 'save'),
 }
 

@@ -210,7 +210,7 @@ def test_a_folder_that_is_no_export_is_refused(tmp_path):
     dreamerv2_tfa.load_policy(tmp_path)
 
 
-# The other formats -------------------------------------------------------------
+# The other formats -----------------------------------------------------------
 
 
 @pytest.fixture(scope='module', params=['tflite', 'onnx'])
@@ -286,5 +286,6 @@ def test_an_unknown_format_is_refused(tmp_path):
   manifest.write(tmp_path, {
       'format': 'h5', 'inputs': {}, 'observation': {}, 'parts': None,
       'signature': 'environment'})
-  with pytest.raises(ValueError, match="'h5'; .*'saved_model', 'onnx', 'tflite"):
+  with pytest.raises(
+      ValueError, match="'h5'; .*'saved_model', 'onnx', 'tflite"):
     dreamerv2_tfa.load_policy(tmp_path)

@@ -244,10 +244,11 @@ def test_status_health_and_metrics_are_told(site):
   assert answer['model_version_status'][0]['state'] == 'AVAILABLE'
   assert site.ask('GET', '/healthz')[1]['status'] == 'ok'
   _, text = site.ask('GET', '/metrics')
-  for line in ('dreamerv2_act_seconds{quantile="0.99"} 0.',
-               'dreamerv2_act_seconds_count 1\n', 'dreamerv2_sessions 1\n',
-               'dreamerv2_responses_total{status="400"} 1\n',
-               'dreamerv2_model_rows_total 1\n'):
+  for line in ('dreamerv2_act_seconds_bucket{le="+Inf"} 1.0\n',
+               'dreamerv2_act_seconds_count 1.0\n', 'dreamerv2_sessions 1.0\n',
+               'dreamerv2_responses_total{status="400"} 1.0\n',
+               '# TYPE dreamerv2_responses_total counter\n',
+               'dreamerv2_model_rows_total 1.0\n'):
     assert line in text
 
 

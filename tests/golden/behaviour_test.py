@@ -68,7 +68,8 @@ def test_the_imagined_rollout(made, monkeypatch):
   mean = golden['metrics/reward_mean']
   cases.assert_near(tf.reduce_mean(reward), mean)
   continue_ = 1.0 - golden['data/is_terminal'].astype(np.float32).reshape(-1)
-  discount = agent.world_model.rollout_discount(rollout.feature, _GAMMA * continue_)
+  discount = agent.world_model.rollout_discount(
+      rollout.feature, _GAMMA * continue_)
   cases.assert_near(discount, wanted['discount'])
   cases.assert_near(returns.state_weights(discount), wanted['weight'])
   value = agent.actor_critic.slow_critic(rollout.feature).mode()

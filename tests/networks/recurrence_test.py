@@ -8,7 +8,7 @@ import tensorflow as tf
 from dreamerv2_tfa.networks import layers
 from dreamerv2_tfa.networks import recurrence
 
-B, T, I, D = 2, 5, 3, 4
+B, T, X, D = 2, 5, 3, 4
 
 
 class Step(tf.Module):
@@ -17,7 +17,7 @@ class Step(tf.Module):
   def __init__(self):
     super().__init__()
     self.dense = tf.keras.layers.Dense(D)
-    self.dense.build((None, I + D))
+    self.dense.build((None, X + D))
     self.norm = tf.keras.layers.LayerNormalization()
     self.norm.build((None, D))
     small.randomise(self)
@@ -44,7 +44,7 @@ def run(scan):
   """Outputs and gradients, wrt inputs, initial state and weights."""
   step = Step()
   rng = np.random.default_rng(0)
-  inputs = tf.constant(rng.normal(size=[T, B, I]), tf.float32)
+  inputs = tf.constant(rng.normal(size=[T, B, X]), tf.float32)
   flags = np.zeros([T, B], bool)
   flags[0, 1] = flags[3, 0] = True
   initial = (tf.constant(rng.normal(size=[B, D]), tf.float32), tf.zeros([B]))
@@ -108,7 +108,7 @@ def test_weights_are_read_once_before_the_loop():
 
 def test_layers_read_their_own_weights_again_afterwards():
   step = Step()
-  inputs = tf.ones([T, B, I]), tf.zeros([T, B], tf.bool)
+  inputs = tf.ones([T, B, X]), tf.zeros([T, B], tf.bool)
   first, _ = ours(step, inputs, (tf.zeros([B, D]), tf.zeros([B])))
   step.dense.kernel.assign(2.0 * step.dense.kernel)
   second, _ = ours(step, inputs, (tf.zeros([B, D]), tf.zeros([B])))

@@ -78,7 +78,7 @@ def _inspect(monkeypatch, fault=None, **kwargs):
 
 def test_a_sound_environment_has_facts_and_no_fault(monkeypatch):
   report = _inspect(monkeypatch)
-  text = '\n'.join(report.facts)
+  text = '\n'.join(report.lines)
   assert report.faults == []
   assert ('Observation place: shown as float32 [2] from 0 to 9, numbers as '
           'they are; as float32 [2] from 0 to 9; read by the MLP.') in text
@@ -95,12 +95,12 @@ def test_a_sound_environment_has_facts_and_no_fault(monkeypatch):
 def test_truncations_are_told_from_terminations(monkeypatch):
   report = _inspect(monkeypatch, 'cut')
   assert report.faults == []
-  assert any('0 terminations (discount 0), 4 trunc' in x for x in report.facts)
+  assert any('0 terminations (discount 0), 4 trunc' in x for x in report.lines)
 
 
 def test_an_episode_that_does_not_end_in_time_is_mentioned(monkeypatch):
   report = _inspect(monkeypatch, steps=3)
-  assert any('None was reached: take more' in line for line in report.facts)
+  assert any('None was reached: take more' in line for line in report.lines)
 
 
 @pytest.mark.parametrize('fault, named, way_out', [
@@ -135,7 +135,7 @@ def test_what_the_agent_would_refuse_is_named_before_training(monkeypatch):
   monkeypatch.setattr(tasks, 'load', lambda name: task)
   gin.parse_config("Encoder.image_keys = '$^'")
   report = inspection.inspect('huge', steps=5)
-  assert any('no encoder' in line for line in report.facts)
+  assert any('no encoder' in line for line in report.lines)
   assert any('nothing to read' in line for line in report.faults)
 
 

@@ -41,7 +41,7 @@ def test_the_future_that_came_has_no_error(agent, batch, monkeypatch):
   # Sequence 0 has the first row of an episode at row 3, where nothing led to.
   one = tf.nest.map_structure(lambda x: x[1:], batch)
   batch = one
-  monkeypatch.setattr(dream, 'imagine', came)
+  monkeypatch.setattr(dream, 'rollout_actions', came)
   errors = open_loop.measure(agent, one, CONTEXT)
   assert set(errors) == {'image', 'position', 'speed', 'reward', 'continue'}
   for each in errors.values():
@@ -59,7 +59,7 @@ def test_it_starts_where_it_last_looked_with_the_actions_from_there(
     seen.update(start=start, actions=actions)
     return imagine(agent, start, actions, seed=seed)
 
-  monkeypatch.setattr(dream, 'imagine', noted)
+  monkeypatch.setattr(dream, 'rollout_actions', noted)
   open_loop.measure(agent, batch, CONTEXT, seed=3)
   posterior, sequence = dream.recall(agent, batch, (3, 0))
   np.testing.assert_array_equal(

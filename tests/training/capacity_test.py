@@ -57,7 +57,8 @@ def test_walkers_preset_takes_what_fits_and_says_so(agent, monkeypatch):
   assert line == (
       f'Replay memory: {found.rows:,} of the 2,000,000 steps that were asked '
       'for, 6.5 GB, because 9.1 GB of 24.0 GB are free, of which TensorFlow '
-      f'and the updates need about 2.6 GB; older steps are forgotten after {found.rows:,}.')
+      f'and the updates need about 2.6 GB; older steps are forgotten after '
+      f'{found.rows:,}.')
 
 
 def test_a_larger_batch_leaves_less(agent, monkeypatch):
@@ -80,7 +81,8 @@ def test_a_number_of_ones_own_is_refused_with_one_that_fits(
 def test_a_run_is_resumed_with_what_fits_whatever_it_asked_for(
     agent, monkeypatch, tmp_path):
   pretend(monkeypatch, free=int(9.1 * _GB))
-  (tmp_path / 'replay.json').write_text(json.dumps({'first': 7, 'next': 600_007}))
+  (tmp_path / 'replay.json').write_text(
+      json.dumps({'first': 7, 'next': 600_007}))
   found, line = take(agent, 1_500_000, tmp_path, resumed=True)
   assert found.rows == 526_000
   assert line.endswith(

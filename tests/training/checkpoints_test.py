@@ -116,7 +116,8 @@ def test_the_two_last_checkpoints_are_kept(tmp_path):
 def two(tmp_path):
   """A folder with the checkpoints 10 and 200; and its `checkpoints/`."""
   root = tmp_path / 'run'
-  saver = checkpoints.Checkpoints(root / 'checkpoints', x=tf.Variable(tf.range(1000)))
+  saver = checkpoints.Checkpoints(
+      root / 'checkpoints', x=tf.Variable(tf.range(1000)))
   for step in (10, 200):
     saver.save(step)
   return root, root / 'checkpoints'
@@ -128,7 +129,7 @@ def _cut(path, bytes_left=100):
 
 def test_tensorflow_finds_the_checkpoint_that_is_found_here(two):
   root, directory = two
-  assert checkpoints.find(root / 'checkpoints') == tf.train.latest_checkpoint(directory)
+  assert checkpoints.find(directory) == tf.train.latest_checkpoint(directory)
   assert checkpoints.last(root / 'checkpoints') == str(directory / 'ckpt-200')
 
 

@@ -222,7 +222,8 @@ def test_every_reader_finds_the_checkpoint_without_its_state_file(copy):
   assert int(dreamerv2_tfa.load_agent(copy).train_step_counter) > 0
   train(copy.parent / 'new', model_from=str(copy))
   assert 'Resumed at 40 frames' in train(copy, steps=48)
-  assert checkpoints.find(copy / 'checkpoints') == str(copy / 'checkpoints' / 'ckpt-48')
+  folder = copy / 'checkpoints'
+  assert checkpoints.find(folder) == str(folder / 'ckpt-48')
 
 
 def test_a_run_killed_before_its_first_save_begins_again_over_nothing(copy):

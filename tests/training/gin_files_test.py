@@ -57,7 +57,8 @@ def test_presets_are_found_from_anywhere(folder):
 
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
 def test_a_byte_order_mark_is_no_token(folder, encoding):
-  (folder / 'mine.gin').write_text('RSSM.deter = 7  # gr\u00f6\u00dfer\n', encoding)
+  (folder / 'mine.gin').write_text(
+      'RSSM.deter = 7  # gr\u00f6\u00dfer\n', encoding)
   (folder / 'outer.gin').write_bytes(
       codecs.BOM_UTF8 + b"include 'mine.gin'\r\nMLP.units = 3\r\n")
   config.parse([folder / 'outer.gin'], [])
@@ -156,7 +157,8 @@ _LINES = {
     '--seed=5': ('A flag is no line of gin', 1),
     'train.steps = 5; train.seed = 3': ('A line has one setting.', 15),
     'Encoder.kernels = (4, 4': ('The bracket ( is not closed.', 19),
-    'Encoder.kernels = (4, 4]': ("This cannot be read: Expected ',' or ')'", 24),
+    'Encoder.kernels = (4, 4]': (
+        "This cannot be read: Expected ',' or ')'", 24),
     "train.task = 'catch": (
         "A quote is not closed. Write train.task = 'catch'", 14),
     'train.task = \u2018catch\u2019': (

@@ -139,7 +139,8 @@ def test_a_lock_file_that_was_removed_meanwhile_is_not_taken_for_the_lock(
 
   monkeypatch.setattr(lock.fcntl, 'flock', late)
   with lock.locked(tmp_path / 'lock'):
-    with pytest.raises(ValueError, match='in use'), lock.locked(tmp_path / 'lock'):
+    with pytest.raises(ValueError, match='in use'), lock.locked(
+        tmp_path / 'lock'):
       pass
 
 

@@ -25,7 +25,8 @@ _PICTURE = array_spec.BoundedArraySpec((64, 64, 3), np.uint8, 0, 255)
      ('gym_small', 'the environment shows vectors alone')),
     ({'ram': array_spec.ArraySpec((128,), np.uint8)},
      ('gym_small', 'the environment shows vectors alone')),
-    (_PICTURE, ('gym_pixels_small', 'the environment shows pictures (64x64x3)')),
+    (_PICTURE, (
+        'gym_pixels_small', 'the environment shows pictures (64x64x3)')),
     (tf.TensorSpec((64, 64, 1), tf.uint8),
      ('gym_pixels_small', 'the environment shows pictures (64x64x1)')),
     ({'a': _VECTOR, 'image': _PICTURE}, (

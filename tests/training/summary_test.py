@@ -168,8 +168,8 @@ def test_what_a_killed_save_left_behind_is_no_checkpoint(tmp_path):
 ])
 def test_a_run_is_finished_once_it_is_evaluated_and_exported(
     tmp_path, resumed, steps, rows, exported, episodes, wanted):
-  protocol = {'task': 'x', 'action_repeat': 4, 'precision': 'float32', 'seed': 0,
-              'presets': []}
+  protocol = {'task': 'x', 'action_repeat': 4, 'precision': 'float32',
+              'seed': 0, 'presets': []}
   (tmp_path / 'protocol.json').write_text(json.dumps(protocol))
   (tmp_path / 'metrics.jsonl').write_text(''.join(
       f'{{"step": {step}, "eval_return": 1.0}}\n' for step in rows))

@@ -247,7 +247,8 @@ def test_given_actions_are_followed_one_after_the_other(sample):
 def test_following_works_for_a_number_of_steps_known_only_when_it_runs():
   model, start = make(), make_start(make())
   traced = tf.function(
-      lambda actions: imagination.rollout_actions(model, start, actions, seed=SEED),
+      lambda actions: imagination.rollout_actions(
+          model, start, actions, seed=SEED),
       input_signature=[tf.TensorSpec([None, N, A])])
   for length in (1, H):
     assert traced(given_actions()[:length]).deter.shape == [length, N, 8]

@@ -20,7 +20,7 @@ def write(
   from dreamerv2_tfa.deployment import step as step_lib
 
   step = step_lib.Step(agent, policy, parts)
-  module = tf.Module()
+  module: Any = tf.Module()
   module.weights = policy.variables()
   concrete = lambda function, inputs: tf.function(
       lambda **tensors: function(tensors), autograph=False
