@@ -52,7 +52,8 @@ def main(root_dir, seed=0, updates=5000, episodes=50):
   awake = dreamerv2_tfa.FeaturePolicy(
       agent.time_step_spec, agent.action_spec, agent.world_model,
       learn(dream, updates), seed=seed)
-  real = dreamerv2_tfa.Evaluation(dreamerv2_tfa.Catch(seed=seed), awake, episodes)
+  real = dreamerv2_tfa.Evaluation(
+      dreamerv2_tfa.Catch(seed=seed), awake, episodes)
   print(f'Seed {seed}: return {real.run()["eval_return"]:.2f}')
 
 

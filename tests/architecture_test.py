@@ -65,8 +65,8 @@ _ROOMS = {
     ),
     'results': ('quiet', 'checks', 'environments', 'training', 'deployment'),
     'reports': (
-        'columns', 'checks', 'specs', 'networks', 'environments', 'experience', 'agent',
-        'dream', 'training',
+        'columns', 'checks', 'specs', 'networks', 'environments',
+        'experience', 'agent', 'dream', 'training',
     ),
     'commands': (
         'quiet', 'columns', 'checks', 'environments', 'training', 'migration',

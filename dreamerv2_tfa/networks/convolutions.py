@@ -67,7 +67,7 @@ def _sub_pixel(inputs, kernel, strides):
 
   Args:
     inputs: `[N, h, w, I]`.
-    kernel: `[kernel_height, kernel_width, O, I]`, the same dtype; sizes that are
+    kernel: `[kernel_height, kernel_width, O, I]`, the same dtype; its sizes are
       multiples of the strides.
     strides: Two ints.
 
