@@ -154,6 +154,7 @@ def blocks(page):
 
 
 _BLOCKS = [block for page in _PAGES for block in blocks(page)]
+_CODE = [block for block in _BLOCKS if block.language in ('sh', 'python')]
 
 
 def commands(code):
@@ -273,7 +274,7 @@ def pages(tmp_path_factory):
 def test_every_block_says_what_it_is():
   assert {block.language for block in _BLOCKS} <= {
       'sh', 'python', 'text', 'mermaid'}
-  assert len([block for block in _BLOCKS if block.language in ('sh', 'python')]) > 15
+  assert len(_CODE) > 15
 
 
 def test_every_exempt_line_is_there():
@@ -284,8 +285,7 @@ def test_every_exempt_line_is_there():
 
 
 @pytest.mark.parametrize(
-    'block', [block for block in _BLOCKS if block.language in ('sh', 'python')],
-    ids=[block.name for block in _BLOCKS if block.language in ('sh', 'python')])
+    'block', _CODE, ids=[block.name for block in _CODE])
 def test_a_block_runs_as_it_stands(block, pages):
   failed = pages[block.page].run(block)
   assert failed is None, f'{block.name}\n{block.code}\n{failed}'

@@ -132,6 +132,7 @@ def parse_recorded(path: pathlib.Path) -> None:
   )
   if not path.is_file():
     raise ValueError(f'{path} is missing. {way_out}')
+  register()
   try:
     gin.parse_config(_GONE.sub('', path.read_text(encoding='utf-8')))
   except Exception as error:  # gin's own, the tokenizer's, a module's

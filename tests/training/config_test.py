@@ -2,6 +2,8 @@
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import gin
 import pytest
@@ -86,6 +88,19 @@ def test_a_mistake_is_shown_with_its_place():
 def test_what_is_not_bound_has_no_value():
   assert config.value('RSSM.deter') is None
   assert not config.is_bound('RSSM.deter')
+
+
+def test_a_new_process_knows_what_any_suite_declares(tmp_path):
+  path = tmp_path / 'operative_config.gin'
+  path.write_text('load_gym.size = 32\nload_dmc.size = 32\nCatch.balls = 5\n'
+                  'load_atari.sticky = False\nload_minigrid.tile_size = 4\n'
+                  'load_crafter.length = 50\nRSSM.deter = 16\n')
+  code = ('import pathlib, sys\nfrom dreamerv2_tfa.training import config\n'
+          'config.parse_recorded(pathlib.Path(sys.argv[1]))\n'
+          "assert config.value('load_gym.size') == 32")
+  done = subprocess.run([sys.executable, '-c', code, str(path)], text=True,
+                        stderr=subprocess.PIPE, check=False)
+  assert done.returncode == 0, done.stderr
 
 
 def test_a_recorded_value_is_the_one_that_gin_wrote(tmp_path):
