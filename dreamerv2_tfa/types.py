@@ -50,7 +50,7 @@ class ModelOutput(NamedTuple):
   feature: tf.Tensor  # [B, T, F] compute dtype
   # [B, T] float32 each: 'kl' in nats; -log p of the heads 'reward', 'discount'
   # and of observations by `specs.metric_name` of their key.
-  row_losses: dict[str, tf.Tensor]
+  losses: dict[str, tf.Tensor]
   metrics: dict[str, tf.Tensor]  # [] float32 each
 
 

@@ -221,7 +221,7 @@ class ModelLoss(tf.Module):
   ) -> tf.Tensor:
     """Loss of the head; see `Plan2Explore.loss`."""
     del sequence
-    target = tf.stop_gradient(model.row_losses[self._target])
+    target = tf.stop_gradient(model.losses[self._target])
     prediction = self._head(tf.stop_gradient(model.feature))
     return -losses.weighted_mean(
         prediction.log_prob(target), weights[:, None]

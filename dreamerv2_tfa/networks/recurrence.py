@@ -15,7 +15,7 @@ def scan(
     s_t = step(weights, s_{t-1}, *x_t)
 
   `tf.scan` would add up the gradient of every weight at each step, which for a
-  few rows a step is most of its cost. Here the loop back in time treats the
+  few states a step is most of its cost. Here the loop back in time treats the
   weights as constants, and one call on all steps gives the rest:
 
     g_t   = dL/ds_t + (ds_{t+1}/ds_t)^T g_{t+1}      a loop, t = T .. 1

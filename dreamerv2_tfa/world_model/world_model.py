@@ -111,13 +111,13 @@ class WorldModel(tf.Module):
     kl_loss, kl = losses.kl_loss(
         posterior, prior, weights=weights, **self._kl
     )
-    terms, row_losses = {'kl': kl_loss}, {'kl': kl}
+    terms, unreduced = {'kl': kl_loss}, {'kl': kl}
     targets = {specs.metric_name(k): x for k, x in observation.items()}
     targets.update(reward=self.transformed(sequence.reward),
                    discount=self._gamma * sequence.continue_)
     for name, prediction in self._predict(feature).items():
       log_prob = prediction.log_prob(tf.cast(targets[name], tf.float32))
-      row_losses[name] = -log_prob
+      unreduced[name] = -log_prob
       terms[name] = losses.weighted_mean(-log_prob, weights)
     loss = tf.add_n([self._scales.get(k, 1.0) * v for k, v in terms.items()])
     metrics = {f'{key}_loss': value for key, value in terms.items()}
@@ -127,7 +127,7 @@ class WorldModel(tf.Module):
         post_ent=tf.reduce_mean(distributions.latent(posterior).entropy()),
     )
     return types.ModelOutput(
-        loss, posterior, prior, embed, feature, row_losses, metrics
+        loss, posterior, prior, embed, feature, unreduced, metrics
     )
 
   def _predict(self, feature):
@@ -163,7 +163,7 @@ class WorldModel(tf.Module):
 
   @property
   def loss_names(self) -> tuple[str, ...]:
-    """Keys of `ModelOutput.row_losses`: tuple of str."""
+    """Keys of `ModelOutput.losses`: tuple of str."""
     observations = map(specs.metric_name, self._decoder.keys)
     names = ('kl', *observations, 'reward')
     return names + (() if self._continue_head is None else ('discount',))

@@ -157,12 +157,12 @@ def test_the_head_predicts_a_loss_of_the_model_a_row_at_a_time(target):
   model, sequence = model_output(agent)
   explorer = agent.exploration.explorer
   loss = explorer.loss(model, sequence, tf.ones(small.B))
-  error = model.row_losses[target] - (
+  error = model.losses[target] - (
       small.head(explorer._head, model.feature)[..., 0])
   wanted = 0.5 * np.mean(error**2) + 0.5 * np.log(2 * np.pi)
   np.testing.assert_allclose(loss, wanted, rtol=1e-5)
   if target != 'kl':
-    mean = tf.reduce_mean(model.row_losses[target])
+    mean = tf.reduce_mean(model.losses[target])
     np.testing.assert_allclose(mean, model.metrics[f'{target}_loss'], rtol=1e-5)
 
 

@@ -83,7 +83,7 @@ def test_the_loss_each_term_and_every_gradient(made, monkeypatch):
     feed.give(golden.series('noise'))
     output = agent.world_model.loss(cases.sequence(golden), [0, 0])
   cases.assert_near(output.loss, golden['loss'])
-  cases.assert_near(output.row_losses['kl'], golden['kl'])
+  cases.assert_near(output.losses['kl'], golden['kl'])
   cases.assert_near(output.feature, golden['feat'])
   cases.assert_state_near(output.posterior, golden.group('post'))
   cases.assert_state_near(output.prior, golden.group('prior'))

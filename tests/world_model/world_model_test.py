@@ -156,7 +156,7 @@ def test_kl_term_is_the_kl_of_posterior_from_prior_in_nats():
   model = make()
   output = model.loss(make_sequence(), SEED)
   kl = categorical_kl(output.posterior.logits, output.prior.logits)
-  close(output.row_losses['kl'], kl)
+  close(output.losses['kl'], kl)
   close(metric(output, 'model_kl'), kl.mean())
   close(metric(output, 'kl_loss'), kl.mean())  # the shares add up to one
 
@@ -318,7 +318,7 @@ def test_gaussian_latents_have_a_kl_of_gaussians():
   ratio = (post.std / prior.std).numpy()
   distance = ((post.mean - prior.mean) / prior.std).numpy()
   kl = 0.5 * (ratio**2 + distance**2 - 1.0) - np.log(ratio)
-  close(output.row_losses['kl'], kl.sum(-1))
+  close(output.losses['kl'], kl.sum(-1))
 
 
 @pytest.mark.parametrize('binding, got', [
