@@ -9,12 +9,10 @@ from typing import NamedTuple
 import tree
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import tasks
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
-_OF_SUITE = {
-    'atari': 'atari', 'dmc': 'dmc_vision', 'crafter': 'crafter',
-    'minigrid': 'minigrid', 'gym': 'gym', 'gymnasium': 'gym',
-}
+_NAMED_OTHERWISE = {'dmc': 'dmc_vision', 'gymnasium': 'gym'}  # by suite
 DEFAULT = 'quickstart'
 PUBLISHED = 'gym'  # sizes, and settings to look at an environment with
 _LOOKED_AT = ('gym', 'gymnasium')
@@ -66,13 +64,15 @@ def is_shown(task: str | None) -> bool:
 
 
 def of_task(task: str | None) -> str:
-  """Name of the preset for a task, without '.gin'.
+  """Name of the preset for a task, without '.gin': the file of its suite.
 
   Args:
     task: Name of the task, or None.
   """
   suite = (task or '').partition('_')[0]
-  return _OF_SUITE.get(suite, DEFAULT)
+  name = _NAMED_OTHERWISE.get(suite, suite)
+  known = suite in tasks.SUITES and f'{name}.gin' in names()
+  return name if known else DEFAULT
 
 
 def said(names: Sequence[str], observation_spec: Any) -> str:

@@ -171,6 +171,7 @@ def test_a_setting_that_is_not_there_is_named(trained):
     ('crafter_reward', 'crafter'), ('minigrid_Empty-5x5', 'minigrid'),
     ('gym_CartPole-v1', 'gym'), ('gymnasium_CartPole-v1', 'gym'),
     ('catch', 'quickstart'), ('module:factory', 'quickstart'),
+    ('debug_mine:Cart', 'quickstart'),
     (None, 'quickstart')])
 def test_each_suite_has_a_preset(task, preset):
   assert presets.of_task(task) == preset
