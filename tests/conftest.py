@@ -4,6 +4,7 @@ It makes `small` importable: pytest's importlib mode leaves the path alone.
 """
 
 import pathlib
+import signal
 import sys
 
 import dreamerv2_tfa  # noqa: F401 - before TensorFlow, as `rendering` wants
@@ -15,6 +16,9 @@ import pytest
 import tensorflow as tf
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+  # A shell's `&` makes its program deaf to Ctrl-C, and all that this starts.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

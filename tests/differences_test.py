@@ -1,6 +1,6 @@
 """Where this package departs from the published one on purpose.
 
-The README lists them all; here are those whose test has no other home.
+docs/published.md lists them all; here are those whose test has no other home.
 """
 
 import numpy as np

@@ -38,14 +38,14 @@ PAGE = help_lib.Page(
 
 def run(unused_argv: list[str]) -> None:
   """Exports, or verifies, and says what was compared."""
-  from dreamerv2_tfa.deployment import export  # after the flags: slow to import
-
   root_dir, task = map(configuration.value, ('root_dir', 'task'))
   if not root_dir or not _OUT.value:
     raise checks.UserError(
         f'Which run, and where to? {help_lib.program(PAGE.name)} '
         '--root_dir=RUN --out=DIR.'
     )
+  from dreamerv2_tfa.deployment import export  # slow to import
+
   if _VERIFY.value:
     found = export.verify(root_dir, _OUT.value, task)
   else:

@@ -48,12 +48,12 @@ PAGE = help_lib.Page(
 
 def run(unused_argv: list[str]) -> None:
   """Parses gin and imports a run."""
-  from dreamerv2_tfa.migration import run as run_lib  # slow to import
-
   if not _FROM.value:
     raise checks.UserError(
         'Which run? Give the log folder of the published package: --from=DIR.'
     )
+  from dreamerv2_tfa.migration import run as run_lib  # slow to import
+
   root_dir = configuration.root_dir()
   presets = configuration.parse(root_dir)
   run_lib.import_run(

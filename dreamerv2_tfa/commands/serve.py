@@ -44,13 +44,13 @@ PAGE = help_lib.Page(
 
 def run(unused_argv: list[str]) -> None:
   """Loads the policy and serves until it is told to end."""
-  from dreamerv2_tfa.deployment import server  # after the flags: slow to import
-
   if not _POLICY.value:
     raise checks.UserError(
         f'Which policy? {help_lib.program(PAGE.name)} --policy=DIR, a folder '
         f'that {help_lib.program("export")} wrote.'
     )
+  from dreamerv2_tfa.deployment import server  # slow to import
+
   made = server.make(
       _POLICY.value, host=_HOST.value, port=_PORT.value, name=_NAME.value,
       max_sessions=_MAX_SESSIONS.value, idle_seconds=_IDLE_SECONDS.value,

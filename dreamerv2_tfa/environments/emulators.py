@@ -1,7 +1,8 @@
 """The two emulators of Atari, `ale_py` and `atari_py`, behind one interface.
 
 Both read the ROM files in the wheel of ale-py. With the same actions most games
-give the same screens and memory in both; the README lists those that differ.
+give the same screens and memory in both; docs/environments.md
+lists those that differ.
 """
 
 from collections.abc import Sequence

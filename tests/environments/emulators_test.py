@@ -12,8 +12,8 @@ from dreamerv2_tfa.environments import emulators
 
 _GOLDEN = pathlib.Path(__file__).resolve().parents[1] / 'golden'
 _HAS_ATARI_PY = importlib.util.find_spec('atari_py') is not None
-# Games that the emulators play otherwise, in pictures and rewards; the README
-# lists them. In a few more the memory alone differs.
+# Games that the emulators play otherwise, in pictures and rewards;
+# docs/environments.md lists them. In a few more the memory alone differs.
 DIFFERENT = {
     'adventure', 'air_raid', 'assault', 'beam_rider', 'elevator_action',
     'frogger', 'ice_hockey', 'kaboom', 'keystone_kapers', 'king_kong',
@@ -78,9 +78,10 @@ def test_a_game_is_played_as_atari_py_plays_it(golden, game):
   assert _differ(game, golden) == {'loaded': set(), 'reset': set()}
 
 
-def test_the_readme_lists_the_games_that_differ():
-  readme = (_GOLDEN.parents[1] / 'README.md').read_text(encoding='utf-8')
-  listed = readme.partition('play differently:')[2].partition('.')[0]
+def test_the_docs_list_the_games_that_differ():
+  page = _GOLDEN.parents[1] / 'docs' / 'environments.md'
+  text = page.read_text(encoding='utf-8')
+  listed = text.partition('play differently:')[2].partition('.')[0]
   assert set(listed.replace(',', ' ').split()) == DIFFERENT
 
 
