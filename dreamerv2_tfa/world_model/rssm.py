@@ -241,22 +241,27 @@ class RSSM(tf.Module):
     """
     weights = self.weights()
     drawn = self._noise(tf.shape(embed)[:1], seed) if sample else None
-    return self._filter(
-        weights, prev_state, self.embed_share(weights, embed), prev_action,
-        is_first, drawn,
-    )
+    deter = self._recur_in_row(weights, prev_state, prev_action, is_first)
+    # No share: in half precision one product is rounded less than two.
+    inputs = tf.concat([deter, embed], -1)
+    raw = self._posterior.of_all(weights.posterior, inputs)
+    return self._draw(deter, raw, drawn)
 
   def _filter(
       self, weights, prev_state, embed_share, prev_action, is_first, drawn=None,
   ):
     """The posterior of one row, in which an episode may start."""
-    prev_state, prev_action = tf.nest.map_structure(
-        lambda x: _zero_where(is_first, x), (prev_state, prev_action)
-    )
-    deter = self.recur(weights, prev_state, prev_action)
+    deter = self._recur_in_row(weights, prev_state, prev_action, is_first)
     return self._draw(
         deter, self.posterior(weights, deter, embed_share), drawn
     )
+
+  def _recur_in_row(self, weights, prev_state, prev_action, is_first):
+    """`recur`, from zeros where an episode starts."""
+    prev_state, prev_action = tf.nest.map_structure(
+        lambda x: _zero_where(is_first, x), (prev_state, prev_action)
+    )
+    return self.recur(weights, prev_state, prev_action)
 
   def img_step(
       self, prev_state: types.RSSMState, prev_action: tf.Tensor,
