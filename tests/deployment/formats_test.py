@@ -51,7 +51,9 @@ def numbered(tmp_path, monkeypatch):
 
 
 def test_the_formats_are_files_and_the_first_takes_every_policy():
-  assert formats.names() == ('saved_model', 'onnx', 'tflite')
+  files = {path.stem for path in player._FORMATS.glob('[a-z]*.py')}
+  assert set(formats.names()) == files
+  assert formats.names()[0] == 'saved_model'
 
 
 @pytest.mark.parametrize('name', formats.names())
@@ -80,5 +82,5 @@ def test_a_policy_is_exported_loaded_and_acts_in_a_new_format(tmp_path):
 
 
 def test_a_format_that_there_is_not_is_refused_with_those_there_are():
-  with pytest.raises(checks.UserError, match="'saved_model', 'onnx'"):
+  with pytest.raises(checks.UserError, match="'saved_model', .*'tflite'"):
     formats.get('pickle')

@@ -1,7 +1,7 @@
 """The formats that a policy is exported in: each is one file here.
 
 A file has, and the stand-alone player loads it without this package, so it
-imports nothing of it at its top:
+imports nothing of it at its top. It is EXACT if and only if PRECISION is None:
 
   FILE        name of the file that is written, or None for several
   EXACT       whether it acts as the agent does in every bit
