@@ -10,7 +10,7 @@ import pytest
 from dreamerv2_tfa import agent
 from dreamerv2_tfa import rendering
 from dreamerv2_tfa.behaviour import actor_critic
-from dreamerv2_tfa.behaviour import exploration
+from dreamerv2_tfa.behaviour import explorers
 from dreamerv2_tfa.environments import atari
 from dreamerv2_tfa.environments import crafter
 from dreamerv2_tfa.environments import dm_control
@@ -42,8 +42,8 @@ _CONFIGURABLES = {
     'Decoder': decoder.Decoder.__init__,
     'MLP': layers.MLP.__init__,
     'ActorCritic': actor_critic.ActorCritic.__init__,
-    'Plan2Explore': exploration.Plan2Explore.__init__,
-    'ModelLoss': exploration.ModelLoss.__init__,
+    'Plan2Explore': explorers.Plan2Explore.__init__,
+    'ModelLoss': explorers.ModelLoss.__init__,
     'load_atari': atari.load,
     'load_crafter': crafter.load,
     'load_dmc': dm_control.load,
