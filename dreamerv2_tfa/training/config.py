@@ -25,9 +25,11 @@ from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import bindings as bindings_lib
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import presets
+from dreamerv2_tfa.training import recorded as recorded_lib
 from dreamerv2_tfa.training import settings
 
 DECLARING = agent, settings  # imported so that gin knows what they declare
+_TRUSTED: set[str] = set()  # import lines of the files that a caller gave
 # Arguments of `train` that earlier versions recorded, and that set nothing.
 _GONE = re.compile(r'^train\.(adopt|adopt_keys|dry_run|presets) = .*\n', re.M)
 
@@ -98,6 +100,7 @@ def parse(
     with _without_log():
       for path in paths:
         gin.parse_config_file(gin_files.marked(path))
+      _TRUSTED.update(each.format() for each in gin_config._IMPORTS)
       for number, line in enumerate(lines, 1):
         source = bindings_lib.Source(None, number, line)
         gin.parse_config(gin_files.read(source, ''))
@@ -120,11 +123,21 @@ def _without_log():
     logging.disable(before)
 
 
+def trust(names: Sequence[str | os.PathLike]) -> None:
+  """Runs the import lines of a caller's gin files, and binds nothing.
+
+  What a run has recorded may then have the same lines; see `parse_recorded`.
+  """
+  with isolated():
+    parse(names, ())
+
+
 def parse_recorded(path: pathlib.Path) -> None:
-  """Parses a run's `operative_config.gin`.
+  """Parses a run's `operative_config.gin`, and runs none of what it names.
 
   Raises:
-    ValueError: If it is missing, or gin cannot read it.
+    ValueError: If it is missing, gin cannot read it, or it would run code; see
+      `recorded.check`.
   """
   way_out = (
       'Put it back from a copy; or run bin/train with the settings of the run, '
@@ -134,7 +147,11 @@ def parse_recorded(path: pathlib.Path) -> None:
     raise ValueError(f'{path} is missing. {way_out}')
   register()
   try:
-    gin.parse_config(_GONE.sub('', path.read_text(encoding='utf-8')))
+    text = _GONE.sub('', path.read_text(encoding='utf-8'))
+    recorded_lib.check(path, text, _TRUSTED)
+    gin.parse_config(text)
+  except checks.UserError:
+    raise
   except Exception as error:  # gin's own, the tokenizer's, a module's
     reason = str(error).strip().partition('\n')[0] or type(error).__name__
     raise ValueError(f'{path} is damaged ({reason}). {way_out}') from error

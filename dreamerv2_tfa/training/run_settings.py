@@ -56,6 +56,7 @@ def parse(
   task = _task(bindings)
   there = None if folder is None else _recorded(folder, given)
   if folder is not None and there is not None:
+    config.trust(files)
     config.parse_recorded(folder.config)
     if not (task or make_task or config.is_bound('train.task')):
       raise checks.UserError(
