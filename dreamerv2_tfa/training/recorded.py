@@ -59,8 +59,8 @@ def check(
   for statement in config_parser.ConfigParser(text, references):
     if isinstance(statement, config_parser.IncludeStatement):
       raise checks.UserError(
-          f'{_place(path, statement)} includes the file {statement.filename!r}. '
-          "A run's settings are in one file. Delete the line."
+          f'{_place(path, statement)} includes the file {statement.filename!r}.'
+          " A run's settings are in one file. Delete the line."
       )
     if isinstance(statement, config_parser.ImportStatement):
       _check_import(path, statement, trusted)
@@ -88,8 +88,8 @@ def _check_reference(path, statement, name):
   module = getattr(getattr(found, 'wrapped', None), '__module__', None) or ''
   if module.partition('.')[0] in _LIBRARIES:
     raise checks.UserError(
-        f'{_place(path, statement)} refers to @{name} of {module}. The settings '
-        "of a run refer to what this package or your own code declares alone. "
+        f'{_place(path, statement)} refers to @{name} of {module}. The '
+        "settings of a run refer to what this package or your own code declares alone. "
         'Delete the line.'
     )
 
