@@ -89,8 +89,8 @@ def _check_reference(path, statement, name):
   if module.partition('.')[0] in _LIBRARIES:
     raise checks.UserError(
         f'{_place(path, statement)} refers to @{name} of {module}. The '
-        "settings of a run refer to what this package or your own code declares alone. "
-        'Delete the line.'
+        'settings of a run may refer to what this package or your own code '
+        'declares. Delete the line.'
     )
 
 
