@@ -62,12 +62,12 @@ def load(
   with config.isolated():
     config.parse_recorded(folder.config)
     environment = _environment(folder, there, task)
-  try:
-    comparison.check_weights(folder, environment)
-    agent = runs.load(folder.root, precision=precision)
-  except BaseException:
-    batch.close(environment)
-    raise
+    try:
+      comparison.check_weights(folder, environment)
+      agent = runs.restore(folder, latest, there, precision)
+    except BaseException:
+      batch.close(environment)
+      raise
   return Run(agent, environment, {
       'task': there['task'],
       'presets': there['presets'],

@@ -153,7 +153,6 @@ def _write(path, write):
 
 
 @quiet.libraries()
-@surroundings.kept()
 @config.isolated()
 def load(
     root: str | os.PathLike, *, task: str | None = None,
@@ -175,18 +174,38 @@ def load(
   """
   folder = RunFolder(root)
   checkpoint = checkpoints.last(folder.checkpoints)
-  data_spec = _read_specs(folder)
   there = protocol.wanted(folder.protocol)
   if not (task is None or protocol.is_same_task(task, there['task'])):
     raise ValueError(
         f'The run in {folder.root} is of the task {there["task"]}; wanted '
         f'{task}. Give the folder of a run of {task}.'
     )
+  config.parse_recorded(folder.config)
+  return restore(folder, checkpoint, there, precision)
+
+
+@surroundings.kept()
+def restore(
+    folder: RunFolder, checkpoint: str, there: dict[str, Any],
+    precision: str | None = None,
+) -> agent_lib.DreamerV2Agent:
+  """The agent of a checkpoint, with the run's settings, which gin has bound.
+
+  Args:
+    folder: Of the run.
+    checkpoint: Path, of `checkpoints.find`.
+    there: The run's `protocol.json`.
+    precision: As in `load`.
+
+  Raises:
+    ValueError: If the specs are missing or damaged, or the agent that they and
+      the settings make is another one than the checkpoint's.
+  """
+  data_spec = _read_specs(folder)
   if precision is None:
     tf.keras.mixed_precision.set_global_policy(there['precision'])
   else:
     precision_lib.set_policy(precision)
-  config.parse_recorded(folder.config)
   steps = tf_metrics.EnvironmentSteps()
   agent = parts_lib.make_agent(
       ts.time_step_spec(data_spec.observation), data_spec.action, steps,
