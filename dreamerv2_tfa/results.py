@@ -102,10 +102,9 @@ class Run:
       ValueError: If nothing is saved yet, or the task cannot be made here.
     """
     with self._loaded() as run, tempfile.TemporaryDirectory() as aside:
-      adapted = batch.adapted(run.environment)
       export.write(
           run.agent, 'saved_model', pathlib.Path(aside), run.described,
-          None if adapted is None else adapted.parts,
+          export.observation_parts(run.environment),
       )
       return client.load_policy(aside, seed)
 

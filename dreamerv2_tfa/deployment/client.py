@@ -254,7 +254,7 @@ def as_array(name: str, value: Any, spec: dict[str, Any]) -> np.ndarray:
 
 
 def check_shape(name: str, array: np.ndarray, spec: dict[str, Any]) -> None:
-  """Refuses an array whose num_environments have another shape.
+  """Refuses an array of elements that have another shape.
 
   Args:
     name: What it is called.

@@ -71,11 +71,9 @@ def export(
   try:
     write(
         run.agent, form, aside, run.described,
-        _observation_parts(run.environment),
+        observation_parts(run.environment),
     )
-    found = compare(
-        run.agent, run.environment, aside
-    )
+    found = compare(run.agent, run.environment, aside)
     if chosen.PRECISION and run.described['precision'] != 'float32':
       found['rounding'] = _rounding(run, root_dir, task, form)
     aside.chmod(0o755)
@@ -96,8 +94,7 @@ def _rounding(run, root_dir, task, form):
     and `largest`, the greatest difference.
   """
   record = recording.record(
-      run.environment, _policy(run.agent, form),
-      seed=_SEED,
+      run.environment, _policy(run.agent, form), seed=_SEED
   )
   own = run_lib.load(root_dir, task)
   try:
@@ -113,8 +110,10 @@ def _rounding(run, root_dir, task, form):
   }
 
 
-def _observation_parts(environment):
-  """How an environment's observation is read, or None."""
+def observation_parts(
+    environment: tf_environment.TFEnvironment,
+) -> list[observations.Part] | None:
+  """How an environment's observation is read; None: as it is."""
   adapted = batch.adapted(environment)
   return None if adapted is None else adapted.parts
 

@@ -287,10 +287,6 @@ class RSSM(tf.Module):
     drawn = self._noise(tf.shape(deter)[:1], sample_seed) if sample else None
     return self._draw(deter, raw, drawn)
 
-  def prior_ensemble(self, deter: tf.Tensor) -> tf.Tensor:
-    """Statistics of every prior head: float32 `[K, ..., outputs]`."""
-    return tf.stack([prior(deter) for prior in self._priors])
-
   def _noise(self, prefix, seed):
     """What one latent of each row is drawn with: float32 `[prefix..., ...]`."""
     _, variables, classes = self._sizes
