@@ -1,12 +1,12 @@
 """DreamerV2 as a TF-Agents agent."""
 
-import importlib
 import importlib.metadata
 import os
 import sys
 from typing import TYPE_CHECKING
 from typing import Any
 
+from dreamerv2_tfa import late
 from dreamerv2_tfa import quiet
 from dreamerv2_tfa import rendering
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what `__getattr__` imports at the first use
   from dreamerv2_tfa.dream import recall
   from dreamerv2_tfa.dream import rollout_actions
   from dreamerv2_tfa.environments.catch import Catch
-  from dreamerv2_tfa.experience.store import windows as sample_windows
+  from dreamerv2_tfa.experience.windows import of_rows as sample_windows
   from dreamerv2_tfa.results import Run
   from dreamerv2_tfa.results import train
   from dreamerv2_tfa.training.config import load_config
@@ -80,7 +80,7 @@ _PUBLIC = {
     'load_rows': ('training.runs', 'load_rows'),
     'recall': ('dream', 'recall'),
     'rollout_actions': ('dream', 'rollout_actions'),
-    'sample_windows': ('experience.store', 'windows'),
+    'sample_windows': ('experience.windows', 'of_rows'),
     'train': ('results', 'train'),
 }
 __all__ = [
@@ -99,7 +99,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
   module, attribute = _PUBLIC[name]
   with quiet.libraries():
-    return getattr(importlib.import_module(f'{__name__}.{module}'), attribute)
+    return getattr(late.imported(f'{__name__}.{module}'), attribute)
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ from tf_agents.agents import tf_agent
 from tf_agents.trajectories import time_step as ts
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import devices
 from dreamerv2_tfa import noise
 from dreamerv2_tfa import part_optimizer
 from dreamerv2_tfa import replicas
@@ -20,8 +21,6 @@ from dreamerv2_tfa.behaviour import exploration as exploration_lib
 from dreamerv2_tfa.behaviour import policy
 from dreamerv2_tfa.experience import sequences
 from dreamerv2_tfa.world_model import world_model
-
-_JIT = ('auto', 'on', 'off')
 
 
 @gin.configurable
@@ -88,16 +87,16 @@ class DreamerV2Agent(tf_agent.TFAgent):
       ValueError: If a spec or a number cannot be used.
     """
     tf.Module.__init__(self, name=name)
-    _check(jit, exploration, freeze_model, eval_mode_latent)
+    self._jit = devices.resolve('DreamerV2Agent.jit', jit)
+    _check(exploration, freeze_model, eval_mode_latent)
     exploration_steps, seed, collect_noise, eval_noise = _numbers(
         exploration_steps, seed, collect_noise, eval_noise
     )
     if train_step_counter is None:
       train_step_counter = tf.Variable(0, dtype=tf.int64, trainable=False)  # pyright: ignore[reportArgumentType]
     self._actions = specs.Actions(action_spec)
-    self._freeze_model = freeze_model
+    self._freeze_model, self._seed = freeze_model, seed
     self._gamma = checks.number('DreamerV2Agent.discount', discount, 0, 1)
-    self._seed = seed
     self._schedule_step = (
         train_step_counter if schedule_step is None else schedule_step
     )
@@ -142,7 +141,7 @@ class DreamerV2Agent(tf_agent.TFAgent):
     )
     # Nothing below branches on a tensor in Python, and looking for that would
     # be half of the time that tracing takes.
-    how = dict(jit_compile=resolve_jit(jit), autograph=False)
+    how = dict(jit_compile=self._jit, autograph=False)
     self._compiled_update, self._compiled_losses = (
         tf.function(functools.partial(self._update, apply=apply), **how)
         for apply in (True, False)
@@ -205,6 +204,11 @@ class DreamerV2Agent(tf_agent.TFAgent):
   def exploration(self) -> exploration_lib.Exploration | None:
     """The agent's `Exploration`, or None where none is learned."""
     return self._exploration
+
+  @property
+  def jit(self) -> bool:
+    """Whether XLA compiles the update."""
+    return self._jit
 
   def _initialize(self):
     pass  # everything is built in the constructor
@@ -317,10 +321,9 @@ def _compute_dtype():
   return tf.keras.mixed_precision.global_policy().compute_dtype
 
 
-def _check(jit, exploration, freeze_model, eval_mode_latent):
+def _check(exploration, freeze_model, eval_mode_latent):
   checks.flag('DreamerV2Agent.freeze_model', freeze_model)
   checks.flag('DreamerV2Agent.eval_mode_latent', eval_mode_latent)
-  checks.choice('DreamerV2Agent.jit', jit, _JIT)
   checks.choice('DreamerV2Agent.exploration', exploration,
                 exploration_lib.BEHAVIOURS)
 
@@ -332,13 +335,6 @@ def _numbers(exploration_steps, seed, collect_noise, eval_noise):
       checks.number('DreamerV2Agent.collect_noise', collect_noise),
       checks.number('DreamerV2Agent.eval_noise', eval_noise),
   )
-
-
-def resolve_jit(jit: str) -> bool:
-  """Whether to compile with XLA: 'auto' does where there is a GPU."""
-  if jit == 'auto':
-    return bool(tf.config.list_physical_devices('GPU'))
-  return jit == 'on'
 
 
 def _loss_info(model, behaviour, metrics):

@@ -89,6 +89,16 @@ class Optimizer(tf.Module):
     """Steps taken, int64 scalar variable; skipped ones are not counted."""
     return self._adam.iterations
 
+  @property
+  def slots(self) -> list[tf.Variable]:
+    """Every variable that Adam changes beside the weights, its count too."""
+    return self._adam.variables()
+
+  @property
+  def loss_scale(self) -> float | None:
+    """Scale of the loss as it is now, 1 at its floor; None without scaling."""
+    return None if self._loss_scale is None else float(self._loss_scale)
+
   def minimize(
       self, tape: tf.GradientTape, loss: tf.Tensor,
       apply: tf.Tensor | bool = True,

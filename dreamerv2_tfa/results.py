@@ -11,9 +11,11 @@ import pandas as pd
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import quiet
+from dreamerv2_tfa.behaviour import fused_policy
 from dreamerv2_tfa.deployment import client
 from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.deployment import run as run_lib
+from dreamerv2_tfa.deployment import trust
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.training import config
@@ -22,6 +24,7 @@ from dreamerv2_tfa.training import library
 from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import runs
+from dreamerv2_tfa.training import sums
 from dreamerv2_tfa.training import surroundings
 
 
@@ -45,7 +48,8 @@ class Run:
       folder: The run's folder.
       environment: As in `dreamerv2_tfa.train`: needed for `policy` and
         `evaluate` where the run was trained on an object, which the folder
-        cannot make. It is copied and not stepped.
+        cannot make, or on `module:factory`, whose name you give. An object is
+        copied and not stepped.
       evaluation: A second environment, to be copied instead.
 
     Raises:
@@ -53,11 +57,12 @@ class Run:
     """
     self.folder = checks.folder('folder', folder)
     self._paths = runs.RunFolder(self.folder)
-    if not self._paths.protocol.is_file():
+    if not self._paths.protocol.exists():
       raise ValueError(
           f'There is no run in {self.folder}: {self._paths.protocol.name} is '
           'missing. Give the folder that train or bin/train wrote.'
       )
+    sums.check(self._paths)
     self._task = protocol.wanted(self._paths.protocol)['task']
     self._environment, self._evaluation = environment, evaluation
 
@@ -106,7 +111,7 @@ class Run:
           run.agent, 'saved_model', pathlib.Path(aside), run.described,
           export.observation_parts(run.environment),
       )
-      return client.load_policy(aside, seed)
+      return client.load_policy(aside, seed, trust.ANY)  # written here
 
   def evaluate(self, episodes: int = 10) -> dict[str, float]:
     """Plays greedily on an environment of its own.
@@ -128,7 +133,8 @@ class Run:
     episodes = checks.integer('episodes', episodes)
     with self._loaded() as run:
       metrics = evaluation_lib.Evaluation(
-          run.environment, run.agent.policy, episodes,
+          run.environment, fused_policy.of(run.agent.policy, run.agent.jit),
+          episodes,
           int(config.recorded_value(self._paths.config, 'train.eval_steps')),
       ).run()
     assert metrics is not None  # nobody can stop it
@@ -155,6 +161,7 @@ class Run:
     return run_lib.own_task(
         self._paths, self._task,
         'Give it, as to train: Run(folder, environment).',
+        f'Run(folder, {self._task!r})',
     )
 
 

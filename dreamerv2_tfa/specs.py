@@ -21,6 +21,10 @@ import tree
 
 tfb = tfp.bijectors
 
+# Losses square the numbers of a row and sum them in float32, whose largest
+# number is 3e38. One larger number or NaN would spoil the loss of every batch
+# that contains its row, so such a row is neither taken, stored nor loaded.
+LARGEST = 1e15
 _MOST_COMBINATIONS = 4096  # of an action made of several choices
 _SPACE = 'observation/'
 # What metrics, losses and reports call something else by.

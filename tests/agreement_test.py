@@ -15,6 +15,7 @@ import small
 import tensorflow as tf
 
 from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa import devices
 
 # Relative and absolute for losses and metrics; then the distance between two
 # changes of all weights, as a share of their length. Found of the last: 1e-6,
@@ -120,7 +121,7 @@ def test_xla_compiles_the_update_where_it_should(how, compiled):
 
 def test_auto_takes_xla_where_there_is_a_gpu():
   has_gpu = bool(tf.config.list_physical_devices('GPU'))
-  assert agent_lib.resolve_jit('auto') == has_gpu
+  assert devices.resolve('DreamerV2Agent.jit', 'auto') == has_gpu
 
 
 @SLOW

@@ -18,10 +18,14 @@ _MARKS = '<!-- drawn by tests/architecture_test.py -->', '<!-- end -->'
 # only from what stands above it; docs/architecture.md draws the same.
 _ROOMS = {
     'types': (),
+    'durable': (),
     'rendering': (),
     'quiet': (),
     'columns': (),
     'checks': (),
+    'late': (),
+    'reading': ('checks',),
+    'devices': ('checks',),
     'noise': (),
     'replicas': (),
     'scopes': (),
@@ -35,8 +39,10 @@ _ROOMS = {
     'pictures': (),
     'observations': ('pictures',),
     'networks': ('checks', 'scopes', 'distributions'),
-    'environments': ('checks', 'rendering', 'specs', 'observations'),
-    'experience': ('types', 'checks', 'specs'),
+    'environments': (
+        'checks', 'late', 'rendering', 'specs', 'observations',
+    ),
+    'experience': ('types', 'checks', 'reading', 'specs'),
     'world_model': (
         'types', 'checks', 'noise', 'scopes', 'distributions', 'losses',
         'specs', 'networks',
@@ -47,23 +53,27 @@ _ROOMS = {
         'world_model',
     ),
     'agent': (
-        'types', 'checks', 'noise', 'replicas', 'part_optimizer', 'specs',
-        'experience', 'world_model', 'behaviour',
+        'types', 'checks', 'devices', 'noise', 'replicas', 'part_optimizer',
+        'specs', 'experience', 'world_model', 'behaviour',
     ),
     'dream': (
         'types', 'checks', 'noise', 'specs', 'experience', 'world_model',
         'agent',
     ),
     'training': (
-        'quiet', 'checks', 'scopes', 'specs', 'observations', 'environments',
-        'experience', 'agent',
+        'durable', 'quiet', 'checks', 'reading', 'devices', 'scopes',
+        'optimizers', 'specs', 'observations', 'environments', 'experience',
+        'behaviour', 'agent',
     ),
-    'migration': ('specs', 'agent', 'training'),
+    'migration': ('reading', 'specs', 'agent', 'training'),
     'deployment': (
-        'quiet', 'checks', 'noise', 'specs', 'observations', 'environments',
-        'world_model', 'behaviour', 'agent', 'training',
+        'quiet', 'checks', 'reading', 'noise', 'specs', 'observations',
+        'environments', 'world_model', 'behaviour', 'agent', 'training',
     ),
-    'results': ('quiet', 'checks', 'environments', 'training', 'deployment'),
+    'results': (
+        'quiet', 'checks', 'environments', 'behaviour', 'training',
+        'deployment',
+    ),
     'reports': (
         'columns', 'checks', 'specs', 'networks', 'environments',
         'experience', 'agent', 'dream', 'training',

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+import stored
 
 _UPDATES = 100
 # The small agent takes its seed's noise alone; its weights are those of small.
@@ -102,11 +103,6 @@ def _metrics(root):
   return [{k: v for k, v in line.items() if k != 'fps'} for line in lines]
 
 
-def _rows(root):
-  files = [_arrays(path) for path in sorted((root / 'replay').glob('*.npz'))]
-  return [np.concatenate(column) for column in zip(*files, strict=True)]
-
-
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
   """Whole runs in their folders: two of seed 3, then one of seed 4."""
@@ -125,7 +121,7 @@ def test_a_whole_run_reports_the_same_numbers_again(runs):
 
 @pytest.mark.slow
 def test_a_whole_run_plays_the_same_episodes_again(runs):
-  one, two, _ = map(_rows, runs)
+  one, two, _ = map(stored.columns, runs)
   # 260 steps, and a row between each of the 5 whole episodes of 45 steps and
   # the next.
   assert len(one[0]) == 260 + 260 // 45
@@ -135,4 +131,4 @@ def test_a_whole_run_plays_the_same_episodes_again(runs):
 @pytest.mark.slow
 def test_another_seed_is_another_run(runs):
   assert _metrics(runs[0]) != _metrics(runs[2])
-  assert not _same(_rows(runs[0]), _rows(runs[2]))
+  assert not _same(stored.columns(runs[0]), stored.columns(runs[2]))

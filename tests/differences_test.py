@@ -70,7 +70,7 @@ def test_episodes_shorter_than_a_sequence_are_trained_on():
         next_step_type=tf.constant([following]),
         reward=tf.constant([1.0]), discount=tf.constant([1.0]),
     ))
-  batch = replay.Samples(buffer, small.B, small.T).next()
+  batch = replay.Samples(buffer, small.B, small.T, seed=0).next()
   sequence = sequences.from_trajectory(batch, agent._actions)
   starts = np.asarray(batch.step_type[:, 1:]) == ts.StepType.FIRST
   assert np.all(starts.sum(1) >= 1)

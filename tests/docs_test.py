@@ -54,6 +54,12 @@ _EXEMPT = {  # lines, as they stand without their comments
         'installs the published package',
     'bin/bench update --gin_file=gin/atari.gin --precision=32':
         'measures for minutes; benchmarks/bench_test runs the program',
+    "bin/bench train --gin_file=gin/atari.gin "
+    "--gin_bindings='train.environments = 16' --precision=32 "
+    "--simulated_update_ms=25 --simulated_policy_ms=1":
+        'measures for minutes; benchmarks/bench_test runs the program',
+    'benchmarks/gpu/run --folder=results':
+        'measures for eight minutes; benchmarks/gpu_test runs the program',
     'bin/bench peers --gin_file=gin/atari.gin --precision=32':
         'installs the published package and sheeprl',
 }

@@ -129,9 +129,17 @@ def test_continuous_integration_calls_the_test_command_of_the_readme():
   assert [line for line in lines if not line.startswith('#')] == [
       'exec "$(dirname -- "$0")/../bin/test"']
   workflow = _yaml(ROOT / '.github' / 'workflows' / 'ci.yml')
-  job, = workflow['jobs'].values()
+  job = workflow['jobs']['test']
   assert job['strategy']['matrix']['python'] == ['3.11', '3.12']
   assert [step['run'] for step in job['steps'] if 'run' in step] == ['.ci/run']
+
+
+def test_every_lock_file_is_looked_up_for_known_vulnerabilities():
+  workflow = _yaml(ROOT / '.github' / 'workflows' / 'ci.yml')
+  *_, audit = workflow['jobs']['audit']['steps']
+  assert audit['run'].startswith('pip-audit --strict --require-hashes ')
+  for lock in ROOT.glob('requirements*.lock'):
+    assert f'-r {lock.name}' in audit['run']
 
 
 def _yaml(path):

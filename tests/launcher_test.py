@@ -29,14 +29,14 @@ case "$*" in
     sleep "${PIP_TAKES:-0}"; echo "pip says"; exit "${PIP_RC:-0}" ;;
   *'version_info[1] == MINOR'*) ;;
   *version_info*) exit 1 ;;
-  '-c '*) ;;
+  '-I -c '*) ;;
   onednn) echo "$TF_ENABLE_ONEDNN_OPTS" ;;
   *) printf 'ran [%s]\n' "$@" ${TF_USE_LEGACY_KERAS:+Keras 2} ;;
 esac
 """
 # A Python 3.MINOR as Debian ships it: its module venv is another package.
 NO_VENV = r"""#!/bin/sh
-case $2 in *venv*) exit 1 ;; *'== MINOR') ;; *) exit 1 ;; esac
+case $3 in *venv*) exit 1 ;; *'== MINOR') ;; *) exit 1 ;; esac
 """
 TOOLS = ('cat', 'cp', 'date', 'flock', 'mkdir', 'readlink', 'rm', 'sed', 'sh',
          'sha256sum', 'sleep', 'tail')
@@ -96,6 +96,23 @@ def test_first_start_sets_up_and_then_runs_the_arguments(tree):
   code, output, errors = tree.run('-m', 'a module', '')
   assert (code, output) == (0, 'ran [-m]\nran [a module]\nran []\n')
   assert re.fullmatch(r'Setting up \.venv .*\n\.\.\. done in \d+ s\n', errors)
+
+
+def test_programs_of_the_package_import_nothing_from_the_working_directory(
+    tree):
+  tree.add_python()
+  for name in ('commands.train', 'reports.scores'):
+    module = f'dreamerv2_tfa.{name}'
+    _, output, _ = tree.run('-m', module, '--flag')
+    assert output == f'ran [-P]\nran [-m]\nran [{module}]\nran [--flag]\n'
+  assert tree.run('-m', 'pytest')[1] == 'ran [-m]\nran [pytest]\n'
+
+
+def test_nothing_is_imported_from_the_working_directory_at_set_up(tree):
+  tree.add_python()
+  tree.run('one')
+  made = [line for line in tree.calls.read_text().splitlines() if ' -' in line]
+  assert made and all(line.startswith('-I ') for line in made)
 
 
 def test_environment_that_is_up_to_date_is_not_made_again(tree):

@@ -24,7 +24,7 @@ def run(tmp_path_factory):
   gin.add_config_file_search_path(str(_ROOT / 'gin'))
   gin.parse_config_files_and_bindings(
       [str(_ROOT / 'gin' / 'quickstart.gin')],
-      ["train.precision = '32'", 'train.steps = 9000'],
+      ["train.precision = '32'", 'train.steps = 10000'],
   )
   try:
     train.train(root_dir)
@@ -39,8 +39,9 @@ def test_the_quickstart_learns_to_catch_four_balls_of_five(run):
   lines = (run / 'metrics.jsonl').read_text().splitlines()
   metrics = [json.loads(line) for line in lines]
   returns = [m['eval_return'] for m in metrics if 'eval_return' in m]
-  # Random play gets -3 on average, the best is 5.
-  assert max(returns[-3:]) >= 4.0, returns
+  # Random play gets -3 on average, the best is 5; four of five are 3. With some
+  # rounding a run misses the balls at one wall, and stays at about 4.
+  assert max(returns[-3:]) >= 3.0, returns
 
 
 @pytest.mark.slow

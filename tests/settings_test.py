@@ -12,6 +12,7 @@ import small
 import tensorflow as tf
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import atari  # noqa: F401 - its settings
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import library
@@ -32,7 +33,8 @@ _RUN = {
     'environments': 1, 'batch_size': 3, 'sequence_length': 5,
     'replay_capacity': 1000, 'log_every': 40, 'eval_every': 100,
     'eval_episodes': 1, 'eval_steps': 30, 'save_every': 100, 'seed': 10,
-    'explore_until': 0,
+    'explore_until': 0, 'environment_timeout': 600,
+    'keep_checkpoints': 2,
 }
 
 

@@ -341,7 +341,8 @@ def test_an_export_is_served(installed, exported):
 
     def post(path, told):
       request = urllib.request.Request(
-          f'http://127.0.0.1:{port}/v1/{path}', json.dumps(told).encode())
+          f'http://127.0.0.1:{port}/v1/{path}', json.dumps(told).encode(),
+          {'Content-Type': 'application/json'})
       with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 

@@ -14,7 +14,10 @@ import subprocess
 import sys
 
 import matplotlib
-import numpy as np
+import tensorflow as tf
+
+from dreamerv2_tfa.experience import folder
+from dreamerv2_tfa.experience import store
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
@@ -38,18 +41,18 @@ _OVERLAY = {
 def first_goal(root_dir):
   """Agent steps until the first reward, from a run's replay; None: never."""
   steps = 0
-  for path in sorted((root_dir / 'replay').glob('*.npz')):
-    with np.load(path) as arrays:
-      # Fields in the order of a Trajectory: reward is the last but one.
-      count = len(arrays.files)
-      rewards = arrays[str(count - 2)][:, 0]
-      kinds = arrays['0'][:, 0]
-    for reward, kind in zip(rewards, kinds, strict=True):
-      if kind == 2:  # the row between two episodes
-        continue
-      steps += 1
-      if reward > 0:
-        return steps
+  replay_dir = root_dir / 'replay'
+  columns = folder.survey(replay_dir).parts[0].columns
+  rows = store.read(
+      replay_dir, [tf.TensorSpec(shape, dtype) for dtype, shape in columns],
+      at_least=sys.maxsize)
+  # Fields in the order of a Trajectory: reward is the last but one.
+  for reward, kind in zip(rows[-2][:, 0], rows[0][:, 0], strict=True):
+    if kind == 2:  # the row between two episodes
+      continue
+    steps += 1
+    if reward > 0:
+      return steps
   return None
 
 

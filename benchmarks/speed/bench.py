@@ -23,11 +23,22 @@ _REPEAT = flags.DEFINE_integer(
     'repeat', 5, 'Measurements of each kind, after one to warm up.',
     lower_bound=1,
 )
+_BATCH = flags.DEFINE_multi_integer(
+    'batch', [1, 8], 'Environments that `policy` acts in at once; repeatable.',
+    lower_bound=1,
+)
 _PEERS = flags.DEFINE_multi_enum(
     'peer', ['published', 'sheeprl'],
     ['published', 'sheeprl', 'published_onednn'],
     'Whom `peers` measures; repeatable.',
 )
+_SIMULATED = {
+    part: flags.DEFINE_float(
+        f'simulated_{part}_ms', None, f'In the place of the {part}, `train` '
+        'waits so long and leaves the processor free, as on a GPU.',
+        lower_bound=0.0)
+    for part in ('update', 'policy')
+}
 PAGE = help_lib.Page(
     'bench', 'Measures what a stage costs, with its limit beside it. '
     'benchmarks/README.md says what each stage reports.',
@@ -35,7 +46,8 @@ PAGE = help_lib.Page(
     {
         'What to measure': [
             ('STAGE', 'update, policy, collect, replay, train or peers.'),
-            'repeat=N', 'peer=NAME'],
+            'repeat=N', 'batch=N', 'peer=NAME',
+            'simulated_update_ms=X', 'simulated_policy_ms=X'],
         'Of which run': [
             'task=TASK', 'gin_file=FILE', "gin_bindings='NAME = VALUE'",
             'precision=PRECISION', 'seed=N'],
@@ -54,12 +66,18 @@ PAGE = help_lib.Page(
 def _stages():
   """Function of each subcommand; imported late, for TensorFlow is slow."""
   import compare
+  import loop
   import stages
 
+  simulated = loop.Simulated(**{
+      part: flag.value and flag.value / 1e3
+      for part, flag in _SIMULATED.items()})
+
   return {
-      'update': stages.update, 'policy': stages.policy,
+      'update': stages.update,
+      'policy': functools.partial(stages.policy, batches=_BATCH.value),
       'collect': stages.collect, 'replay': stages.replay,
-      'train': stages.train,
+      'train': functools.partial(stages.train, simulated=simulated),
       'peers': functools.partial(compare.peers, names=_PEERS.value),
   }
 
@@ -77,7 +95,7 @@ def run(argv):
   result = {
       'stage': argv[1], **setting.described, **measure.machine(),
       **known[argv[1]](setting, _REPEAT.value),
-      'peak_rss_mb': measure.peak_rss_mb(),
+      'peak_rss_mb': measure.peak_rss_mb(), **measure.peak_gpu_mb(),
   }
   for key, value in result.items():
     print(f'{key}: {_readable(value)}', flush=True)

@@ -1,6 +1,7 @@
 """This agent beside the packages that do the same job, turn and turn about."""
 
 import gin
+import loop
 import measure
 import numpy as np
 import peers as peers_lib
@@ -86,7 +87,7 @@ def _environments(setting, worker, repeat):
     return []
   ours = stages.Collection(setting)
   theirs = lambda: peers_lib.ask(
-      worker, {'do': 'environment', 'repeat': stages.ROWS})['seconds']
+      worker, {'do': 'environment', 'repeat': loop.ROWS})['seconds']
   return [(measure.seconds(ours), theirs()) for _ in range(repeat)]
 
 

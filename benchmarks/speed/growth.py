@@ -33,13 +33,13 @@ def _resident_mb():
 def run(argv):
   """Updates and prints."""
   del argv
+  import loop
   import setting as setting_lib
-  import stages
 
   setting = setting_lib.make()
-  loop = stages.Loop(setting)
+  each = loop.Loop(setting)
   for update in range(1, _UPDATES.value + 1):
-    loop()
+    each.run(1)
     if update % (_UPDATES.value // _REPORTS) == 0:
       print(f'{update} updates: {_resident_mb():.1f} MB', flush=True)
 

@@ -1,14 +1,20 @@
 """Seconds, bytes and limits of the machine, for what `bin/bench` measures."""
 
 import datetime
+import pathlib
 import platform
+import re
 import time
 
 import numpy as np
 import protocol
 import tensorflow as tf
 
+from dreamerv2_tfa import devices
+
 _MATRICES = (2048, 4096)  # sides of the products that stand for the peak
+_MATRICES_OF_A_GPU = (4096, 8192)
+_LINE = 20  # products that a GPU is given at once
 _COPY = 2**28  # bytes of the copy that stands for the memory's
 
 
@@ -31,21 +37,37 @@ def peak_rss_mb():
   return protocol.peak_rss_mb()
 
 
+def peak_gpu_mb():
+  """The most memory of the first GPU, in 10**6 bytes: dict; empty without."""
+  if not devices.has_gpu():
+    return {}
+  used = tf.config.experimental.get_memory_info('GPU:0')
+  return {'peak_gpu_mb': used['peak'] / 1e6}
+
+
 class MatrixPeak:
   """Measures the speed of large matrix products, in the compute dtype.
 
   The machine may be busy, so `sample` is called between the measurements that
-  it is the limit of.
+  it is the limit of. On a GPU many products wait in line, for one that is
+  waited for by itself takes as long to start as to run.
   """
 
   def __init__(self):
-    self._products = {side: _product(side) for side in _MATRICES}
-    self._samples = {side: [] for side in _MATRICES}
+    gpu = devices.has_gpu()
+    self._line = _LINE if gpu else 1
+    sides = _MATRICES_OF_A_GPU if gpu else _MATRICES
+    self._products = {side: _product(side) for side in sides}
+    self._samples = {side: [] for side in sides}
 
   def sample(self):
     """Measures once more."""
     for side, product in self._products.items():
-      taken = seconds(lambda product=product: float(product()))
+      def line(product=product):
+        *_, last = [product() for _ in range(self._line)]
+        return float(last)
+
+      taken = seconds(line) / self._line
       self._samples[side].append(2 * side**3 / taken / 1e9)
 
   @property
@@ -81,9 +103,18 @@ def machine():
       'date': datetime.date.today().isoformat(),
       'device': ', '.join(d.get('device_name', 'GPU') for d in details)
                 or f'CPU, {_processor()}',
+      **({'driver': _driver()} if gpus else {}),
       'tensorflow': tf.__version__,
       'python': platform.python_version(),
   }
+
+
+def _driver():
+  """Version of NVIDIA's driver, as the kernel has it."""
+  path = pathlib.Path('/proc/driver/nvidia/version')
+  text = path.read_text(encoding='utf-8') if path.exists() else ''
+  match = re.search(r'Module.*?\s(\d+\.[\d.]+)', text)
+  return match[1] if match else 'unknown'
 
 
 def _processor():

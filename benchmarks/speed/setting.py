@@ -21,6 +21,7 @@ class Setting(NamedTuple):
   batch_size: int
   length: int
   steps_per_update: int
+  overlap: bool
   described: dict  # preset, task, sizes, precision: for the report
 
 
@@ -37,7 +38,7 @@ def make():
       parameters=protocol.parameter_counts(parts.agent))
   return Setting(
       parts, batch_size, length, settings.timetable.steps_per_update,
-      described)
+      settings.overlap, described)
 
 
 def _actions(spec):

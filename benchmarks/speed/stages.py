@@ -1,6 +1,8 @@
 """What one agent does, stage by stage, each with its limit beside it."""
 
 import flops
+import kernels
+import loop
 import measure
 import numpy as np
 import setting as setting_lib
@@ -11,9 +13,8 @@ from tf_agents.environments import tf_py_environment
 from dreamerv2_tfa.behaviour import compiled_policy
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay as replay_lib
-from dreamerv2_tfa.training import metrics
 
-ROWS = 2000  # steps that a measurement of collection takes
+_UPDATES = 20  # of a measurement of the loop
 _POLICY_STEPS = 200
 
 
@@ -54,6 +55,7 @@ def update(setting, repeat):
       'fraction_of_peak': needed / taken['median'] / peak.gflops,
       'first_update_seconds': updates.first,
       'compile_seconds': updates.first - taken['median'],
+      **kernels.counted(updates),
   }
 
 
@@ -74,8 +76,8 @@ class Steps:
     return step.action.numpy()
 
 
-def policy(setting, repeat):
-  """One step of the collect policy at batch 1 and 8, against its weights.
+def policy(setting, repeat, batches):
+  """One step of the collect policy at some batch sizes, against its weights.
 
   The limit is the time in which the memory copies as many bytes as the policy
   has weights: a step reads each of them once.
@@ -84,7 +86,7 @@ def policy(setting, repeat):
       variable.dtype.size * variable.shape.num_elements()
       for variable in setting.parts.agent.collect_policy.variables())
   limit = weights / measure.copy_bytes_per_second()
-  for batch_size in (1, 8):
+  for batch_size in batches:
     steps = Steps(setting, batch_size)
     taken = measure.spread([
         measure.seconds(steps) for _ in range(repeat * _POLICY_STEPS)])
@@ -95,15 +97,6 @@ def policy(setting, repeat):
   return result
 
 
-def _buffer(setting):
-  """A replay memory that is just large enough to measure on."""
-  agent, environment = setting.parts.agent, setting.parts.environment
-  rows = max(4 * (setting.length + 1), ROWS)
-  return replay_lib.make_buffer(
-      agent.collect_data_spec, environment.batch_size,
-      rows * environment.batch_size)
-
-
 def _collector(setting, buffer):
   parts = setting.parts
   return collection.Collector(
@@ -111,14 +104,14 @@ def _collector(setting, buffer):
 
 
 class Collection:
-  """Random steps, `ROWS` a call, into a replay memory of its own."""
+  """Random steps, `loop.ROWS` a call, into a replay memory of its own."""
 
   def __init__(self, setting):
-    self._collector = _collector(setting, _buffer(setting))
+    self._collector = _collector(setting, loop.buffer(setting))
     self._collector.prefill(100)
 
   def __call__(self):
-    self._collector.prefill(ROWS)
+    self._collector.prefill(loop.ROWS)
 
 
 def _bare(environment, calls):
@@ -159,12 +152,12 @@ def collect(setting, repeat):
   """Random steps into the replay memory, against the bare environment."""
   environment = setting.parts.environment
   steps = Collection(setting)
-  bare = _bare(environment, ROWS // environment.batch_size)
+  bare = _bare(environment, loop.ROWS // environment.batch_size)
   bare()
   ours, limits = [], []
   for _ in range(repeat):
-    ours.append(measure.seconds(steps) / ROWS)
-    limits.append(measure.seconds(bare) / ROWS)
+    ours.append(measure.seconds(steps) / loop.ROWS)
+    limits.append(measure.seconds(bare) / loop.ROWS)
   return {
       'steps_per_second': float(1 / np.median(ours)),
       'bare_steps_per_second': float(1 / np.median(limits)),
@@ -175,9 +168,10 @@ def collect(setting, repeat):
 
 def replay(setting, repeat):
   """A training batch out of the replay memory, against a copy of its bytes."""
-  buffer = _buffer(setting)
+  buffer = loop.buffer(setting)
   _collector(setting, buffer).prefill(2 * (setting.length + 1))
-  samples = replay_lib.Samples(buffer, setting.batch_size, setting.length)
+  samples = replay_lib.Samples(
+      buffer, setting.batch_size, setting.length, seed=0)
   batch = samples.next()
 
   def draw():
@@ -203,46 +197,30 @@ def replay(setting, repeat):
   }
 
 
-class Loop:
-  """Collect, sample and update in turn, as the training loop does."""
-
-  def __init__(self, setting):
-    buffer = _buffer(setting)
-    self._collector = _collector(setting, buffer)
-    self._collector.prefill(2 * (setting.length + 1))
-    self._steps = setting.steps_per_update
-    self._samples = replay_lib.Samples(
-        buffer, setting.batch_size, setting.length)
-    self._updates = metrics.Updates(
-        lambda: setting.parts.agent.train(self._samples.next()))
-    self()
-
-  def __call__(self):
-    self._samples.settle()
-    self._collector.collect(self._steps)
-    self._updates()
-    self._updates.report()  # waits for the device
-
-
-def train(setting, repeat):
-  """Collect, sample and update in turn, as the training loop does.
+def train(setting, repeat, simulated):
+  """Collection and updates, in turn and beside each other, and each alone.
 
   Returns:
-    Dict for the report; `fraction_outside` is the time that was neither the
-    update's nor the bare environment's.
+    Dict for the report; `fraction_outside` is the time in turn that was neither
+    the update's nor the bare environment's.
   """
   environment, steps = setting.parts.environment, setting.steps_per_update
-  loop, updates = Loop(setting), Updates(setting)
+  result = loop.compare(setting, repeat, simulated, _UPDATES)
   bare = _bare(environment, -(-steps // environment.batch_size))
   bare()
-  whole, apart = [], []
-  for _ in range(3 * repeat):
-    whole.append(measure.seconds(loop))
-    apart.append(measure.seconds(updates) + measure.seconds(bare))
-  outside = [1 - b / a for a, b in zip(whole, apart, strict=True)]
+  taken = measure.spread(
+      [measure.seconds(bare) for _ in range(_UPDATES * repeat)])['median']
+  apart = result['seconds_update'] + taken
+  mine = 'beside' if setting.overlap else 'apart'  # by train.overlap
+  frames = steps * setting.parts.task.action_repeat
   return {
-      'seconds_per_loop': measure.spread(whole)['median'],
-      'steps_per_loop': steps, 'spread': measure.spread(whole),
-      'seconds_of_update_and_environment': measure.spread(apart)['median'],
-      'fraction_outside': float(np.median(outside)),
+      'seconds_per_loop': result[f'seconds_{mine}'],
+      'steps_per_loop': steps, 'simulated_ms': {
+          name: 1e3 * value for name, value in simulated._asdict().items()
+          if value is not None},
+      **result,
+      'frames_per_second_apart': frames / result['seconds_apart'],
+      'frames_per_second_beside': frames / result['seconds_beside'],
+      'seconds_of_update_and_environment': apart,
+      'fraction_outside': 1 - apart / result['seconds_apart'],
   }

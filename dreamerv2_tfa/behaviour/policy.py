@@ -1,6 +1,7 @@
 """The recurrent policy that filters observations and acts."""
 
 from collections.abc import Callable
+import copy
 from typing import Any
 from typing import NamedTuple
 
@@ -68,6 +69,31 @@ class DreamerPolicy(tf_policy.TFPolicy):
         _state_spec(world_model, self._actions), name=name,  # pyright: ignore[reportArgumentType]
         automatic_state_reset=False,
     )
+
+  @property
+  def random_state(self) -> tuple[tf.Variable, ...]:
+    """What the next draws depend on."""
+    return (self._generator.state,)
+
+  def copied(
+      self, known: dict[int, Any], step: tf.Variable,
+  ) -> 'DreamerPolicy':
+    """A policy with weights of its own, which draws from the same generator.
+
+    Args:
+      known: Of `copy.deepcopy`, by id: what takes the place of an object.
+      step: As of `UntilPolicy`; nothing reads it here.
+    """
+    del step
+    # The networks alone: TF-Agents' policies hold functions of themselves.
+    made = DreamerPolicy(
+        self.time_step_spec, self.action_spec,
+        copy.deepcopy(self._world_model, known),
+        copy.deepcopy(self._actor, known), greedy=self._greedy,
+        mode_latent=self._mode_latent, noise=self._noise, name=self.name,
+    )
+    made._generator = self._generator
+    return made
 
   def _variables(self):
     actor = getattr(self._actor, 'variables', ())  # a random one has none
@@ -251,6 +277,13 @@ class UntilPolicy(tf_policy.TFPolicy):
     super().__init__(
         first.time_step_spec, first.action_spec, first.policy_state_spec,
         automatic_state_reset=False,
+    )
+
+  def copied(self, known: dict[int, Any], step: tf.Variable) -> 'UntilPolicy':
+    """As `DreamerPolicy.copied`; `step` takes the place of the step."""
+    return UntilPolicy(
+        self._steps, step, self._first.copied(known, step),
+        self._second.copied(known, step),
     )
 
   def _variables(self):

@@ -165,8 +165,9 @@ def guarded(
   """Turns what a user can fix into one message and exit code 1.
 
   An error of an environment's own code is shown with its traceback and, below,
-  in one line; all else is a fault, and is raised. SIGTERM ends a program as an
-  error would, so that what is open is closed.
+  in one line; all else is a fault, and is raised. SIGTERM and SIGHUP end a
+  program as an error would, so that what is open is closed; Ctrl-C is shown by
+  `commands`.
 
   Args:
     function: Function of `argv`.

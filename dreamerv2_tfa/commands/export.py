@@ -45,6 +45,7 @@ def run(unused_argv: list[str]) -> None:
         '--root_dir=RUN --out=DIR.'
     )
   from dreamerv2_tfa.deployment import export  # slow to import
+  from dreamerv2_tfa.deployment import manifest
 
   if _VERIFY.value:
     found = export.verify(root_dir, _OUT.value, task)
@@ -56,6 +57,10 @@ def run(unused_argv: list[str]) -> None:
   print(
       f'{_OUT.value} acts as the agent does, {how}: {found["steps"]} steps of '
       f'{found["episodes"]} episodes, in a process without this package.'
+  )
+  print(
+      f'Its policy.json has the SHA-256 {manifest.fingerprint(_OUT.value)}; as '
+      '--trust of bin/serve and trust= of load_policy: this export alone.'
   )
   if rounding := found.get('rounding'):
     print(

@@ -1,5 +1,7 @@
 """`bin/serve`: answers over HTTP with the actions of an exported policy."""
 
+import ipaddress
+import pathlib
 import signal
 import sys
 
@@ -11,6 +13,10 @@ from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import help as help_lib
 
 _POLICY = flags.DEFINE_string('policy', None, 'Folder that bin/export wrote.')
+_TRUST = flags.DEFINE_string(
+    'trust', None, 'SHA-256 of its policy.json, which bin/export prints: this '
+    "export and no other; or 'any': also operations that read and write files."
+)
 _HOST = flags.DEFINE_string(
     'host', '127.0.0.1', 'Address; 0.0.0.0 is open to the network.'
 )
@@ -23,19 +29,40 @@ _IDLE_SECONDS = flags.DEFINE_float(
 )
 _MAX_BYTES = configuration.number(
     'max_bytes', 2**24, "Bytes of a request's body at most.")
+_MAX_CONNECTIONS = configuration.number(
+    'max_connections', None, 'Connections at once; at the limit the one that '
+    'is idle the longest is closed. Without it: 1000, or as many as the system '
+    'allows.'
+)
+_ALLOWED_HOST = flags.DEFINE_multi_string(
+    'allowed_host', [], 'Name that clients call this server by, such as '
+    'robot.example.org; repeatable. --host, localhost and addresses are '
+    'allowed without it.'
+)
+_TOKEN = flags.DEFINE_string(
+    'token', None, 'Text that clients must send as Authorization: Bearer '
+    'TEXT. Other users of this machine see it in the list of processes; '
+    '--token_file hides it.'
+)
+_TOKEN_FILE = flags.DEFINE_string(
+    'token_file', None, 'File that holds the token and nothing else.'
+)
 PAGE = help_lib.Page(
     'serve', 'Answers over HTTP with the actions of an exported policy, until '
     'Ctrl-C.', '--policy=DIR [--flag=VALUE ...]',
     {
-        'What to serve': ['policy=DIR', 'name=NAME'],
+        'What to serve': ['policy=DIR', 'name=NAME', 'trust=SHA256'],
         'Where': ['host=ADDRESS', 'port=PORT'],
-        'Limits': ['max_sessions=N', 'idle_seconds=SECONDS', 'max_bytes=N'],
+        'Who may ask': [
+            'token_file=FILE', 'token=TEXT', 'allowed_host=NAME'],
+        'Limits': ['max_sessions=N', 'idle_seconds=SECONDS', 'max_bytes=N',
+                   'max_connections=N'],
         'Look, do not serve': [help_lib.VERSION, help_lib.HELP],
     },
     [
         ('--policy=exported', 'At http://127.0.0.1:8501, this machine alone.'),
-        ('--policy=exported --host=0.0.0.0 --port=80',
-         'Open to the network.'),
+        ('--policy=exported --host=0.0.0.0 --port=80 --token_file=token',
+         'Open to those in the network who have the token.'),
         ('--policy=exported --max_sessions=8 --idle_seconds=60',
          'Eight sessions at most, each forgotten after a minute.'),
     ],
@@ -51,18 +78,52 @@ def run(unused_argv: list[str]) -> None:
     )
   from dreamerv2_tfa.deployment import server  # slow to import
 
+  token = _token()
   made = server.make(
       _POLICY.value, host=_HOST.value, port=_PORT.value, name=_NAME.value,
+      allowed_hosts=_ALLOWED_HOST.value, token=token,
       max_sessions=_MAX_SESSIONS.value, idle_seconds=_IDLE_SECONDS.value,
-      max_bytes=_MAX_BYTES.value,
+      max_bytes=_MAX_BYTES.value, max_connections=_MAX_CONNECTIONS.value,
+      trust=_TRUST.value,
   )
-  signal.signal(signal.SIGTERM, lambda *unused: sys.exit(0))
+  if token is None and not _is_loopback(made.effective_host):
+    print(
+        f'Warning: without --token_file, whoever reaches {_HOST.value} can '
+        'act.', file=sys.stderr,
+    )
+  received = []
+
+  def stop(number, unused_frame):
+    if received:
+      sys.exit(128 + number)
+    received.append(number)
+    made.stop()
+
+  for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, stop)
   print(
       f'Serving {_POLICY.value} at http://{_HOST.value}:{made.effective_port}'
       f'/v1/models/{_NAME.value}:predict and /v1/sessions; Ctrl-C ends it.',
       flush=True,
   )
   made.run()
+  sys.exit(128 + received[0])
+
+
+def _token():
+  """The token of the command line or of its file; None where there is none."""
+  if _TOKEN_FILE.value is None:
+    return _TOKEN.value
+  if _TOKEN.value is not None:
+    raise checks.UserError(
+        'Got --token and --token_file. Give one of them: the file, so that the '
+        'token is not in the list of processes.'
+    )
+  return pathlib.Path(_TOKEN_FILE.value).read_text().strip()
+
+
+def _is_loopback(address):
+  return ipaddress.ip_address(address.partition('%')[0]).is_loopback
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """`bin/train`: trains DreamerV2, or resumes the run in its folder."""
 
+import sys
+
 from absl import flags
 
 from dreamerv2_tfa.commands import arguments
@@ -19,6 +21,10 @@ _SHOW_CONFIG = flags.DEFINE_bool(
     'gin reads it; those of the command line, and those that differ from '
     'gin/defaults.gin, are marked.'
 )
+_REPLAY_CRASH = flags.DEFINE_bool(
+    'replay_crash', False, 'Run the update again that was not finite and ended '
+    'the run in --root_dir, and name the first operation that is not finite.'
+)
 PAGE = help_lib.Page(
     'train', 'Trains DreamerV2 on a task, or resumes the run in --root_dir.',
     '[TASK] [--flag=VALUE ...]',
@@ -30,7 +36,8 @@ PAGE = help_lib.Page(
             'gin_file=FILE', "gin_bindings='NAME = VALUE'", 'environments=N',
             'precision=PRECISION', 'seed=N'],
         'Look, do not train': [
-            'dry_run', 'show_config', 'list_tasks[=PREFIX]', 'list_presets',
+            'dry_run', 'show_config', 'replay_crash',
+            'list_tasks[=PREFIX]', 'list_presets',
             help_lib.VERSION, help_lib.HELP],
     },
     [
@@ -48,15 +55,22 @@ def run(argv: list[str]) -> None:
   if listing.shown(argv):
     return
   arguments.task(argv, PAGE)
-  from dreamerv2_tfa.training import train  # after the flags: slow to import
+  # After the flags: slow to import.
+  from dreamerv2_tfa.training import crash
+  from dreamerv2_tfa.training import train
 
   root_dir = configuration.root_dir()
+  if _REPLAY_CRASH.value:
+    help_lib.say('\n'.join(crash.replay(root_dir)))
+    return
   presets = configuration.parse(root_dir)
   if _SHOW_CONFIG.value:
     help_lib.say('\n'.join(listing.settings(presets)))
     return
-  run_or_describe = train.describe if _DRY_RUN.value else train.train
-  run_or_describe(root_dir, presets=presets)
+  if _DRY_RUN.value:
+    train.describe(root_dir, presets=presets)
+  elif ended := train.train(root_dir, presets=presets):
+    sys.exit(128 + ended)
 
 
 def main() -> None:

@@ -11,6 +11,8 @@
 from collections.abc import Callable
 import json
 import logging
+import queue
+import threading
 import time
 from typing import Any
 
@@ -18,7 +20,9 @@ import werkzeug
 from werkzeug import exceptions
 from werkzeug import routing
 
+from dreamerv2_tfa.deployment import access as access_lib
 from dreamerv2_tfa.deployment import batching
+from dreamerv2_tfa.deployment import connections
 from dreamerv2_tfa.deployment import loaded
 from dreamerv2_tfa.deployment import metrics as metrics_lib
 from dreamerv2_tfa.deployment import names
@@ -30,15 +34,16 @@ class Application:
   """Answers requests; thread-safe."""
 
   def __init__(
-      self, policy: loaded.SavedPolicy, *, name: str, max_sessions: int,
-      idle_seconds: float, max_bytes: int,
-      clock: Callable[[], float] = time.monotonic,
+      self, policy: loaded.SavedPolicy, *, name: str,
+      access: access_lib.Access, max_sessions: int, idle_seconds: float,
+      max_bytes: int, clock: Callable[[], float] = time.monotonic,
   ):
     """Starts what answers.
 
     Args:
       policy: `loaded.SavedPolicy`.
       name: Name of the model.
+      access: Decides who may ask.
       max_sessions: Sessions at once.
       idle_seconds: After which an unused session is forgotten.
       max_bytes: Size of a request's body.
@@ -46,6 +51,11 @@ class Application:
     """
     self._policy = policy
     self._name = name
+    self._access = access
+    self._most_values = requests.most_values(policy)
+    # Python makes the objects of one JSON text at a time anyway, and so those
+    # of one request are all that there are.
+    self._reading = threading.Lock()
     self._max_bytes = max_bytes
     self._idle_seconds = idle_seconds
     self._sessions = sessions_lib.Sessions(
@@ -64,11 +74,19 @@ class Application:
         rule('DELETE', '/v1/sessions/<name>', self._delete),
         rule('GET', '/healthz', self._health),
         rule('GET', '/metrics', self._tell_metrics),
-    ])
+    ], merge_slashes=False)
 
   def close(self) -> None:
     """Ends the thread that calls the model."""
     self._batcher.close()
+
+  def count(self, status: int) -> None:
+    """Counts a request that the server has answered by itself.
+
+    Args:
+      status: Of HTTP.
+    """
+    self._metrics.add(status, 0.0, acted=False)
 
   def __call__(
       self, environ: dict[str, Any], start_response: Callable[..., Any],
@@ -77,12 +95,15 @@ class Application:
     start = time.perf_counter()
     request = werkzeug.Request(environ)
     request.max_content_length = self._max_bytes
-    endpoint = None
+    endpoint, headers = None, []
     try:
+      self._admit(request)
       endpoint, arguments = self._routes.bind_to_environ(environ).match()
       status, body = endpoint(request, **arguments)
     except exceptions.HTTPException as error:
       status, body = error.code or 500, {'error': error.description}
+      headers = [(name, value) for name, value in error.get_headers(environ)
+                 if name != 'Content-Type']
     except ValueError as error:
       status, body = 400, {'error': str(error)}
     except Exception:  # a fault of ours; the server continues
@@ -94,8 +115,21 @@ class Application:
         status, time.perf_counter() - start,
         status == 200 and endpoint in (self._predict, self._act),
     )
-    response = werkzeug.Response(text, status, content_type=kind)
+    response = werkzeug.Response(text, status, headers, content_type=kind)
+    response.headers['X-Content-Type-Options'] = 'nosniff'
     return response(environ, start_response)
+
+  def _admit(self, request):
+    """Refuses who may not ask, and all but reading while too many wait."""
+    self._access.check(request)
+    if request.method == 'POST' and request.environ.get(connections.FULL):
+      raise _full()
+
+  def _step(self, inputs):
+    try:
+      return self._batcher.step(inputs)
+    except queue.Full as error:
+      raise _full() from error
 
   def _check_name(self, name):
     if name != self._name:
@@ -112,31 +146,38 @@ class Application:
 
   def _predict(self, request, name):
     self._check_name(name)
-    body = requests.read(
-        request.get_data(), ('instances', 'inputs', 'signature_name')
-    )
-    signature = body.get('signature_name', 'action')
-    if signature == 'get_initial_state':
-      state = self._policy.initial_state(*requests.initial_inputs(body))
-      return 200, {'outputs': requests.plain(state)}
-    if signature != 'action':
-      raise ValueError(
-          "signature_name must be 'action' or 'get_initial_state'; got "
-          f'{str(signature)[:40]!r}.'
+    with self._reading:
+      body = requests.read(
+          request.get_data(cache=False),
+          ('instances', 'inputs', 'signature_name'), self._most_values,
       )
-    inputs, as_instances = requests.step_inputs(self._policy, body)
-    outputs = self._batcher.step(inputs)
+      signature = body.get('signature_name', 'action')
+      if signature == 'action':
+        inputs, as_instances = requests.step_inputs(self._policy, body)
+      elif signature == 'get_initial_state':
+        inputs, as_instances = requests.initial_inputs(body), False
+      else:
+        raise ValueError(
+            "signature_name must be 'action' or 'get_initial_state'; got "
+            f'{str(signature)[:40]!r}.'
+        )
+      del body
+    if signature == 'get_initial_state':
+      outputs = self._policy.initial_state(*inputs)
+    else:
+      outputs = self._step(inputs)
     if as_instances:
       return 200, {'predictions': requests.instances_of(outputs)}
     return 200, {'outputs': requests.plain(outputs)}
 
   def _create(self, request):
-    body = requests.read(request.get_data(), ('seed',))
+    body = requests.read(request.get_data(cache=False), ('seed',))
     name = self._sessions.create(requests.seed(body))
     if name is None:
       raise exceptions.TooManyRequests(
           'There are as many sessions as may be. Delete one with DELETE '
-          f'/v1/sessions/<id>; idle ones end after {self._idle_seconds:g} s.'
+          f'/v1/sessions/<id>; idle ones end after {self._idle_seconds:g} s.',
+          retry_after=self._sessions.wait(),
       )
     return 201, {'session': name, 'idle_seconds': self._idle_seconds}
 
@@ -144,8 +185,11 @@ class Application:
     session = self._sessions.get(name)
     if session is None:
       raise _unknown(name)
-    body = requests.read(request.get_data(), ('observation', 'is_first'))
-    inputs, is_first = requests.observation(self._policy, body)
+    with self._reading:
+      inputs, is_first = requests.observation(self._policy, requests.read(
+          request.get_data(cache=False), ('observation', 'is_first'),
+          self._most_values,
+      ))
     if not session.lock.acquire(blocking=False):
       raise exceptions.Conflict(
           'This session is acting already. Wait for its answer: an '
@@ -153,7 +197,7 @@ class Application:
       )
     try:
       first = session.begins if is_first is None else is_first
-      outputs = self._batcher.step(
+      outputs = self._step(
           {**inputs, names.FIRST: [first], **session.state}  # pyright: ignore[reportArgumentType]
       )
       action = outputs.pop('action')
@@ -172,6 +216,11 @@ class Application:
 
   def _tell_metrics(self, unused_request):
     return 200, self._metrics.text()
+
+
+def _full():
+  return exceptions.TooManyRequests(
+      'Too many requests wait. Send this one again later.', retry_after=1)
 
 
 def _unknown(name):

@@ -9,6 +9,7 @@ import numpy as np
 from dreamerv2_tfa.deployment import loaded
 
 MOST = 64  # at most, in one call
+_WAITING = 16 * MOST  # elements that may wait, those under way included
 _NOTHING = ()  # waits; None would end the thread
 
 
@@ -31,14 +32,33 @@ class Batcher:
     self._policy = policy
     self._waiting = queue.SimpleQueue()
     self.calls = self.elements = 0
+    self._asked = 0  # elements that wait or are under way
+    self._lock = threading.Lock()
     self._thread = threading.Thread(target=self._run, daemon=True)
     self._thread.start()
 
   def step(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """As `SavedPolicy.step`, of at most `MOST` elements; waits for its turn."""
+    """As `SavedPolicy.step`, of at most `MOST` elements; waits for its turn.
+
+    Args:
+      inputs: Dict of arrays `[B, ...]`, B at most `MOST`.
+
+    Raises:
+      queue.Full: If too many elements wait already.
+    """
     result = futures.Future()
-    self._waiting.put((inputs, result))
-    return result.result()
+    request = (inputs, result)
+    size = _size(request)
+    with self._lock:
+      if self._asked + size > _WAITING:
+        raise queue.Full
+      self._asked += size
+    try:
+      self._waiting.put(request)
+      return result.result()
+    finally:
+      with self._lock:
+        self._asked -= size
 
   def close(self) -> None:
     """Ends the thread, after what waits already."""

@@ -13,9 +13,11 @@ from dreamerv2_tfa.deployment import names
 class Policy:
   """An exported policy with its memory, for one environment or many."""
 
-  def __init__(self, path: str | os.PathLike, seed: int = 0):
+  def __init__(
+      self, path: str | os.PathLike, seed: int = 0, trust: str | None = None,
+  ):
     """Loads an export; see `load_policy`."""
-    self._policy = loaded.SavedPolicy(path)
+    self._policy = loaded.SavedPolicy(path, trust)
     self._seed = seed
     self.manifest = self._policy.manifest
     self.reset()
@@ -95,22 +97,31 @@ def _environments(num_environments):
 
 
 @quiet.libraries()
-def load_policy(path: str | os.PathLike, seed: int = 0) -> Policy:
+def load_policy(
+    path: str | os.PathLike, seed: int = 0, trust: str | None = None,
+) -> Policy:
   """Loads an exported policy, to act with.
+
+  A model is a program of its runtime: load those that you trust. Without
+  `trust`, files are refused that are not those of `policy.json`, and operations
+  that do more than compute.
 
   Args:
     path: A folder that `bin/export` wrote, in any format.
     seed: Of the latents that a SavedModel draws. TensorFlow Lite and ONNX
       take their mode.
+    trust: The SHA-256 of its `policy.json`, which `bin/export` prints: exactly
+      that export. 'any': a model with any operations, such as those of networks
+      of your own.
 
   Returns:
     `Policy`, with `reset()` and `act(observation)`.
 
   Raises:
-    ValueError: If it is no export, or the package that runs its format is not
-      installed.
+    ValueError: If it is no export, or is not trusted, or the package that runs
+      its format is not installed.
   """
-  return Policy(path, seed)
+  return Policy(path, seed, trust)
 
 
 def read(

@@ -20,6 +20,7 @@ from dreamerv2_tfa.deployment import formats
 from dreamerv2_tfa.deployment import manifest
 from dreamerv2_tfa.deployment import recording
 from dreamerv2_tfa.deployment import run as run_lib
+from dreamerv2_tfa.deployment import trust
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.environments import faults
@@ -91,7 +92,7 @@ def _rounding(run, root_dir, task, form):
 
   Returns:
     Dict: `precision` of the run, `differ`, how many actions are not the same,
-    and `largest`, the greatest difference.
+    `largest`, the greatest difference, and `median`.
   """
   record = recording.record(
       run.environment, _policy(run.agent, form), seed=_SEED
@@ -107,6 +108,7 @@ def _rounding(run, root_dir, task, form):
       'precision': run.described['precision'],
       'differ': int(np.sum(gaps.max(axis=axes, initial=0.0) > 0.0)),
       'largest': float(gaps.max()),
+      'median': float(np.median(gaps)),
   }
 
 
@@ -185,7 +187,7 @@ def verify(
       the run has trained on since.
   """
   exported = manifest.read(out)
-  manifest.check_files(out, exported)
+  trust.check(out, exported)
   run = run_lib.load(
       root_dir, task, formats.get(exported['format']).PRECISION
   )

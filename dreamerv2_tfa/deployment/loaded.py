@@ -11,6 +11,7 @@ from dreamerv2_tfa.deployment import formats
 from dreamerv2_tfa.deployment import manifest as manifest_lib
 from dreamerv2_tfa.deployment import names
 from dreamerv2_tfa.deployment import player
+from dreamerv2_tfa.deployment import trust as trust_lib
 from dreamerv2_tfa.environments import extras
 
 
@@ -30,16 +31,17 @@ class SavedPolicy:
       read. None: `action` takes what the agent reads.
   """
 
-  def __init__(self, path: str | os.PathLike):
+  def __init__(self, path: str | os.PathLike, trust: str | None = None):
     """Loads an export.
 
     Args:
       path: A folder that `bin/export` wrote.
+      trust: See `trust.check`.
 
     Raises:
-      ValueError: If it is no export, or its file cannot be read, or the package
-        that runs its format is not installed, or TensorFlow cannot read at this
-        path.
+      ValueError: If it is no export, or one that is not trusted, or its file
+        cannot be read, or the package that runs its format is not installed, or
+        TensorFlow cannot read at this path.
     """
     path = checks.folder("The policy's folder", path)
     self.manifest = manifest_lib.read(path)
@@ -50,7 +52,8 @@ class SavedPolicy:
         observations.from_json(part) for part in parts]
     self.inputs = self.manifest['inputs']
     self.observations = names.observations(self.manifest['observation'])
-    self._initial_state, self._step = _functions(path, self.manifest)
+    self._initial_state, self._step = _functions(
+        path, self.manifest, trust)
 
   def initial_state(self, batch_size: int, seed: int) -> dict[str, np.ndarray]:
     """The state before an episode.
@@ -77,7 +80,7 @@ class SavedPolicy:
     return self._step(inputs)
 
 
-def _functions(path, manifest):
+def _functions(path, manifest, trust):
   """Functions from a count and a seed to states, and from inputs to outputs."""
   name = manifest['format']
   if name not in formats.names():
@@ -85,12 +88,10 @@ def _functions(path, manifest):
         f'{path} holds a policy in the format {name!r}; this package reads '
         f'{", ".join(map(repr, formats.names()))}. Export again, with '
         '--format=saved_model.')
-  form = formats.get(name)
-  modules, extra = form.PACKAGES
+  trust_lib.check(path, manifest, trust)
+  modules, extra = formats.get(name).PACKAGES
   if extra is not None:
     extras.load(modules[0], extra)
-  if form.FILE is not None:
-    _check_file(path, manifest, form.FILE)
   try:
     start, step = player.load(path, manifest, 'action', manifest['inputs'])
   except Exception as error:  # of TensorFlow, TFLite, ONNX Runtime
@@ -105,14 +106,6 @@ def _functions(path, manifest):
     return {name.removeprefix('next_'): x for name, x in outputs.items()}
 
   return start, renamed
-
-
-def _check_file(path, manifest, name):
-  """Refuses a damaged file: TensorFlow Lite would end the process."""
-  if manifest_lib.hashes(path).get(name) != manifest['files'].get(name):
-    raise ValueError(
-        f'{path / name} is missing or changed since the export. Copy it again, '
-        'or export again.')
 
 
 def _warn_of_earlier(path, manifest):

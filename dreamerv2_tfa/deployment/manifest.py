@@ -10,10 +10,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dreamerv2_tfa import reading
 from dreamerv2_tfa import specs as specs_lib
 from dreamerv2_tfa.deployment import names
 
 FILE = 'policy.json'
+_KINDS = {  # of what is read of it
+    'format': str, 'files': dict, 'inputs': dict, 'observation': dict,
+    'parts': list | None,
+}
+_SUM = 'sum'  # of the file itself; earlier versions wrote none
 _VERSIONS = (1, 2)  # of the file, that can be read; the last one is written
 
 
@@ -82,17 +88,27 @@ def _field(spec):
 
 def hashes(folder: str | os.PathLike) -> dict[str, str]:
   """SHA-256 of every file but `policy.json`: dict by path in the folder."""
+  return {name: _sha256(path) for name, path in _files(folder).items()}
+
+
+def _files(folder):
+  """Every file but `policy.json`: dict by path in the folder."""
   folder = pathlib.Path(folder)
   return {
-      path.relative_to(folder).as_posix(): _sha256(path)
+      path.relative_to(folder).as_posix(): path
       for path in sorted(folder.rglob('*'))
-      if path.is_file() and path.name != FILE
+      if path.is_file() and path != folder / FILE
   }
 
 
 def _sha256(path):
   with path.open('rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def fingerprint(folder: str | os.PathLike) -> str:
+  """SHA-256 of `policy.json`, which has that of every other file."""
+  return _sha256(pathlib.Path(folder) / FILE)
 
 
 def write(folder: str | os.PathLike, described: dict[str, Any]) -> None:
@@ -106,8 +122,16 @@ def write(folder: str | os.PathLike, described: dict[str, Any]) -> None:
       'version': _VERSIONS[-1], **described, 'tensorflow': tf.__version__,
       'files': hashes(folder),
   }
+  described[_SUM] = _sum(described)
   path = pathlib.Path(folder) / FILE
   path.write_text(json.dumps(described, indent=2) + '\n', encoding='utf-8')
+
+
+def _sum(described):
+  """SHA-256 of all that a `policy.json` says but for this sum itself."""
+  rest = {key: value for key, value in described.items() if key != _SUM}
+  text = json.dumps(rest, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read(folder: str | os.PathLike) -> dict[str, Any]:
@@ -121,12 +145,13 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
     exported: then observations are those that the agent reads.
 
   Raises:
-    ValueError: If there is none, or one that a newer version has written.
+    ValueError: If there is none, or one that a newer version has written, or
+      it lacks something.
   """
   path = pathlib.Path(folder) / FILE
   try:
-    described = json.loads(path.read_text(encoding='utf-8'))
-  except (OSError, json.JSONDecodeError) as error:
+    described = reading.parsed(reading.text(path))
+  except (OSError, ValueError) as error:
     raise ValueError(
         f'{folder} is no exported policy: {path} cannot be read '
         f'({getattr(error, "strerror", error)}). Make one with bin/export '
@@ -138,8 +163,25 @@ def read(folder: str | os.PathLike) -> dict[str, Any]:
         f'{path} has version {version}; this package reads {_VERSIONS}. Take '
         'the package that wrote it, or export again.'
     )
+  is_whole = described.get(_SUM) in (None, _sum(described))
   # Version 1 has the agent's form alone, whatever the environment's is.
-  return {'signature': 'agent', 'parts': None, **described}
+  described = {'signature': 'agent', 'parts': None, **described}
+  wrong = [
+      name for name, kind in _KINDS.items()
+      if not isinstance(described.get(name), kind)
+  ]
+  if wrong:
+    raise ValueError(
+        f'{path} is damaged: it lacks {", ".join(wrong)}, or has something '
+        'else there. Copy the export again, or export again.'
+    )
+  if not is_whole:
+    raise ValueError(
+        f'{path} is damaged, or was edited: it is not as bin/export has '
+        f'written it. Copy the export again, or export again; delete {_SUM!r} '
+        'in it if you have edited it.'
+    )
+  return described
 
 
 def check_files(folder: str | os.PathLike, described: dict[str, Any]) -> None:
@@ -152,12 +194,14 @@ def check_files(folder: str | os.PathLike, described: dict[str, Any]) -> None:
   Raises:
     ValueError: If one is missing, new or changed.
   """
-  there, wanted = hashes(folder), described['files']
-  wrong = sorted(
-      name for name in {*there, *wanted} if there.get(name) != wanted.get(name)
-  )
+  there, wanted = _files(folder), described['files']
+  # A file that is new is not read: it may be of any size.
+  wrong = there.keys() ^ wanted.keys() or {
+      name for name, path in there.items() if _sha256(path) != wanted[name]
+  }
   if wrong:
     raise ValueError(
         f'In {folder} these files are missing, new or changed since the '
-        f'export: {", ".join(wrong)}. Export again, or copy them again.'
+        f'export: {", ".join(sorted(wrong))}. Export again, or copy them and '
+        f'{FILE} again.'
     )

@@ -11,23 +11,51 @@ import numpy as np
 
 from dreamerv2_tfa.deployment import batching
 from dreamerv2_tfa.deployment import client
+from dreamerv2_tfa.deployment import json_size
 from dreamerv2_tfa.deployment import loaded
 from dreamerv2_tfa.deployment import names
 
+_FEW = 64  # values, in a request without arrays
+_DEPTH = 32  # lists and objects around a number; NumPy's arrays have as many
 
-def read(body: bytes, known: Iterable[str]) -> dict[str, Any]:
-  """A JSON object.
+
+def most_values(policy: loaded.SavedPolicy) -> int:
+  """Values that a request's JSON may hold: twice what a policy can use."""
+  row = sum(1 + _values(each['shape']) for each in policy.inputs.values())
+  shown = sum(
+      len(part.path) + _values(part.shape) for part in policy.parts or ())
+  return 2 * max(batching.MOST * (row + 1), shown) + _FEW
+
+
+def _values(shape):
+  """Numbers and lists in one nested list of a shape."""
+  return 1 + sum(np.cumprod(shape, dtype=int).tolist())
+
+
+def read(body: bytes, known: Iterable[str], most: int = _FEW) -> dict[str, Any]:
+  """A JSON object, which is measured before it is made.
 
   Args:
-    body: bytes.
-    known: Keys that it may have.
+    body: UTF-8.
+    known: Keys that it may have. The value of `signature_name` may be text,
+      all others are numbers: NumPy would give each number beside a text as
+      much room as that text takes.
+    most: Values that it may hold.
 
   Returns:
     Dict; empty where the body is.
   """
+  size = json_size.measure(body)
+  if size.values > most or size.depth > _DEPTH:
+    raise ValueError(
+        f'The body is too large: got {size.values} values, nested '
+        f'{size.depth} deep; wanted at most {most}, nested {_DEPTH} deep. Send '
+        f'one observation, or {batching.MOST} instances at most.'
+    )
   try:
-    value = json.loads(body or b'{}', parse_constant=_refuse_constant)
-  except (ValueError, RecursionError) as error:
+    value = json.loads(
+        body.decode() or '{}', parse_constant=_refuse_constant)
+  except ValueError as error:
     raise ValueError(f'The body is no JSON: {error}.') from error
   if not isinstance(value, dict):
     raise ValueError(
@@ -35,7 +63,13 @@ def read(body: bytes, known: Iterable[str]) -> dict[str, Any]:
     )
   if unknown := sorted(set(value) - set(known)):
     raise ValueError(
-        f'The body has unknown keys {unknown}; it may have {sorted(known)}.'
+        f'The body has unknown keys {str(unknown)[:500]}; it may have '
+        f'{sorted(known)}.'
+    )
+  if size.texts > isinstance(value.get('signature_name'), str):
+    raise ValueError(
+        'The body has text where numbers belong. Give numbers without quotes; '
+        'only keys and signature_name are text.'
     )
   return value
 

@@ -1,6 +1,7 @@
 """What an export needs of a run: its agent, and an environment to play in."""
 
 import os
+import shlex
 from typing import Any
 from typing import NamedTuple
 
@@ -8,16 +9,18 @@ from tf_agents.environments import tf_environment
 
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import reading
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import tasks
-from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import checkpoint_files
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import parts
 from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import runs
+from dreamerv2_tfa.training import sums
 
 
 class Run(NamedTuple):
@@ -45,19 +48,22 @@ def load(
       damaged, or its task cannot be made here or has other specs.
   """
   folder = runs.RunFolder(root_dir, '--root_dir')
-  if not (folder.config.is_file() and folder.protocol.is_file()):
+  reading.check_kinds(folder.root)
+  needed = folder.config, folder.protocol
+  if missing := [path.name for path in needed if not path.is_file()]:
     raise ValueError(
-        f'There is no run in {folder.root}: {folder.config.name} and '
-        f'{folder.protocol.name} are missing. Give the folder that bin/train '
-        'wrote: --root_dir=RUN.'
+        f'There is no run in {folder.root}: it has no file '
+        f'{" and no ".join(missing)}. Give the folder that bin/train wrote: '
+        '--root_dir=RUN; if it is this one, put back what is missing.'
     )
-  latest = checkpoints.find(folder.checkpoints)
+  latest = checkpoint_files.find(folder.checkpoints)
   if latest is None:
     raise ValueError(
         f'The run in {folder.root} has no checkpoint yet. It writes one every '
         'train.save_every steps, at its end, and at Ctrl-C.'
     )
   there = protocol.wanted(folder.protocol)
+  sums.check(folder)
   evaluation = _last_evaluation(folder)
   with config.isolated():
     config.parse_recorded(folder.config)
@@ -73,7 +79,7 @@ def load(
       'presets': there['presets'],
       'precision': there['precision'],
       'updates': int(agent.train_step_counter),
-      'frames': checkpoints.step(latest) * there['action_repeat'],
+      'frames': checkpoint_files.step(latest) * there['action_repeat'],
       'evaluation': evaluation,
   })
 
@@ -83,23 +89,34 @@ def _environment(folder, there, task):
     task = own_task(
         folder, there['task'],
         'Give one of the same specs: --task=module:factory.',
+        shlex.quote(f'--task={there["task"]}'),
     )
   elif isinstance(task, str):
     task = tasks.load(task)
   return parts.evaluation_environment(task, there['seed'])
 
 
-def own_task(folder: runs.RunFolder, name: str, way_out: str) -> task_lib.Task:
+def own_task(
+    folder: runs.RunFolder, name: str, way_out: str, own_word: str,
+) -> task_lib.Task:
   """The task of a run, by its name.
 
   Args:
     folder: Of the run.
     name: What the run calls it.
-    way_out: How an error ends.
+    way_out: How an error ends where no name makes it.
+    own_word: How the user gives this name.
 
   Raises:
-    UserError: If it cannot be made by its name, as an object cannot.
+    UserError: If it cannot be made by its name, as an object cannot, or would
+      import a module that only the folder names.
   """
+  if tasks.names_module(name):
+    raise checks.UserError(
+        f'{folder.protocol} has the task {name!r}, whose module would be '
+        'imported and run. If it is yours, or you trust it, give it: '
+        f'{own_word}.'
+    )
   try:
     return tasks.load(name)
   except checks.UserError as error:
@@ -112,9 +129,6 @@ def own_task(folder: runs.RunFolder, name: str, way_out: str) -> task_lib.Task:
 
 def _last_evaluation(folder):
   """Frames, return and length of the last evaluation, or None."""
-  last = None
-  for row in metrics.read(folder.metrics):
-    if 'eval_return' in row:
-      last = {'frames': row['step'], 'return': row['eval_return'],
-              'length': row['eval_length']}
-  return last
+  row = metrics.last_evaluation(folder.metrics)
+  return row and {'frames': row['step'], 'return': row['eval_return'],
+                  'length': row['eval_length']}

@@ -1,17 +1,19 @@
 """The server: an application, a port, and threads that wait in it."""
 
+from collections.abc import Iterable
 import contextlib
 import gc
+import logging
 import os
 import socket
-from typing import Any
 
 import numpy as np
-import waitress
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.deployment import access
 from dreamerv2_tfa.deployment import application
 from dreamerv2_tfa.deployment import batching
+from dreamerv2_tfa.deployment import connections
 from dreamerv2_tfa.deployment import loaded
 
 _THREADS = 2 * batching.MOST  # so that a whole call can wait behind another
@@ -19,9 +21,11 @@ _THREADS = 2 * batching.MOST  # so that a whole call can wait behind another
 
 def make(
     path: str | os.PathLike, *, host: str = '127.0.0.1', port: int = 8501,
-    name: str = 'policy', max_sessions: int = 1000, idle_seconds: float = 600.0,
-    max_bytes: int = 16 * 2**20,
-) -> Any:
+    name: str = 'policy', allowed_hosts: Iterable[str] = (),
+    token: str | None = None, max_sessions: int = 1000,
+    idle_seconds: float = 600.0, max_bytes: int = 16 * 2**20,
+    max_connections: int | None = None, trust: str | None = None,
+) -> connections.Server:
   """Loads a policy and listens.
 
   Args:
@@ -29,12 +33,18 @@ def make(
     host: Address to listen at.
     port: 0 takes any that is free.
     name: Name of the model, in `/v1/models/<name>:predict`.
+    allowed_hosts: Names that a request's Host may be, beside `host`, localhost
+      and any address.
+    token: That requests must carry; None: none.
     max_sessions: Sessions at once.
     idle_seconds: Seconds after which an unused session is forgotten.
     max_bytes: Size of a request's body.
+    max_connections: Connections at once; None: 1000, or as many as the system
+      allows.
+    trust: See `trust.check`.
 
   Returns:
-    The server, with `run()`, `close()` and `effective_port`.
+    The server, with `run()`, `stop()`, `close()` and `effective_port`.
 
   Raises:
     ValueError: If the path is no export, a number out of its range, or the
@@ -44,17 +54,23 @@ def make(
   max_sessions = checks.integer('--max_sessions', max_sessions)
   idle_seconds = checks.positive('--idle_seconds', idle_seconds)
   max_bytes = checks.integer('--max_bytes', max_bytes)
+  if max_connections is not None:
+    max_connections = checks.integer('--max_connections', max_connections)
+  max_connections = connections.limit(max_connections)
   with contextlib.ExitStack() as stack:  # where something raises
     bound = stack.enter_context(_bound(host, port))
-    policy = loaded.SavedPolicy(path)
+    gate = access.Access((host, *allowed_hosts), token)
+    policy = loaded.SavedPolicy(path, trust)
     _warm_up(policy)
     app = application.Application(
-        policy, name=name, max_sessions=max_sessions,
+        policy, name=name, access=gate, max_sessions=max_sessions,
         idle_seconds=idle_seconds, max_bytes=max_bytes,
     )
-    made = waitress.create_server(  # pyright: ignore[reportAttributeAccessIssue]
-        app, sockets=[bound], threads=_THREADS, ident=None,
-        max_request_body_size=max_bytes, connection_limit=8 * _THREADS,
+    # It has a line for each client that leaves early.
+    logging.getLogger('waitress').setLevel(logging.ERROR)
+    made = connections.Server(
+        app, bound, threads=_THREADS, max_bytes=max_bytes,
+        max_connections=max_connections, count=app.count,
     )
     stack.pop_all()
   return made

@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Callable
+import math
 import secrets
 import threading
 import time
@@ -68,6 +69,8 @@ class Sessions:
     """
     if seed is None:
       seed = secrets.randbelow(_SEEDS)
+    if len(self) >= self._limit:  # costs less than a state
+      return None
     state = self._policy.initial_state(1, seed)
     name = secrets.token_hex(16)
     with self._lock:
@@ -76,6 +79,15 @@ class Sessions:
         return None
       self._sessions[name] = Session(state, self._clock())
     return name
+
+  def wait(self) -> int:
+    """Seconds until the session that is unused the longest is forgotten."""
+    with self._lock:
+      self._expire()
+      if not self._sessions:
+        return 1
+      used = next(iter(self._sessions.values())).used
+    return max(1, math.ceil(used + self._idle - self._clock()))
 
   def get(self, name: str) -> Session | None:
     """The `Session` of an id, which counts as used; None if unknown."""

@@ -12,6 +12,8 @@ import tree
 
 from dreamerv2_tfa import observations
 from dreamerv2_tfa import specs as specs_lib
+from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.environments import layers
 from dreamerv2_tfa.environments import parts as parts_lib
 from dreamerv2_tfa.environments import rewards
 
@@ -74,6 +76,15 @@ class Adapted(wrappers.PyEnvironmentBaseWrapper):
     """The environment's action spec, with finite bounds."""
     return self._action_spec
 
+  def get_state(self) -> dict[str, Any]:
+    """The state of the environment inside, as `layers` has it."""
+    return {'seen': self._seen, 'inside': layers.get(self._env)}
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    """Restores a state of `get_state`."""
+    layers.put(self._env, state['inside'])
+    self._seen = state['seen']
+
   def _reset(self):
     """Starts an episode."""
     return self._read(self._env.reset())
@@ -111,12 +122,17 @@ def read(
     whole: Whether ranges are checked.
 
   Raises:
-    ValueError: If a part is missing or outside of its spec.
+    Unusable: If a part is missing, or not of its spec's kind, or not finite.
+    ValueError: If a part is out of its bounds.
   """
   result = {}
   for part in parts:
-    array = part.check(part.find(observation), whole=whole)
+    try:
+      array = part.check(part.find(observation), whole=False)
+    except ValueError as error:
+      raise faults.Unusable(str(error)) from error
     if whole:
+      part.check(array)
       part.check_brightness(array)
     result[part.key] = part.read(array)
   return result

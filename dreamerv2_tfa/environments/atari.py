@@ -110,7 +110,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
     self._noops = checks.integer('load_atari.noops', noops, 0, _LARGEST)
     self._max_steps = checks.integer(
         'load_atari.max_steps', max_steps, 1, _LARGEST)
-    sticky = checks.number('load_atari.sticky', sticky, 0, 1)
+    self._sticky = checks.number('load_atari.sticky', sticky, 0, 1)
     checks.flag('load_atari.grayscale', grayscale)
     checks.flag('load_atari.full_action_space', full_action_space)
     checks.flag('load_atari.terminal_on_life_loss', terminal_on_life_loss)
@@ -118,7 +118,9 @@ class AtariEnvironment(py_environment.PyEnvironment):
     self._terminal_on_life_loss = terminal_on_life_loss
     self._ram = ram
     self._random = np.random.default_rng(seed)
-    self._ale = emulators.start(emulator, game, seed, sticky)
+    self._made_by = f'{game} on {emulators.version(emulator)}'
+    self._button = ale_py.Action.NOOP  # held in the last frame
+    self._ale = emulators.start(emulator, game, seed)
     # The legal set of some games is smaller (skiing has 9), the joystick not.
     self._actions = (
         list(ale_py.Action.__members__.values()) if full_action_space
@@ -144,6 +146,25 @@ class AtariEnvironment(py_environment.PyEnvironment):
       specs['ram'] = spec((self._ale.getRAMSize(),), 'ram')
     return specs
 
+  def get_state(self) -> dict[str, Any]:
+    """All that the next steps depend on, the random numbers included."""
+    return {
+        'emulator': self._made_by, 'system': emulators.state(self._ale),
+        'random': self._random.bit_generator.state, 'screens': self._screens,
+        'steps': self._steps, 'lives': self._lives,
+        'button': self._button.value}
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    """Restores a state of `get_state`, of the same game and emulator."""
+    if state['emulator'] != self._made_by:
+      raise ValueError(
+          f'it is of {state["emulator"]}, wanted {self._made_by}')
+    emulators.restore(self._ale, state['system'])
+    self._random.bit_generator.state = state['random']
+    self._screens[:] = state['screens']
+    self._steps, self._lives = state['steps'], state['lives']
+    self._button = ale_py.Action(state['button'])
+
   def _reset(self):
     """Starts a new game and plays 1 to `noops` frames without action."""
     self._ale.reset_game()
@@ -153,7 +174,7 @@ class AtariEnvironment(py_environment.PyEnvironment):
       if self._ale.game_over():
         self._ale.reset_game()
     self._read_screen(self._screens[0])
-    self._steps = 0
+    self._steps, self._button = 0, ale_py.Action.NOOP
     self._lives = self._ale.lives()
     return ts.restart(self._observe(self._screens[0]))
 
@@ -166,8 +187,11 @@ class AtariEnvironment(py_environment.PyEnvironment):
     button = self._actions[int(action)]
     reward, over = 0.0, False
     for frame in range(self._action_repeat):
+      # A sticky frame holds the button of the frame before it.
+      if not self._sticky or self._random.random() >= self._sticky:
+        self._button = button
       # Paddles (Pong, Breakout) move at full strength, as in atari-py.
-      reward += self._ale.act(button, 1.0)
+      reward += self._ale.act(self._button, 1.0)
       self._read_screen(self._screens[frame % 2])
       over = self._is_over()
       if over:

@@ -7,6 +7,7 @@ import functools
 from multiprocessing import pool
 import re
 import threading
+import types
 from typing import Any
 from typing import TypeVar
 import weakref
@@ -22,10 +23,10 @@ from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import factories
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import parallel
+from dreamerv2_tfa.environments import waiting
 from dreamerv2_tfa.environments import watched
 
 _Result = TypeVar('_Result')
-_IDENTS = []  # of `_thread`, once it runs
 _closed = weakref.WeakSet()
 
 
@@ -72,16 +73,49 @@ def _thread():
 
   An OpenGL context belongs to a thread, and TensorFlow would take any.
   """
-  threads = pool.ThreadPool(1)
-  _IDENTS[:] = [threads.apply(threading.get_ident)]
+  threads = _Thread()
   atexit.register(threads.terminate)
   return threads
+
+
+class _Thread(pool.ThreadPool):
+  """One thread, which is not waited for once an environment hangs in it."""
+
+  def __init__(self):
+    super().__init__(1)
+    self.ident = super().apply(threading.get_ident)
+    self._hangs = None  # the failure, once an environment does
+
+  def apply(self, func, args=(), kwds=types.MappingProxyType({})):
+    """Calls a function in the thread; raises if an environment hangs."""
+    if self._hangs is None:
+      result = self.apply_async(_contained, (func, args, kwds))
+
+      def ready(seconds):
+        result.wait(seconds)
+        return result.ready()
+
+      self._hangs = waiting.for_thread(self.ident, ready)
+      if self._hangs is None:
+        return result.get()
+      _thread.cache_clear()  # other environments take another thread
+    raise faults.note(self._hangs)
+
+
+def _contained(function, args, kwds):
+  """Calls a function; what would end the thread becomes a failure."""
+  try:
+    return function(*args, **kwds)
+  except Exception:
+    raise
+  except BaseException as error:
+    raise faults.failed('', error) from error
 
 
 def apply(function: Callable[[], _Result]) -> _Result:
   """Calls a function in the environments' thread, from any thread."""
   threads = _thread()
-  if threading.get_ident() in _IDENTS:
+  if threading.get_ident() == threads.ident:
     return function()
   return threads.apply(function)
 
@@ -127,7 +161,17 @@ def end_at_first_failure(environment: tf_environment.TFEnvironment) -> None:
   """
   for env in _inside(environment):
     if isinstance(env, watched.Watched):
-      env.most_failures = 1
+      env.failures.most = 1
+
+
+def restarts(environment: tf_environment.TFEnvironment) -> int:
+  """How often environments of a batch failed and were restarted so far."""
+  inside = getattr(environment, 'pyenv', None)
+  if isinstance(inside, parallel.ProcessBatch):
+    return inside.restarts
+  return sum(
+      env.failures.restarts for env in _inside(environment)
+      if isinstance(env, watched.Watched))
 
 
 def leave_open(environment: tf_environment.TFEnvironment) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 import functools
-import importlib
 import inspect
 import os
 from typing import Any
@@ -11,6 +10,7 @@ from tf_agents.environments import py_environment
 from tf_agents.environments import tf_environment
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import late
 from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import dm_control
@@ -18,7 +18,6 @@ from dreamerv2_tfa.environments import factories
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import gym
 from dreamerv2_tfa.environments import task as task_lib
-from dreamerv2_tfa.environments import tasks
 
 
 def load_factory(name: str) -> task_lib.Task:
@@ -37,10 +36,11 @@ def load_factory(name: str) -> task_lib.Task:
     EnvironmentFailed: If the module raises.
   """
   module_name, _, attribute = name.partition(':')
-  tasks.find_modules_here()
   try:
-    module = importlib.import_module(module_name)
-  except Exception as error:  # the module may raise anything
+    module = late.imported(module_name)
+  except faults.Terminated:
+    raise
+  except (Exception, SystemExit) as error:  # the module may raise anything
     if not _is_missing(module_name, error):
       raise faults.failed(
           f'The module {module_name!r} of the task cannot be imported', error
@@ -53,7 +53,7 @@ def load_factory(name: str) -> task_lib.Task:
   return from_factory(name, factory)
 
 
-def _is_missing(module_name: str, error: Exception) -> bool:
+def _is_missing(module_name: str, error: BaseException) -> bool:
   """Whether there is no such module, rather than one with a fault in it."""
   if isinstance(error, ModuleNotFoundError):
     return f'{module_name}.'.startswith(f'{error.name}.')
@@ -61,7 +61,7 @@ def _is_missing(module_name: str, error: Exception) -> bool:
   return not module_name.strip('.') or module_name.startswith('.')
 
 
-def _no_factory(name: str, error: Exception) -> str:
+def _no_factory(name: str, error: BaseException) -> str:
   return (
       f'There is no task {name!r}: {error}. Wanted module:factory, with the '
       'module importable from here.')

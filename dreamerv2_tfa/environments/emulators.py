@@ -7,6 +7,7 @@ lists those that differ.
 
 from collections.abc import Sequence
 import functools
+from importlib import metadata
 from typing import Any
 
 import ale_py
@@ -64,27 +65,51 @@ def check(emulator: str, game: str) -> None:
         "the process. Take load_atari.emulator = 'ale_py'.")
 
 
-def start(emulator: str, game: str, seed: int, sticky: float) -> Any:
-  """Starts an emulator without a banner.
+def start(emulator: str, game: str, seed: int) -> Any:
+  """Starts an emulator without a banner, and without sticky actions.
+
+  An emulator's state lacks the action that a sticky one would repeat.
 
   Args:
     emulator: One of `NAMES`.
     game: One of `games()` that `check` accepts.
-    seed: In [0, 2**31), of sticky actions.
-    sticky: Probability that a frame repeats the last action.
+    seed: In [0, 2**31), of the console's memory when it is switched on.
 
   Returns:
     An `ale_py.ALEInterface`, or an object with the methods that are used here.
   """
   rom = _rom(_ROM_NAMES.get(game, game))
   if emulator == 'atari_py':
-    return _AtariPy(rom, seed, sticky)
+    return _AtariPy(rom, seed)
   ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
   ale = ale_py.ALEInterface()
   ale.setInt('random_seed', seed)
-  ale.setFloat('repeat_action_probability', sticky)
+  ale.setFloat('repeat_action_probability', 0.0)
   ale.loadROM(rom)
   return ale
+
+
+def version(emulator: str) -> str:
+  """Name and version of an emulator, whose states no other one can read."""
+  return f'{emulator} {metadata.version(emulator)}'  # names of packages too
+
+
+def state(ale: Any) -> bytes:
+  """The state of an emulator that `start` has made, its random numbers too."""
+  return ale.state() if isinstance(ale, _AtariPy) else (
+      ale.cloneSystemState().serialize())
+
+
+def restore(ale: Any, data: bytes) -> None:
+  """Restores what `state` has returned.
+
+  The emulator trusts the data: one that is not its own may end the process or
+  run code in it. `seal` admits only what this user has saved.
+  """
+  if isinstance(ale, _AtariPy):
+    ale.restore(data)
+  else:
+    ale.restoreSystemState(ale_py.ALEState(data))
 
 
 def _rom(name: str) -> Any:
@@ -95,13 +120,13 @@ def _rom(name: str) -> Any:
 class _AtariPy:
   """atari-py's emulator, with the methods of ale-py's that are used here."""
 
-  def __init__(self, rom, seed, sticky):
+  def __init__(self, rom, seed):
     atari_py = extras.load('atari_py', 'atari-py')
     atari_py.ALEInterface.setLoggerMode('error')
     self._ale = atari_py.ALEInterface()
     # Its seed 0 is the time of day.
     self._ale.setInt('random_seed', seed or 2**31 - 1)
-    self._ale.setFloat('repeat_action_probability', sticky)
+    self._ale.setFloat('repeat_action_probability', 0.0)
     self._ale.loadROM(str(rom))
     self.reset_game = self._ale.reset_game
     self.game_over = self._ale.game_over
@@ -114,6 +139,19 @@ class _AtariPy:
     """Plays a frame and returns its reward; paddles move at full strength."""
     del paddle_strength
     return self._ale.act(getattr(action, 'value', action))
+
+  def state(self) -> bytes:
+    """The state, the random numbers included."""
+    cloned = self._ale.cloneSystemState()
+    data = self._ale.encodeState(cloned)
+    self._ale.deleteState(cloned)
+    return data.tobytes()
+
+  def restore(self, data: bytes) -> None:
+    """Restores what `state` has returned."""
+    cloned = self._ale.decodeState(np.frombuffer(data, np.uint8).copy())
+    self._ale.restoreSystemState(cloned)
+    self._ale.deleteState(cloned)
 
   def getMinimalActionSet(self) -> Sequence[Any]:
     """The actions of the game, as ale-py's."""

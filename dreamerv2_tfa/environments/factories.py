@@ -13,6 +13,7 @@ from tf_agents.environments import wrappers
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.environments import layers
 
 _in_use = {}  # weak references to results of factories, by `id`
 
@@ -101,6 +102,14 @@ class Own(wrappers.PyEnvironmentBaseWrapper):
     super().__init__(env)
     self._source = source
 
+  def get_state(self) -> dict[str, Any]:
+    """The state of the environment inside, as `layers` has it."""
+    return layers.get(self._env)
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    """Restores a state of `get_state`."""
+    layers.put(self._env, state)
+
   def close(self) -> None:
     """Closes the object, the first time."""
     source, self._source = self._source, None
@@ -125,6 +134,14 @@ class Lent(wrappers.PyEnvironmentBaseWrapper):
     """
     super().__init__(env)
     self._source, self._copied = source, os.getpid() != process
+
+  def get_state(self) -> dict[str, Any]:
+    """The state of the environment inside, as `layers` has it."""
+    return layers.get(self._env)
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    """Restores a state of `get_state`."""
+    layers.put(self._env, state)
 
   def close(self) -> None:
     """Closes a copy, the first time."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 import contextlib
+import signal
+import threading
 import traceback
 import typing
 from typing import Any
@@ -14,7 +16,6 @@ if typing.TYPE_CHECKING:
   from tf_agents.environments import py_environment
   from tf_agents.trajectories import time_step as ts
 
-MOST_FAILURES = 3  # of one environment, without a finished episode
 _noted = []  # the error that passes through TensorFlow, at most one
 
 
@@ -35,7 +36,19 @@ class EnvironmentFailed(RuntimeError):
     self.said, self.trace = said, trace
 
 
-def failed(said: str, error: Exception) -> Exception:
+class Terminated(SystemExit):
+  """A signal ends the program, while code of an environment runs or not."""
+
+
+class Unusable(checks.UserError):
+  """A time step of an environment that cannot be learned from.
+
+  Its shape or dtype has changed, or it has no finite number where one is
+  wanted. `Door` makes a failure of it once the environment has worked.
+  """
+
+
+def failed(said: str, error: BaseException) -> Exception:
   """The exception to raise for an error in an environment's code.
 
   Args:
@@ -46,7 +59,8 @@ def failed(said: str, error: Exception) -> Exception:
     `error` itself if it is a refusal of this package or an `EnvironmentFailed`;
     else a new `EnvironmentFailed`.
   """
-  if isinstance(error, EnvironmentFailed) or checks.is_refusal(error):
+  if isinstance(error, Exception) and (
+      isinstance(error, EnvironmentFailed) or checks.is_refusal(error)):
     return error
   parts = said, type(error).__name__, ' '.join(str(error).split())
   trace = ''.join(traceback.format_exception(error)).rstrip()
@@ -55,14 +69,15 @@ def failed(said: str, error: Exception) -> Exception:
 
 def call(
     environment: 'py_environment.PyEnvironment', name: str,
-    arguments: tuple[Any, ...], steps: int) -> 'ts.TimeStep':
+    arguments: tuple[Any, ...], step: int, episode: int = 0) -> 'ts.TimeStep':
   """Resets or steps an environment.
 
   Args:
     environment: An unbatched one.
     name: 'reset' or 'step'.
     arguments: Of the method.
-    steps: Steps that it has taken before, for the message.
+    step: Steps that it has taken before, for the message.
+    episode: Number of the episode that they were taken in; 0: not counted.
 
   Raises:
     EnvironmentFailed: If its code raises.
@@ -70,11 +85,34 @@ def call(
   """
   try:
     return getattr(environment, name)(*arguments)
-  except Exception as error:  # the environment may raise anything
-    said = f'{name}({", ".join(map(str, arguments))})'
-    if name == 'step' or steps:
-      said += f' at step {steps + (name == "step")}'
-    raise failed(said, error) from error
+  except BaseException as error:  # the environment may raise anything
+    if not its_own(error):
+      raise
+    raise failed(describe(name, arguments, step, episode), error) from error
+
+
+def its_own(error: BaseException) -> bool:
+  """Whether what was raised in an environment's code is its failure.
+
+  Python runs the handlers of signals in the main thread, so `KeyboardInterrupt`
+  and `SystemExit` may be a signal's there. They are the environment's in other
+  threads, and in workers, which ignore SIGINT.
+  """
+  if isinstance(error, Terminated):
+    return False
+  return isinstance(error, Exception) or (
+      threading.current_thread() is not threading.main_thread()
+      or signal.getsignal(signal.SIGINT) == signal.SIG_IGN)
+
+
+def describe(
+    name: str, arguments: tuple[Any, ...], step: int, episode: int) -> str:
+  """The call for a message: "step(1) at step 12 of episode 3"."""
+  said = f'{name}({", ".join(map(str, arguments))})'
+  if name == 'step' or step:
+    said += f' at step {step + (name == "step")}'
+    said += f' of episode {episode}' if episode else ''
+  return said
 
 
 def named(name: str, failure: EnvironmentFailed) -> EnvironmentFailed:
@@ -85,8 +123,8 @@ def named(name: str, failure: EnvironmentFailed) -> EnvironmentFailed:
 def report(name: str, said: str, trace: str) -> None:
   """Logs a failure after which an environment is restarted."""
   logging.error(
-      '%s failed (%s) and is restarted; its unfinished episode is dropped.\n%s',
-      name, said, trace)
+      '%s failed (%s) and is restarted; its unfinished episode is dropped.%s',
+      name, said, trace and f'\n{trace}')
 
 
 def report_close(name: str, said: Any, trace: str) -> None:
@@ -99,17 +137,12 @@ def closing(name: str) -> Iterator[None]:
   """Logs errors of an environment's `close` instead of raising them."""
   try:
     yield
-  except Exception as error:  # its code may raise anything
+  except BaseException as error:  # its code may raise anything
+    if not its_own(error):
+      raise
     failure = failed('close()', error)
     report_close(
         name, getattr(failure, 'said', failure), getattr(failure, 'trace', ''))
-
-
-def gives_up(name: str, said: str, trace: str) -> EnvironmentFailed:
-  """The exception for an environment that has failed too often."""
-  return EnvironmentFailed(
-      f'{name} failed {MOST_FAILURES} times without a finished episode. The '
-      f'last time: {said}', trace)
 
 
 def note(error: Exception) -> Exception:

@@ -19,6 +19,8 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa import observations
 from dreamerv2_tfa.environments import adapt
 from dreamerv2_tfa.environments import factories
+from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.environments import gym_state
 from dreamerv2_tfa.environments import registered
 from dreamerv2_tfa.environments import rewards
 from dreamerv2_tfa.environments import seeding
@@ -125,6 +127,15 @@ class GymEnvironment(py_environment.PyEnvironment):
     """Nest of observation specs."""
     return self._observation_spec
 
+  def get_state(self) -> dict[str, Any]:
+    """The state of the environment inside, see `gym_state.get`."""
+    return {'first_seed': self._seed, 'gym': gym_state.get(self._gym)}
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    """Restores a state of `get_state`."""
+    gym_state.put(self._gym, state['gym'])
+    self._seed = state['first_seed']
+
   def close(self) -> None:
     """Closes the environment inside, if it has `close`."""
     getattr(self._gym, 'close', tuple)()
@@ -162,7 +173,7 @@ def _read_step(result):
     return (observation, reward, _flag('terminated', terminated),
             _flag('truncated', truncated))
   if form != 4:
-    raise checks.UserError(
+    raise faults.Unusable(
         f'step() returned {result!r}; wanted observation, reward, terminated, '
         'truncated, info, or the older observation, reward, done, info.')
   observation, reward, done, info = result
@@ -176,7 +187,7 @@ def _flag(name, value):
   array = np.asarray(value)
   if array.dtype.kind not in 'bui' or array.size != 1 or (
       array.item() not in (0, 1)):
-    raise checks.UserError(
+    raise faults.Unusable(
         f'step() returned {name} = {value!r} ({type(value).__name__}); wanted '
         'one bool. Return True or False.')
   return bool(array.item())
@@ -185,7 +196,7 @@ def _flag(name, value):
 def _shown(observation, when):
   """Refuses None as an observation; the last one is learned from too."""
   if observation is None:
-    raise checks.UserError(
+    raise faults.Unusable(
         f'The environment returned None as the observation of a {when}; wanted '
         'one in its observation space at every step, the last of an episode '
         'too, where the agent learns what the end looks like. Return the state '

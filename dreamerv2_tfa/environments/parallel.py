@@ -7,12 +7,6 @@ failure, so this is our own.
 
 from collections.abc import Callable
 from collections.abc import Sequence
-from multiprocessing import connection
-import os
-import pickle
-import socket
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -24,18 +18,18 @@ from tf_agents.typing import types
 import tree
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import failures
 from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.environments import server
 from dreamerv2_tfa.environments import worker as worker_lib
 
-_SILENT = (
-    'Its process ended without a word: it was killed, or crashed in native '
-    'code.')
-
+_LATE = ('late', f'it took longer than {worker_lib.CLOSE_SECONDS} s', '')
 
 class ProcessBatch(py_environment.PyEnvironment):
   """Steps one environment a process, all at once.
 
   A failure of a worker is logged with its traceback, and the worker restarted.
+  One that gives no answer in time is killed first.
   Its unfinished episode is dropped: its next time step is FIRST, with no LAST
   before it, so no sequence joins the two episodes and no return is counted.
   """
@@ -57,8 +51,12 @@ class ProcessBatch(py_environment.PyEnvironment):
     super().__init__()
     self._construct = cloudpickle.dumps(construct)
     self._seeds = list(seeds)
-    self._restarts = [0] * len(self._seeds)
-    self._failures = [0] * len(self._seeds)  # since the last whole episode
+    reported = set()
+    self._failures = [
+        failures.Failures(self._name(index), reported)
+        for index in range(len(self._seeds))]
+    # Episode and step of each, counted since it was made, as in `Door`.
+    self._places = [(0, 0)] * len(self._seeds)
     self._workers = []
     try:
       for index in range(len(self._seeds)):
@@ -95,6 +93,42 @@ class ProcessBatch(py_environment.PyEnvironment):
     answers = self._ask('pop_metrics', [()] * self.batch_size, lambda _: [])
     return [metrics for answer in answers for metrics in answer]
 
+  def get_state(self) -> dict[str, Any]:
+    """The states of all environments, and the counters that seed a restart.
+
+    Raises:
+      NotImplementedError: If one of them cannot be saved.
+    """
+    answers = self._ask(
+        'get_state', [()] * self.batch_size, lambda _: None)
+    if None in answers:
+      raise NotImplementedError('An environment has no get_state().')
+    return {'failures': [each.get_state() for each in self._failures],
+            'places': [list(each) for each in self._places],
+            'environments': answers}
+
+  def set_state(self, state: dict[str, Any]) -> None:
+    """Restores a state of `get_state`.
+
+    Raises:
+      ValueError: If an environment does not take it.
+    """
+    for worker, each in zip(
+        self._workers, state['environments'], strict=True):
+      worker.send('set_state', (each,))
+    for index in range(self.batch_size):
+      _, failure = self._answer(index)
+      if failure:
+        raise ValueError(f'{self._name(index)}: {failure[1]}')
+    for counts, each in zip(self._failures, state['failures'], strict=True):
+      counts.set_state(each)
+    self._places = [(episode, step) for episode, step in state['places']]
+
+  @property
+  def restarts(self) -> int:
+    """How often an environment was restarted, all together."""
+    return sum(each.restarts for each in self._failures)
+
   def close(self) -> None:
     """Closes the environments and ends their processes, the first time."""
     self._end(range(len(self._workers)))
@@ -103,7 +137,7 @@ class ProcessBatch(py_environment.PyEnvironment):
   def _end(self, indices):
     """Closes environments at the same time and ends their processes."""
     for index in indices:
-      _send(self._workers[index], 'close', ())
+      self._workers[index].send('close', ())
     deadline = time.monotonic() + worker_lib.CLOSE_SECONDS
     for index in indices:
       self._await_close(index, self._workers[index], deadline)
@@ -112,28 +146,36 @@ class ProcessBatch(py_environment.PyEnvironment):
     """Waits for the answer to `close`, after answers that were not read."""
     answer, failure = None, None
     try:
-      while answer != worker_lib.CLOSED and failure not in (_DEAD, _LATE):
-        if not worker.poll(max(deadline - time.monotonic(), 0)):
+      while answer != worker_lib.CLOSED:
+        if not worker.ready(max(deadline - time.monotonic(), 0)):
           failure = _LATE
         else:
-          answer, failure = _receive(worker)
+          answer, failure = worker.receive()
         if failure and failure[0] in ('close', 'late'):
           faults.report_close(self._name(index), *failure[1:])
+          worker.kill()
+          return
+        if failure and failure[1] == server.GONE:
           return
     finally:
       worker.close()
 
   def _reset(self):
     """Starts an episode in every environment."""
-    return _stack(
-        self._ask('reset', [()] * self.batch_size, self._restart))
+    steps = self._ask('reset', [()] * self.batch_size, self._restart)
+    self._places = [(episode + 1, 0) for episode, _ in self._places]
+    return _stack(steps)
 
   def _step(self, action: Any):
     """Plays the actions, `[B, ...]`."""
     steps = self._ask('step', [(each,) for each in action], self._restart)
     for index, (step_type, *_) in enumerate(steps):
+      episode, step = self._places[index]
+      self._places[index] = (
+          (episode + 1, 0) if step_type == ts.StepType.FIRST
+          else (episode, step + 1))
       if step_type == ts.StepType.LAST:
-        self._failures[index] = 0
+        self._failures[index].finished()
     return _stack(steps)
 
   def _ask(self, name, arguments, otherwise):
@@ -148,59 +190,67 @@ class ProcessBatch(py_environment.PyEnvironment):
     Returns:
       List of answers.
     """
-    asked = [
-        _send(worker, name, values)
-        for worker, values in zip(self._workers, arguments, strict=True)]
+    for worker, values in zip(self._workers, arguments, strict=True):
+      worker.send(name, values)
     answers = []
-    for index, sent in enumerate(asked):
-      answer, failure = (
-          _receive(self._workers[index]) if sent else (None, _DEAD))
-      if failure:
-        try:
-          self._report(index, failure)
+    try:
+      for index in range(self.batch_size):
+        answer, failure = self._answer(index)
+        if failure:
+          kind, said, trace = failure
+          if kind == server.ENDED:  # the worker itself says where it fails
+            said = f'{self._where(index, name, arguments[index])}: {said}'
+          self._report(index, (kind, said, trace))
           answer = otherwise(index)
-        except Exception as error:
-          raise faults.note(error)  # noqa: B904, the error itself
-      answers.append(answer)
+        answers.append(answer)
+    except Exception as error:
+      raise faults.note(error)  # noqa: B904, the error itself
     return answers
 
+  def _where(self, index, name, arguments):
+    episode, step = self._places[index]
+    return faults.describe(name, arguments, step, episode)
+
+  def _answer(self, index):
+    return self._workers[index].answer(self._name(index))
+
   def _name(self, index):
-    return f'Environment {index} of {self.batch_size}'
+    return f'Environment {index} of {self.batch_size}' if (
+        self.batch_size > 1) else 'The environment'
 
   def _report(self, index, failure):
+    """Reports a failure and waits, or raises if it is one too many."""
     kind, said, trace = failure
     if kind == 'user':
       raise checks.UserError(said)
-    self._failures[index] += 1
-    if self._failures[index] >= faults.MOST_FAILURES:
-      raise faults.gives_up(self._name(index), said, trace)
-    faults.report(self._name(index), said, trace)
+    self._failures[index].add(faults.EnvironmentFailed(said, trace))
 
   def _restart(self, index):
     """Replaces a failed worker; returns the first time step of the new one."""
-    self._end([index])
-    self._restarts[index] += 1
     while True:
+      self._end([index])
       self._workers[index] = self._start(index)
-      self._answer_of_make(index)
-      _send(self._workers[index], 'reset', ())
-      time_step, failure = _receive(self._workers[index])
+      _, failure = self._answer(index)  # to `make`
       if not failure:
+        self._workers[index].send('reset', ())
+        time_step, failure = self._answer(index)
+      if not failure:
+        self._places[index] = (0, 0)
         return time_step
       self._report(index, failure)
-      self._end([index])
 
   def _start(self, index):
-    """Starts a worker, which makes its environment; returns the pipe to it."""
-    seed = self._seeds[index]
-    if self._restarts[index]:  # with the same seed it would fail again
-      seed = seeds_of([seed, self._restarts[index]], 1)[0]
-    worker = _server().fork()
-    _send(worker, 'make', (self._construct, seed, index, self.batch_size))
+    """Starts a worker, which makes its environment; returns it."""
+    seed, restarts = self._seeds[index], self._failures[index].restarts
+    if restarts:  # with the same seed it would fail again
+      seed, = seeds_of([seed, restarts], 1)
+    worker = server.running().fork()
+    worker.send('make', (
+        self._construct, seed, index, self.batch_size, restarts > 0))
     return worker
 
   def _answer_of_make(self, index: int) -> Any:
-    specs, failure = _receive(self._workers[index])
+    specs, failure = self._answer(index)
     if failure:
       kind, message, trace = failure
       if kind == 'user':
@@ -208,65 +258,6 @@ class ProcessBatch(py_environment.PyEnvironment):
       raise faults.EnvironmentFailed(
           f'{self._name(index)} cannot be made: {message}', trace)
     return specs
-
-
-def _server():
-  """The server of this process, started if there is none."""
-  if not _servers or _servers[0].ended:
-    _servers[:] = [_Server()]
-  return _servers[0]
-
-
-_servers = []
-
-
-class _Server:
-  """The trainer's side of `worker.main`; it ends with the trainer."""
-
-  def __init__(self):
-    self._socket, theirs = socket.socketpair()
-    with theirs:
-      self._process = subprocess.Popen(
-          [sys.executable, '-m', 'dreamerv2_tfa.environments.worker',
-           str(theirs.fileno())],
-          pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-          start_new_session=True,  # Ctrl-C goes to the trainer alone
-          env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})
-    if not self._socket.recv(1):
-      raise RuntimeError('The server of environments did not start.')
-
-  def fork(self):
-    """Starts a worker; returns the `Connection` to it."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-      socket.send_fds(self._socket, [b'!'], [theirs.fileno()])
-    return connection.Connection(ours.detach())
-
-  @property
-  def ended(self):
-    """Whether it was killed, and its workers with it."""
-    return self._process.poll() is not None
-
-
-_DEAD = ('fault', 'it is gone', _SILENT)
-_LATE = ('late', f'it took longer than {worker_lib.CLOSE_SECONDS} s', '')
-
-
-def _send(worker, name, arguments):
-  """Sends a request; returns whether that was possible."""
-  try:
-    worker.send_bytes(pickle.dumps((name, arguments), 5))
-  except OSError:
-    return False
-  return True
-
-
-def _receive(worker):
-  """An answer and None; or None and a failure: kind, message and trace."""
-  try:
-    return pickle.loads(worker.recv_bytes())
-  except (EOFError, OSError):
-    return None, _DEAD
 
 
 def _stack(steps):

@@ -1,12 +1,12 @@
 """Environments by their ids in the registries of Gym and Gymnasium."""
 
 import difflib
-import importlib
 import types
 from typing import Any
 import warnings
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import late
 from dreamerv2_tfa.environments import extras
 from dreamerv2_tfa.environments import faults
 
@@ -39,13 +39,15 @@ def check(name: str) -> None:
   package, _, game = identifier.partition(':')
   _load(library)
   try:
-    importlib.import_module(package)
+    late.imported(package)
   except ImportError as error:
     raise checks.UserError(
         f'The task {name!r} cannot be made: {error}. Wanted '
         f'{library}_package:Id, with the package importable from here.'
     ) from error
-  except Exception as error:  # the package may raise anything
+  except faults.Terminated:
+    raise
+  except (Exception, SystemExit) as error:  # the package may raise anything
     raise faults.failed(
         f'The package {package!r} of the task cannot be imported', error
     ) from error

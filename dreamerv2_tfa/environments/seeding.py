@@ -29,7 +29,7 @@ def reset(env: Any, seed: int) -> Any:
   seeded = _has_own_seed(inside)
   if seeded:
     inside.seed(seed)
-  if all(map(_takes_seed, _layers(env))):
+  if all(map(_takes_seed, stack(env))):
     return env.reset(seed=seed)
   if not seeded:
     _seed_inside(inside, seed)
@@ -53,7 +53,7 @@ def _seed_inside(env: Any, seed: int) -> None:
     env.seed(seed)
 
 
-def _layers(env: Any) -> list[Any]:
+def stack(env: Any) -> list[Any]:
   """The environment and those that it wraps, outermost first."""
   layers = [env]
   while True:

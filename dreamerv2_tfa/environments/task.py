@@ -47,9 +47,8 @@ def from_constructor(
       switch of threads, which is a fifth of a step of Atari.
   """
   def make(seed, num_environments=1, processes=False):
-    if num_environments == 1:
-      return _in_one_process(name, construct, [seed], one_thread)
-    seeds = parallel.seeds_of(seed, num_environments)
+    seeds = [seed] if num_environments == 1 else (
+        parallel.seeds_of(seed, num_environments))
     if not processes:
       return _in_one_process(name, construct, seeds, one_thread)
     # `ProcessBatch` refuses a `TFEnvironment`.
@@ -84,20 +83,23 @@ def _in_one_process(name, construct, seeds, one_thread):
 
 def _make_each(construct, seeds, made):
   """Appends to `made`: one environment a seed, or a single batch."""
+  reported = set()
   for index, seed in enumerate(seeds):
     name = f'Environment {index} of {len(seeds)}' if seeds[1:] else (
         'The environment')
-    made.append(_watched(construct, seed, name))
+    made.append(_watched(construct, seed, name, reported))
     if isinstance(made[0], tf_environment.TFEnvironment) or made[0].batched:
       return
 
 
-def _watched(construct, seed, name):
+def _watched(construct, seed, name, reported):
   """Makes one environment; wraps it in `Watched` if it is in Python."""
   try:
     environment = construct(seed)
-  except Exception as error:  # the environment's code may raise anything
+  except BaseException as error:  # the environment may raise anything
+    if not faults.its_own(error):
+      raise
     raise faults.failed(f'{name} cannot be made', error) from error
   if isinstance(environment, tf_environment.TFEnvironment):
     return environment
-  return watched.Watched(environment, construct, seed, name)
+  return watched.Watched(environment, construct, seed, name, reported)

@@ -18,6 +18,7 @@ import types
 import typing
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import late
 from dreamerv2_tfa.environments import registered
 
 if typing.TYPE_CHECKING:
@@ -57,8 +58,16 @@ def names(suite: str | None = None) -> list[str]:
     return []
 
 
+def names_module(name: str) -> bool:
+  """Whether a task's name has a module in it, which making the task imports."""
+  return ':' in name
+
+
 def load(name: str) -> 'task_lib.Task':
   """Makes a task by its name, with the settings that gin binds for its suite.
+
+  A name with a module in it runs that module: whoever calls this has the name
+  from the user, not from a run's folder; see `names_module`.
 
   Args:
     name: `catch`; a suite, '_' and a game, such as `atari_pong` or
@@ -72,15 +81,14 @@ def load(name: str) -> 'task_lib.Task':
     EnvironmentFailed: If the user's own module raises.
   """
   name = str(name)
-  find_modules_here()
+  if names_module(name):
+    find_modules_here()
   suite, _, game = name.partition('_')
   if _names_package(name):
     registered.check(name)
     return _suite(suite).load(game)
   if ':' in name:
-    from dreamerv2_tfa.environments import custom  # slow to import
-
-    return custom.load_factory(name)
+    return late.imported(f'{_HERE}.custom').load_factory(name)
   if suite not in SUITES or game not in _suite(suite).games() or (
       name != _name(suite, game)):
     raise checks.UserError(_unknown(name, suite))
@@ -88,13 +96,17 @@ def load(name: str) -> 'task_lib.Task':
 
 
 def find_modules_here() -> None:
-  """Lets Python import modules from the working directory."""
+  """Lets Python import modules that the user names, from where they are.
+
+  The working directory comes last: it may be a folder of someone else's, with
+  modules named like libraries. Programs of `bin/` begin without it.
+  """
   if (here := os.getcwd()) not in sys.path:
     sys.path.append(here)
 
 
 def _suite(name: str) -> types.ModuleType:
-  return importlib.import_module(SUITES[name])
+  return late.imported(SUITES[name])
 
 
 def _name(suite: str, game: str) -> str:

@@ -23,7 +23,9 @@ from typing import Any
 from gym_notices import notices
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import door
 from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.environments import layers
 from dreamerv2_tfa.environments import tasks
 
 CLOSE_SECONDS = 10  # time limit of an environment's `close`
@@ -46,15 +48,17 @@ def main() -> None:
   signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies
   control.send(b'!')
   while True:
-    message, pipes, _, _ = socket.recv_fds(control, 1, 1)
+    message, files, _, _ = socket.recv_fds(control, 1, 2)
     if not message:
       _let_end()
       os._exit(0)  # the kernel then kills the remaining workers
-    if os.fork() == 0:
+    if (process := os.fork()) == 0:
       control.close()
-      _work(pipes[0])
+      _work(*files)
       os._exit(0)
-    os.close(pipes[0])
+    control.send(process.to_bytes(8, 'little'))
+    for each in files:
+      os.close(each)
 
 
 def _let_end():
@@ -68,15 +72,21 @@ def _let_end():
     pass
 
 
-def _work(pipe):
-  """Answers requests on a pipe until it closes; closes the environment."""
+def _work(pipe, trace):
+  """Answers requests on a pipe until it closes; closes the environment.
+
+  Where native code crashes, or the trainer signals that it waits for too long,
+  the traceback is written to the file `trace`.
+  """
   from multiprocessing import connection
 
   import cv2
 
   ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
   signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-  faulthandler.enable()  # a crash in native code leaves a traceback too
+  os.setpgid(0, 0)  # so that what the environment starts is killed with it
+  faulthandler.enable(trace)
+  faulthandler.register(signal.SIGUSR1, trace, all_threads=False)
   cv2.setNumThreads(0)  # the processes share the cores
   trainer = connection.Connection(pipe)
   host = _Host()
@@ -91,7 +101,7 @@ def _work(pipe):
       trainer.send_bytes(pickle.dumps((host.answer(name, arguments), None), 5))
     except BrokenPipeError:
       continue  # the next `recv_bytes` sees the end
-    except Exception as error:  # the environment may raise anything
+    except BaseException as error:  # the environment may raise anything
       trainer.send_bytes(pickle.dumps((None, _failure(name, error))))
 
 
@@ -100,25 +110,41 @@ class _Host:
 
   def __init__(self):
     self._environment: Any = None
-    self._steps: int = 0  # since it was made
+    self._door: Any = None
 
   def answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
     """Carries out a request; returns the answer for the trainer."""
     if name == 'make':
-      keep_to_share(*arguments[2:])
-      self._environment = _make(*arguments[:2])
+      pickled, seed, index, num_environments, restarted = arguments
+      keep_to_share(index, num_environments)
+      self._environment = _make(pickled, seed)
+      self._door = door.Door(self._environment, proven=restarted)
       return (self._environment.observation_spec(),
               self._environment.action_spec())
     if name == 'close':
       self.close()
       return CLOSED
+    if name == 'get_state':
+      return self._state()
+    if name == 'set_state':
+      state, = arguments
+      layers.put(self._environment, state['environment'])
+      self._door.set_state(state['door'])
+      return None
     if name == 'pop_metrics':
       return getattr(self._environment, 'pop_metrics', list)()
-    step: Any = faults.call(self._environment, name, arguments, self._steps)
-    self._steps += step.step_type != 0  # FIRST
+    step: Any = self._door.call(name, *arguments)
     # Plain numbers are quicker to pickle than arrays.
     return (int(step.step_type), float(step.reward), float(step.discount),
             step.observation)
+
+  def _state(self):
+    """The state of the environment; None if it cannot be saved."""
+    try:
+      return {'door': self._door.get_state(),
+              'environment': layers.get(self._environment)}
+    except NotImplementedError:
+      return None
 
   def close(self) -> None:
     """Closes the environment, the first time."""

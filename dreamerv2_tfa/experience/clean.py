@@ -7,10 +7,9 @@ import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
-# Losses square the numbers of a row and sum them in float32, whose largest
-# number is 3e38. One larger number or NaN would spoil the loss of every batch
-# that contains its row, so such a row is neither stored nor loaded.
-LARGEST = 1e15
+from dreamerv2_tfa import specs
+
+LARGEST = specs.LARGEST
 
 
 class Clean:

@@ -7,7 +7,6 @@ import tensorflow as tf
 from tf_agents.drivers import dynamic_episode_driver
 from tf_agents.environments import tf_environment
 from tf_agents.metrics import tf_metrics
-from tf_agents.policies import random_tf_policy
 from tf_agents.policies import tf_policy
 from tf_agents.replay_buffers import tf_uniform_replay_buffer
 from tf_agents.trajectories import trajectory as trajectories
@@ -16,9 +15,14 @@ from tf_agents.utils import common
 
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.experience import clean
+from dreamerv2_tfa.experience import random_policy
 
 _ENDLESS = 2**31 - 1  # episodes: a call ends by its number of steps
 _RECENT = 10  # episodes in the mean of the reported return
+
+
+class NotStored(FloatingPointError):
+  """An environment has given a number that is not finite, or too large."""
 
 
 class Collector:
@@ -26,21 +30,28 @@ class Collector:
 
   An episode may span several calls. The row between the end of an episode and
   the start of the next is stored too, and is not counted as a step.
+
+  Attributes:
+    state: `tf.train.Checkpoint` of the last time step, the policy's state, the
+      random state of prefill and the sums of the metrics. Restored with the
+      environment's own state, collection continues exactly.
   """
 
   def __init__(
       self, environment: tf_environment.TFEnvironment,
       policy: tf_policy.TFPolicy,
       buffer: tf_uniform_replay_buffer.TFUniformReplayBuffer,
-      steps: tf_metrics.EnvironmentSteps):
-    """Resets the environment; takes no step yet.
+      steps: tf_metrics.EnvironmentSteps, seed: int = 0):
+    """Takes no step yet; the first one follows `begin` or `resume`.
 
     Args:
       environment: One or several environments side by side.
       policy: The agent's collect policy.
       buffer: Stores the rows.
       steps: Counts agent steps.
+      seed: Of the random actions of prefill.
     """
+    self._environment, self._begun = environment, False
     self._batch_size = environment.batch_size
     self._steps = steps
     self._returns = tf_metrics.AverageReturnMetric(
@@ -51,18 +62,45 @@ class Collector:
     )
     self._episodes = tf_metrics.NumberOfEpisodes()
     counted = [steps, self._returns, self._lengths, self._episodes]
-    specs: Any = environment.time_step_spec(), environment.action_spec()
-    random_policy = random_tf_policy.RandomTFPolicy(*specs)
+    specs_of: Any = environment.time_step_spec(), environment.action_spec()
+    prefill = random_policy.RandomPolicy(*specs_of, seed=seed)
     self._guard = _Guard(policy.trajectory_spec, buffer.add_batch)
     observers = [self._guard, *counted]
     # The state between calls is in variables: a call without inputs and outputs
     # takes Python the least memory (benchmarks/NOTES.md, memory).
-    self._time_step = _variables(environment.reset())
-    self._collect = self._taking(
-        environment, policy, observers,
-        _variables(policy.get_initial_state(self._batch_size)),
+    self._time_step = _variables(tf.nest.map_structure(
+        lambda spec: tf.zeros([self._batch_size, *spec.shape], spec.dtype),
+        environment.time_step_spec(),
+    ))
+    policy_state = _variables(policy.get_initial_state(self._batch_size))
+    self._collect = self._taking(environment, policy, observers, policy_state)
+    self._prefill = self._taking(environment, prefill, observers, ())
+    self.state = tf.train.Checkpoint(
+        time_step=tf.nest.flatten(self._time_step),
+        policy_state=tf.nest.flatten(policy_state),
+        prefill=prefill.generator, returns=self._returns,
+        lengths=self._lengths, episodes=self._episodes,
+        # TF-Agents' class of recent values is none that a checkpoint follows.
+        recent=[
+            part for metric in (self._returns, self._lengths)
+            for part in (metric._buffer._buffer, metric._buffer._head)
+        ],
     )
-    self._prefill = self._taking(environment, random_policy, observers, ())
+
+  def begin(self) -> None:
+    """Resets the environment: the next row is the first of an episode.
+
+    It is called by the first `collect` or `prefill`, where nobody has.
+    """
+    self._begun = True
+    tf.nest.map_structure(
+        lambda kept, new: kept.assign(new), self._time_step,
+        self._environment.reset(),
+    )
+
+  def resume(self) -> None:
+    """Notes that `state` and the environment's own state were restored."""
+    self._begun = True
 
   @property
   def steps(self) -> int:
@@ -73,7 +111,7 @@ class Collector:
     """Takes `steps` agent steps with the collect policy.
 
     Raises:
-      FloatingPointError: If a number is not finite; its row is not stored.
+      NotStored: If a number is not finite; its row is not stored.
     """
     self._take(self._collect, steps)
 
@@ -82,17 +120,19 @@ class Collector:
     self._take(self._prefill, steps)
 
   def _take(self, function, steps):
+    if not self._begun:
+      self.begin()
     try:
       function(tf.constant(steps, tf.int64))
     except tf.errors.InvalidArgumentError as error:
       part = self._guard.part(error)
       if part is None:
         raise
-      raise FloatingPointError(
+      raise NotStored(
           f'{part} is not finite, or {clean.LARGEST:g} or more, by agent step '
-          f'{self.steps + 1} of the run. That row is not stored, nor is '
-          'anything later. Fix the environment, or its wrapper; the same '
-          'command then resumes from the last save.'
+          f'{self.steps + 1} of the run. That row is not stored; what came '
+          'before it is saved. Fix the environment, or its wrapper; the same '
+          'command then resumes.'
       ) from error
 
   def episode_metrics(self) -> dict[str, float]:
@@ -180,11 +220,21 @@ class Clock:
 
   No steps are taken. The step counter still advances, so updates, logging,
   evaluation and schedules work as usual.
+
+  Attributes:
+    state: An empty `tf.train.Checkpoint`.
   """
 
   def __init__(self, steps: tf_metrics.EnvironmentSteps):
     """Advances `steps`, which counts agent steps."""
     self._steps = steps
+    self.state = tf.train.Checkpoint()
+
+  def begin(self) -> None:
+    """Does nothing: there is no environment to reset."""
+
+  def resume(self) -> None:
+    """Does nothing: there is no environment to restore."""
 
   @property
   def steps(self) -> int:

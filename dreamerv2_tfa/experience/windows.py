@@ -1,69 +1,59 @@
-"""Windows of replay drawn by episode, as in the published package."""
+"""Windows of replay: the laws by which they are drawn, each from a seed."""
 
 import numpy as np
 import tensorflow as tf
-from tf_agents.replay_buffers import tf_uniform_replay_buffer
 from tf_agents.trajectories import time_step as ts
+from tf_agents.trajectories import trajectory as trajectories
 
-LAWS = ('episodes', 'episodes_ends')
+from dreamerv2_tfa.experience import buffer as buffer_lib
+
+LAWS = ('rows', 'episodes', 'episodes_ends')
 
 
-def dataset(
-    buffer: tf_uniform_replay_buffer.TFUniformReplayBuffer, batch_size: int,
-    sequence_length: int, law: str) -> tf.data.Dataset:
-  """Makes an endless dataset of batches of windows.
+def batch(
+    buffer: buffer_lib.Buffer, draws: tf.Tensor, length: int, law: str
+) -> tf.Tensor:
+  """Reads a batch of windows of the rows that are present.
+
+  Which windows, depends on `draws` and the rows from the oldest to the newest,
+  and not on their places in the ring: a buffer that was loaded from disk gives
+  the same batch as the one that was saved.
 
   Args:
-    buffer: Of `Trajectory` rows.
-    batch_size: B.
-    sequence_length: T; a window has T + 1 stored rows, which are T model rows.
+    buffer: Of `Trajectory` rows, unless the law is 'rows'.
+    draws: float64 `[B, 2]` in [0, 1).
+    length: T; a window has T + 1 stored rows, which are T model rows.
     law: One of `LAWS`.
 
   Returns:
-    Pairs like those of the buffer's own dataset: `Trajectory` `[B, T + 1, ...]`
-    and an empty tuple.
+    Nest like a row, `[B, T + 1, ...]`.
   """
-  count = len(tf.nest.flatten(buffer.data_spec))
-  tables, last_id = buffer.variables()[:count], buffer.variables()[-1]
-  # The first field of a `Trajectory` is the step type.
-  step_type = tables[0]
-  num_environments = int(buffer.capacity) // buffer._max_length
-
-  def places(draws, types, rows):
-    chosen = draw(
-        _in_order(types.reshape(num_environments, -1), rows), draws,
-        sequence_length, ends=law == 'episodes_ends',
+  added = buffer.added
+  oldest = tf.maximum(added - buffer.length, 0)
+  if law == 'rows':
+    environment, first = _uniform(
+        added - oldest, draws, length, buffer.environments)
+  else:
+    chosen = tf.numpy_function(
+        lambda types, draws: draw(
+            types, draws, length, ends=law == 'episodes_ends'),
+        [buffer.step_types(), draws], tf.int64, stateful=False,
     )
-    capacity = types.size // num_environments
-    return _indices(chosen, rows, capacity, sequence_length)
-
-  def batch(_):
-    draws = tf.random.uniform([batch_size, 2], dtype=tf.float64)
-    index = tf.numpy_function(
-        places, [draws, step_type, last_id + 1], tf.int64, stateful=False
-    )
-    index = tf.ensure_shape(index, [batch_size, sequence_length + 1])
-    window = [tf.gather(table, index) for table in tables]
-    return tf.nest.pack_sequence_as(buffer.data_spec, window), ()
-
-  return tf.data.Dataset.counter().map(batch)
+    environment, first = tf.unstack(tf.ensure_shape(chosen, [None, 2]), axis=1)
+  rows = (oldest + first)[:, None] + tf.range(length + 1, dtype=tf.int64)
+  index = buffer.place(rows, environment[:, None])
+  return buffer.read(tf.ensure_shape(index, [draws.shape[0], length + 1]))
 
 
-def _in_order(types: np.ndarray, rows: int) -> np.ndarray:
-  """Sorts step types `[environments, rows]` from the oldest to the newest."""
-  capacity = types.shape[1]
-  if rows <= capacity:
-    return types[:, :rows]
-  return np.roll(types, -(rows % capacity), axis=1)
-
-
-def _indices(
-    places: np.ndarray, rows: int, capacity: int, length: int) -> np.ndarray:
-  """Positions in the buffer's tables of drawn windows: int64 `[B, T + 1]`."""
-  environment, first = places.T[..., None]
-  oldest = max(rows - capacity, 0)
-  row = (oldest + first + np.arange(length + 1)) % capacity
-  return environment * capacity + row
+def _uniform(rows, draws, length, environments):
+  """An environment and a first row, each uniform: two of int64 `[B]`."""
+  with tf.control_dependencies([tf.debugging.assert_greater(
+      rows, tf.constant(length, tf.int64),
+      'Replay holds fewer rows than a sequence of train.sequence_length = '
+      f'{length} takes, {length + 1}. Raise train.prefill.')]):
+    ways = tf.stack([tf.constant(environments, tf.int64), rows - length])
+  return tf.unstack(
+      tf.cast(draws * tf.cast(ways, tf.float64), tf.int64), axis=1)
 
 
 def episodes(types: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,3 +127,43 @@ def draw(
   place = first - 1 + np.minimum(window, room)
   place = np.minimum(place, rows - 1 - length)
   return np.stack([environment[chosen], place], 1)
+
+
+def of_rows(
+    rows: trajectories.Trajectory, count: int, length: int, *, seed: int,
+    whole: bool = False) -> trajectories.Trajectory:
+  """Draws windows of consecutive rows, uniformly.
+
+  Args:
+    rows: Arrays as `store.read` returns them.
+    count: Windows.
+    length: Rows of each.
+    seed: The same seed draws the same windows.
+    whole: Only windows inside one episode.
+
+  Returns:
+    Tensors `[count, length, ...]`.
+
+  Raises:
+    ValueError: If no window is so long.
+  """
+  step_type = np.asarray(rows.step_type)
+  starts = np.ones(
+      [max(len(step_type) - length + 1, 0), step_type.shape[1]], bool)
+  if whole:
+    # A window crosses an end if any row but its first is FIRST.
+    episode = np.cumsum(step_type == 0, axis=0)
+    last = episode[length - 1:length - 1 + len(starts)]
+    starts &= episode[:len(starts)] == last
+  places = np.argwhere(starts)
+  if not len(places):
+    raise ValueError(
+        f'No {length} stored rows follow one another'
+        f'{" inside one episode" * whole}; {len(step_type)} are stored.'
+    )
+  rng = np.random.default_rng(seed)
+  chosen = places[rng.integers(len(places), size=count)]
+  first, environment = chosen.T[..., None]
+  index = first + np.arange(length)
+  return tf.nest.map_structure(
+      lambda x: tf.constant(x[index, environment]), rows)

@@ -3,13 +3,13 @@
 import os
 import pathlib
 from typing import Any
-import zipfile
 
 import numpy as np
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
+from dreamerv2_tfa import reading
 from dreamerv2_tfa import specs
 
 _FLAGS = ('reward', 'is_first', 'is_last', 'is_terminal', 'action')
@@ -35,9 +35,8 @@ def read(path: str | os.PathLike, data_spec: Any) -> trajectory.Trajectory:
     ValueError: If the file is no such episode, or does not fit the spec.
   """
   try:
-    with np.load(path, allow_pickle=False) as arrays:
-      episode = {key: arrays[key] for key in arrays.files}
-  except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    episode = reading.arrays(pathlib.Path(path))
+  except ValueError as error:
     raise ValueError(f'{path} is no episode file: {error}.') from error
   wanted = specs.flat_observation(data_spec.observation)
   if taken := sorted(set(wanted) & set(_FLAGS)):

@@ -50,7 +50,7 @@ def import_run(
     old = load(agent, published, keys)
     trainer, reporter = train_lib.open_run(run)
     with contextlib.closing(reporter):
-      if trainer.steps or trainer.updates or trainer.stored_rows:
+      if trainer.steps or trainer.updates or trainer.commit.stored_rows:
         raise ValueError(
             f'{run.folder.root} holds a run already. Take another --root_dir.'
         )
@@ -64,6 +64,7 @@ def import_run(
             run.settings.timetable.updates_due(old.steps)
         )
       trainer.count()
+      trainer.mark_begun()
       trainer.save(reporter.progress)
       trainer.export(reporter.progress)
       run.record()

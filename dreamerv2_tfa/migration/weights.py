@@ -7,6 +7,7 @@ A name says the part and the layer, in the published package's own words:
 """
 
 from collections.abc import Sequence
+import io
 import pathlib
 import pickle
 import re
@@ -16,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa import reading
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.migration import order as order_lib
 
@@ -216,20 +218,30 @@ def load(
   return {'step': int(arrays[0]), 'updates': int(arrays[1])}
 
 
-class _Unpickler(pickle.Unpickler):
-  """Admits numpy arrays and scalars, and nothing that can run code."""
+def _reconstruct(unused_kind, shape, unused_code):
+  """An array without content, as NumPy makes it before it knows its form."""
+  if shape != (0,):
+    raise pickle.UnpicklingError(f'it makes an array of the shape {shape}')
+  return np.empty(shape, np.int8)
+
+
+class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
+  """Admits NumPy arrays and scalars, and nothing that can run code.
+
+  It is the one written in Python: that in C allocates what five bytes claim.
+  """
 
   _ADMITTED = {
-      (f'numpy.{core}.multiarray', name)
-      for core in ('core', '_core') for name in ('_reconstruct', 'scalar')
-  } | {('numpy', 'ndarray'), ('numpy', 'dtype')}
+      (f'numpy.{core}.multiarray', name): made
+      for core in ('core', '_core') for name, made in (
+          ('_reconstruct', _reconstruct),
+          ('scalar', np.float32(0).__reduce__()[0]))
+  } | {('numpy', 'ndarray'): 'ndarray', ('numpy', 'dtype'): np.dtype}
 
   def find_class(self, module, name):
     if (module, name) not in self._ADMITTED:
       raise pickle.UnpicklingError(f'it names {module}.{name}')
-    if module == 'numpy':
-      return getattr(np, name)
-    return getattr(np.core.multiarray, name)  # pyright: ignore[reportAttributeAccessIssue]
+    return self._ADMITTED[module, name]
 
 
 def read(path: pathlib.Path) -> Any:
@@ -240,14 +252,14 @@ def read(path: pathlib.Path) -> Any:
   """
   path = pathlib.Path(path)
   try:
-    with path.open('rb') as file:
-      arrays = _Unpickler(file).load()
+    arrays = _Unpickler(io.BytesIO(reading.data(path, reading.LARGE))).load()
   except OSError:
     raise
   except Exception as error:  # whatever a damaged pickle makes numpy raise
     raise ValueError(
         f'{path} is no variables.pkl of the published package, a pickle of '
-        f'numpy arrays and nothing else: {str(error).rstrip(".")}.'
+        'numpy arrays and nothing else: '
+        f'{str(error).rstrip(".") or type(error).__name__}.'
     ) from error
   plain = isinstance(arrays, list | tuple) and all(
       isinstance(x, np.ndarray | np.number) and x.dtype.kind in 'fiu'

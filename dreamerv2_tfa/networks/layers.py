@@ -26,6 +26,8 @@ def check(owner: str, activation: str, norm: str) -> None:
   """
   checks.choice(f'{owner}.norm', norm, _NORMS)
   try:
+    if isinstance(activation, dict):  # from which Keras would make an object
+      raise TypeError
     tf.keras.activations.get(activation)
   except (ValueError, TypeError) as error:
     known = [name for name in vars(tf.keras.activations) if name.islower()]

@@ -28,7 +28,7 @@ from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import columns
 from dreamerv2_tfa import dream
 from dreamerv2_tfa import specs
-from dreamerv2_tfa.experience import store
+from dreamerv2_tfa.experience import windows as windows_lib
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import runs
 
@@ -159,10 +159,11 @@ def report(
       observations or actions.
   """
   source = runs.RunFolder(replay_from or root_dir)
+  runs.RunFolder(root_dir).check_writable()
   comparison.check_alike(runs.RunFolder(root_dir), source)
   agent = runs.load(root_dir)
-  rows = store.read(source.replay, agent.collect_data_spec)
-  errors = measure(agent, store.windows(
+  rows = runs.load_rows(source.root, agent.collect_data_spec)
+  errors = measure(agent, windows_lib.of_rows(
       rows, windows, context + horizon + 1, seed=seed, whole=True
   ), context, seed=seed)
   write(root_dir, errors)

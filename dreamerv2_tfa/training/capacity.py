@@ -1,5 +1,7 @@
 """How much replay memory a run takes: as much as is asked for, if it fits."""
 
+import shutil
+
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
@@ -16,7 +18,10 @@ def take(
     parts: parts_lib.Parts, settings: settings_lib.Settings,
     folder: runs.RunFolder, *, resumed: bool,
 ) -> replay.Fit:
-  """Decides and prints how many rows are taken; allocates nothing.
+  """Decides and prints how many rows are taken, and where; allocates nothing.
+
+  With `train.replay_storage = 'auto'`, rows that do not fit into memory are on
+  disk, if it has the room for all of them, and for what replay/ will take.
 
   Whoever binds a number of their own gets it or an error. A number out of a
   preset may not fit the machine: then what fits is taken. So it is for any
@@ -37,6 +42,9 @@ def take(
   least = replay.check(
       asked, settings.sequence_length, settings.timetable.prefill, environments
   )
+  stored = store.rows(source.replay)
+  grows = 0 if settings.replay_from else max(
+      asked - environments * stored, 0)
   found = replay.fit(
       agent.collect_data_spec, asked, least=least,
       reserve=reserve(
@@ -44,10 +52,22 @@ def take(
           settings.batch_size * settings.sequence_length,
       ),
       shrink=resumed or asked in presets.numbers(_NAME),
+      storage=settings.replay_storage,
+      disk_free=_disk_free(folder.root) - grows * replay.required_bytes(
+          agent.collect_data_spec, 1),
   )
-  stored = environments * store.rows(source.replay)
-  print(replay.describe(found, stored), flush=True)
+  print(replay.describe(
+      found, environments * stored, stores=settings.replay_from is None,
+  ), flush=True)
   return found
+
+
+def _disk_free(path):
+  """Bytes that are free on the disk of a folder, which need not exist."""
+  path = path.expanduser().absolute()
+  while not path.exists():
+    path = path.parent
+  return shutil.disk_usage(path).free
 
 
 def reserve(parameters: int, batch_rows: int) -> int:

@@ -1,122 +1,159 @@
-"""Checkpoints for resuming, and SavedModels for deployment."""
+"""Saves a run's checkpoints, and restores them or some of their parts."""
 
+import json
+import os
 import pathlib
-import re
 import shutil
 from typing import Any
 
 import tensorflow as tf
-from tf_agents.policies import policy_saver
 
 from dreamerv2_tfa import agent as agent_lib
-from dreamerv2_tfa.training import named
-
-_KEPT = 2  # checkpoints
+from dreamerv2_tfa import durable
+from dreamerv2_tfa.training import checkpoint_files
 
 
 class Checkpoints:
   """Saves and restores agent, optimizers, counters and random state.
 
   TF-Agents' `Checkpointer` would delete and find files by patterns, and find
-  none where the state file is missing: here `find` alone says which is last.
+  none where the state file is missing: `checkpoint_files.find` alone says which
+  is last.
+
+  Attributes:
+    latest: Path of the last checkpoint, without endings, or None.
+    resumed: Whether a checkpoint was restored.
+    lacks: Names of the later parts that were not restored.
   """
 
-  def __init__(self, directory: pathlib.Path, **parts: Any):
+  def __init__(
+      self, directory: pathlib.Path, *, later: dict[str, Any] | None = None,
+      keep: int = 2, **parts: Any,
+  ):
     """Restores the last checkpoint where there is one.
 
     Args:
       directory: `checkpoints/` of the run.
-      **parts: Trackable objects by name.
+      later: Trackable objects by name, that checkpoints of earlier versions
+        may not have.
+      keep: How many checkpoints stay on disk.
+      **parts: Trackable objects by name, that every checkpoint has.
 
     Raises:
       ValueError: If the checkpoint is damaged, or was written by another
         configuration.
     """
-    self._directory = directory
-    self._checkpoint = tf.train.Checkpoint(**parts)
-    self.latest = find(directory)  # path of the last checkpoint, or None
+    later = later or {}
+    self._directory, self._keep = directory, keep
+    self._checkpoint = tf.train.Checkpoint(**parts, **later)
+    self.latest = checkpoint_files.find(directory)
     self.resumed = self.latest is not None
+    self.lacks = frozenset(later)
     if not self.resumed:
       return
+    there = {
+        name.partition('/')[0]
+        for name, _ in tf.train.list_variables(self.latest)
+    }
+    self.lacks -= there
+    found = {name: later[name] for name in later if name in there}
+    whole = self._checkpoint
+    checkpoint = tf.train.Checkpoint(**parts, **found) if self.lacks else whole
     try:
-      status = self._checkpoint.restore(self.latest)
-      status.assert_existing_objects_matched()
+      checkpoint.restore(self.latest).assert_existing_objects_matched()
     except (ValueError, AssertionError) as error:
-      reason = str(error).strip().splitlines()[0]
       raise ValueError(
           f'The checkpoint in {self._directory} does not fit this '
-          f'configuration ({reason}). Take another --root_dir, or the settings '
-          'in operative_config.gin beside it.'
+          f'configuration ({checkpoint_files.reason(error)}). Take another '
+          '--root_dir, or the settings in operative_config.gin beside it.'
       ) from error
 
+  def begin(self) -> None:
+    """Notes that a save has begun; `save` ends it.
+
+    What else belongs to the commit is written in between. So what a run has
+    left that was killed in its first save is known to be that.
+    """
+    if self.latest is None:
+      checkpoint_files.begin_first(self._directory)
+
   def save(self, step: int) -> None:
-    """Writes a checkpoint; `step` counts agent steps."""
+    """Writes a checkpoint and flushes it to the disk, then deletes old ones.
+
+    Args:
+      step: Agent steps.
+    """
     self._directory.mkdir(parents=True, exist_ok=True)
     self._checkpoint.save_counter.assign_add(1)
     path = self._directory / f'ckpt-{step}'
     self.latest = self._checkpoint.write(str(path))
-    before = sorted(
-        {number for number in _numbers(self._directory) if number <= step}
-    )
-    _write_state(self._directory, before[-_KEPT:])
-    for number in before[:-_KEPT]:
-      for file in self._directory.glob(f'ckpt-{number}.*'):
+    for file in checkpoint_files.files(path):
+      durable.sync(file)
+    durable.sync(self._directory)
+    before = [
+        number for number in checkpoint_files.steps_of(self._directory)
+        if number <= step
+    ]
+    checkpoint_files.write_state(self._directory, before[-self._keep:])
+    checkpoint_files.end_first(self._directory)
+    for number in before[:-self._keep]:
+      for file in checkpoint_files.files(self._directory / f'ckpt-{number}'):
         file.unlink()
 
+  def has(self, step: int) -> bool:
+    """Whether the last checkpoint is of so many agent steps."""
+    return self.latest is not None and (
+        checkpoint_files.step(self.latest) == step
+    )
 
-def last(directory: pathlib.Path, name: str = 'root_dir') -> str:
+  def keep_best(self, score: float) -> None:
+    """Keeps the last checkpoint in `best/` if no evaluation was higher.
+
+    Args:
+      score: Mean return of the evaluation of the last checkpoint.
+    """
+    assert self.latest is not None
+    final = self._directory / checkpoint_files.BEST
+    if score < checkpoint_files.score(final):
+      return
+    fresh = final.with_name(f'{final.name}.new')
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    path = pathlib.Path(self.latest)
+    for file in checkpoint_files.files(path):
+      _link(file, fresh / file.name)
+    checkpoint_files.write_state(fresh, [checkpoint_files.step(path)])
+    text = json.dumps({'eval_return': score}) + '\n'
+    durable.write_text(fresh / checkpoint_files.SCORE, text)
+    durable.replace(fresh, final)
+
+
+def last(
+    directory: pathlib.Path, name: str = 'root_dir', *, best: bool = False,
+) -> str:
   """Path of a run's last checkpoint, without endings.
 
   Args:
     directory: `checkpoints/` of the run.
     name: What the user calls the run's folder.
+    best: Whether the one with the highest evaluation is meant instead.
 
   Raises:
     ValueError: If there is none, or it is damaged.
   """
-  latest = find(directory)
-  if latest is None:
+  folder = directory / checkpoint_files.BEST if best else directory
+  found = checkpoint_files.find(folder)
+  if found is None and best:
+    raise ValueError(
+        f'{name} = {str(directory.parent)!r} has no best checkpoint: it has '
+        'saved no evaluation yet. Take the last one.'
+    )
+  if found is None:
     raise ValueError(
         f'{name} = {str(directory.parent)!r} holds no saved run: it has no '
         'checkpoints/. Give the folder of a run that has saved.'
     )
-  return latest
-
-
-def find(directory: pathlib.Path) -> str | None:
-  """The last whole checkpoint of a run: the one place where it is looked for.
-
-  It is the one that the state file `checkpoints/checkpoint` names, or a newer
-  whole one beside it; where that file is missing, the newest there is. Names
-  alone count, so a folder may be moved.
-
-  Args:
-    directory: `checkpoints/` of the run, which need not exist.
-
-  Returns:
-    The path without endings; None where there is no checkpoint.
-
-  Raises:
-    ValueError: If the one that should be the last is damaged.
-  """
-  named = _named(directory)
-  numbers = sorted(_numbers(directory, 'index'), reverse=True)
-  for number in numbers:
-    if named is not None and number <= named:
-      break
-    path = directory / f'ckpt-{number}'
-    fault = _fault(path)
-    if fault is None:
-      return str(path)
-    if named is None:
-      raise _damaged(path, fault, numbers)
-  if named is None:
-    return None
-  path = directory / f'ckpt-{named}'
-  fault = _fault(path)
-  if fault is not None:
-    raise _damaged(path, fault, numbers)
-  return str(path)
+  return found
 
 
 def restore(path: str, **parts: Any) -> None:
@@ -134,87 +171,11 @@ def restore(path: str, **parts: Any) -> None:
     status.assert_existing_objects_matched().expect_partial()
   except (ValueError, AssertionError) as error:
     raise ValueError(
-        f'The checkpoint {path} does not fit ({_reason(error)}).'
+        f'The checkpoint {path} does not fit '
+        f'({checkpoint_files.reason(error)}): it was saved with other settings '
+        'than those in operative_config.gin and specs.pbtxt. Put these back '
+        'from a copy.'
     ) from error
-
-
-def step(path: str) -> int:
-  """Agent steps at a checkpoint."""
-  return int(path.rpartition('-')[2])
-
-
-def _numbers(directory, ending='*'):
-  """Agent steps of the checkpoints whose files are there."""
-  names = (path.name for path in directory.glob(f'ckpt-*.{ending}'))
-  matches = (re.match(r'ckpt-(\d+)\.', name) for name in names)
-  return {int(match.group(1)) for match in matches if match}
-
-
-def _named(directory):
-  """The agent steps that the state file says; None where it says nothing."""
-  path = directory / 'checkpoint'
-  if not path.is_file():
-    return None
-  text = path.read_text(encoding='utf-8', errors='replace')
-  found = re.search(r'^model_checkpoint_path: ".*?ckpt-(\d+)"', text, re.M)
-  return int(found.group(1)) if found else None
-
-
-def _write_state(directory, numbers):
-  """Writes the state file as TensorFlow does, all of it at once."""
-  lines = [f'model_checkpoint_path: "ckpt-{numbers[-1]}"'] + [
-      f'all_model_checkpoint_paths: "ckpt-{number}"' for number in numbers
-  ]
-  partial = directory / 'checkpoint.part'
-  partial.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-  partial.replace(directory / 'checkpoint')
-
-
-def _fault(path):
-  """What is wrong with a checkpoint, in words; None where every byte is read.
-
-  Each tensor bears a checksum, so reading them all finds files that were cut.
-  """
-  index = pathlib.Path(f'{path}.index')
-  if not index.is_file():
-    return f'{index} is missing'
-  # What a cut file raises depends on where it is cut, IndexError among it.
-  try:
-    reader = tf.train.load_checkpoint(str(path))
-    names = list(reader.get_variable_to_shape_map())
-  except Exception as error:
-    return f'{index} cannot be read: {_reason(error)}'
-  try:
-    for name in names:
-      reader.get_tensor(name)
-  except Exception as error:
-    return f'{path}.data-00000-of-00001 cannot be read: {_reason(error)}'
-  return None
-
-
-def _reason(error):
-  return str(error).strip().splitlines()[0].rstrip('.')
-
-
-def _damaged(path, fault, numbers):
-  """The error that says how to resume from an older one, or that none is."""
-  older = [
-      path.with_name(f'ckpt-{number}') for number in numbers
-      if number < step(str(path))
-  ]
-  whole = next((other for other in older if _fault(other) is None), None)
-  if whole is None:
-    way_out = (
-        'No whole checkpoint is beside it. Put the file back from a copy, or '
-        'take another --root_dir.'
-    )
-  else:
-    way_out = (
-        f'{whole.name} beside it is whole. Put the file back from a copy; or, '
-        f'to resume from {step(str(whole)):,} steps, delete {path.name}.* and '
-        f'the file checkpoint in {path.parent}.'
-    )
-  return ValueError(f'The last checkpoint is damaged: {fault}. {way_out}')
 
 
 def load_model(
@@ -243,40 +204,9 @@ def load_model(
     ) from error
 
 
-class Policies:
-  """SavedModels of the agent's policies, replaced whole at each export."""
-
-  def __init__(
-      self, directory: pathlib.Path, agent: agent_lib.DreamerV2Agent,
-  ):
-    """Prepares the export; writes nothing.
-
-    Args:
-      directory: `policies/` of the run.
-      agent: Whose policies they are.
-    """
-    self._directory = directory
-    self._savers = {
-        name: _saver(policy, agent.train_step_counter)
-        for name, policy in (
-            ('greedy', agent.policy), ('collect', agent.collect_policy)
-        )
-    }
-
-  def save(self) -> None:
-    """Writes `policies/greedy` and `policies/collect`."""
-    for name, saver in self._savers.items():
-      final = self._directory / name
-      fresh = self._directory / f'{name}.new'
-      shutil.rmtree(fresh, ignore_errors=True)
-      saver.save(str(fresh))
-      shutil.rmtree(final, ignore_errors=True)
-      fresh.rename(final)
-
-
-def _saver(policy, train_step):
-  own_names = named.needed(policy)
-  return policy_saver.PolicySaver(
-      named.NamedPolicy(policy) if own_names else policy, batch_size=None,
-      train_step=train_step, use_nest_path_signatures=not own_names,
-  )
+def _link(file, other):
+  """A second name of a file; a copy where the file system has no links."""
+  try:
+    os.link(file, other)
+  except OSError:
+    shutil.copyfile(file, other)

@@ -21,6 +21,7 @@ from gin import config as gin_config
 
 from dreamerv2_tfa import agent
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import reading
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import bindings as bindings_lib
 from dreamerv2_tfa.training import gin_files
@@ -143,11 +144,11 @@ def parse_recorded(path: pathlib.Path) -> None:
       'Put it back from a copy; or run bin/train with the settings of the run, '
       'which writes it again.'
   )
-  if not path.is_file():
+  if not path.exists():
     raise ValueError(f'{path} is missing. {way_out}')
   register()
   try:
-    text = _GONE.sub('', path.read_text(encoding='utf-8'))
+    text = _GONE.sub('', reading.text(path))
     recorded_lib.check(path, text, _TRUSTED)
     gin.parse_config(text)
   except checks.UserError:
@@ -213,9 +214,14 @@ def operative() -> str:
 
 def recorded(path: pathlib.Path) -> dict[str, str]:
   """As `bound`, from a run's `operative_config.gin`; {} where it is missing."""
-  if not path.is_file():
+  if not path.exists():
     return {}
-  return as_dict(path.read_text(encoding='utf-8', errors='replace'))
+  try:
+    return as_dict(reading.data(path).decode('utf-8', errors='replace'))
+  except (ValueError, OSError) as error:
+    raise ValueError(
+        f'{path} is damaged ({error}). Put it back from a copy.'
+    ) from error
 
 
 def recorded_value(path: pathlib.Path, name: str, default: Any = None) -> Any:

@@ -16,6 +16,15 @@ _REASONS = {
 }
 
 
+# These may as well be about a file that is not the run's.
+_OF_A_PATH = {
+    errno.EACCES: 'Permission denied',
+    errno.EPERM: 'Operation not permitted',
+    errno.ENOENT: 'No such file or directory',
+    errno.ESTALE: 'Stale file handle',
+}
+
+
 class DiskError(OSError):
   """A run that could not write; what it had saved before is whole."""
 
@@ -35,7 +44,7 @@ def named(root_dir: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except (OSError, tf.errors.OpError) as error:
-    reason = _reason(error)
+    reason = _reason(error, root_dir)
     if reason is None or isinstance(error, DiskError):
       raise
     raise DiskError(
@@ -45,10 +54,12 @@ def named(root_dir: pathlib.Path) -> Iterator[None]:
     ) from error
 
 
-def _reason(error):
+def _reason(error, root_dir):
   """What is wrong with the disk, or None where it is something else."""
+  text = str(error)
+  reasons = dict(_REASONS)
+  if str(root_dir) in text:
+    reasons |= _OF_A_PATH
   if isinstance(error, OSError):
-    return _REASONS.get(error.errno or 0)
-  return next(
-      (text for text in _REASONS.values() if text in str(error)), None
-  )
+    return reasons.get(error.errno or 0)
+  return next((said for said in reasons.values() if said in text), None)

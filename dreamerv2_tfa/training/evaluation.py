@@ -11,6 +11,7 @@ from tf_agents.environments import tf_environment
 from tf_agents.policies import tf_policy
 from tf_agents.utils import common
 
+from dreamerv2_tfa.environments import state as state_lib
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import pace
 
@@ -55,13 +56,19 @@ class Evaluation:
 
     Returns:
       `eval_return`, `eval_length` and, where episodes were cut,
-      `eval_cut`, how many; None where `stop` was requested.
+      `eval_cut`, how many; None where `stop` was requested. Then the
+      environment, if it can be saved, and the policy's random state are as
+      they were before, so that the same episodes can be played again.
     """
     # Whole episodes line by line would take minutes, where debugging is on.
     eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(False)
     try:
-      return self._play(stop, watch or (lambda episodes: None))
+      put_back = self._kept() if stop is not None else None
+      found = self._play(stop, watch or (lambda episodes: None))
+      if found is None and put_back is not None:
+        put_back()
+      return found
     finally:
       tf.config.run_functions_eagerly(eager)
 
@@ -86,6 +93,23 @@ class Evaluation:
       if cut and len(played) < self._episodes:
         time_step, state = self._begin()
     return _summary(played)
+
+  def _kept(self):
+    """A function that puts random states back, and the environment."""
+    variables = [
+        *getattr(self._policy, 'random_state', ()),
+        *_variables(getattr(self._environment, 'state', None)),
+    ]
+    values = [tf.identity(variable) for variable in variables]
+    data = state_lib.capture(self._environment)
+
+    def put_back():
+      for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+      if data is not None:
+        state_lib.restore(self._environment, data)
+
+    return put_back
 
   def _begin(self):
     """The first time step of an episode, and a policy state for it."""
@@ -156,6 +180,14 @@ class _Tally:
     self.length.assign(0)
     self.ended.assign(False)
     return episode
+
+
+def _variables(state):
+  """The variables of a `tf.train.Checkpoint`, or of None."""
+  return [
+      getattr(part, 'state', part) for part in vars(state or object).values()
+      if isinstance(part, (tf.Variable, tf.random.Generator))
+  ]
 
 
 def _summary(played):

@@ -9,10 +9,12 @@ import pathlib
 import re
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.training import bindings
 from dreamerv2_tfa.training import presets
 
 _INCLUDE = re.compile(r'''^(include\s+)(["'])(.+?)\2''', re.M)
+_IMPORT = re.compile(r'^\s*(import|from)\s', re.M)
 _FRAME = re.compile(r'\s*In (call to configurable|bindings string|file)')
 MARK = 'gin-file:'  # before a path, for `open_marked`
 _sources = []  # what has been read since `begin`
@@ -151,6 +153,8 @@ def open_marked(path: str) -> io.StringIO:
 def read(source: bindings.Source, folder: str | pathlib.Path) -> str:
   """Records a text, checks its tokens and marks the includes in it.
 
+  Modules that it imports are looked for in the working directory too.
+
   Args:
     source: The text.
     folder: Where its includes are looked for first.
@@ -165,4 +169,6 @@ def read(source: bindings.Source, folder: str | pathlib.Path) -> str:
 
   _sources.append(source)
   bindings.check(source)
+  if _IMPORT.search(source.text):
+    tasks.find_modules_here()
   return _INCLUDE.sub(mark, source.text)

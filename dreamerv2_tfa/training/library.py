@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import copy
 import inspect
 import os
+import signal
+import sys
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,7 @@ def train(
   Raises:
     UserError: If a setting or the environment cannot be used; a `ValueError`.
     EnvironmentFailed: If the environment's own code raises, see `watched`.
+    SystemExit: If SIGTERM or SIGHUP has stopped the run, which has saved.
   """
   single = isinstance(preset, (str, os.PathLike))
   files = [preset] if single else list(preset or ())
@@ -68,7 +71,7 @@ def train(
     if isinstance(environment, str):
       lines.append(f'train.task = {environment!r}')
       presets = run_settings.parse(root_dir, files, lines)
-      run(root_dir, presets=presets)
+      ended = run(root_dir, presets=presets)
     else:
       if 'task' in bindings or 'train.task' in bindings:
         raise checks.UserError(
@@ -77,9 +80,11 @@ def train(
       presets = run_settings.parse(
           root_dir, files, lines, make_task=lambda: _task(environment))
       _tell_unread(bindings)
-      run(
+      ended = run(
           root_dir, presets=presets,
           task=_with_evaluation(environment, evaluation))
+  if ended not in (None, signal.SIGINT):
+    sys.exit(128 + ended)
 
 
 def _binding(name, value):

@@ -2,35 +2,41 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
-import itertools
+from concurrent import futures
 import json
 import math
+import os
 import pathlib
-import time
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.util import event_pb2 as event_lib
 from tf_agents.agents import tf_agent
 from tf_agents.utils import common
 
+from dreamerv2_tfa import reading
+from dreamerv2_tfa.training import events
 from dreamerv2_tfa.training import runs
 
 
 class Writer:
   """Writes one line and one set of TensorBoard points a call."""
 
-  def __init__(self, folder: runs.RunFolder, step: int):
+  def __init__(
+      self, folder: runs.RunFolder, step: int, *, reported: int,
+      evaluated: int,
+  ):
     """Opens the files of a run for appending.
 
-    Nothing whole is ever deleted. Where a session that was killed has written
-    beyond `step`, a line `{"step": step, "resumed": step}` marks what it wrote
-    as superseded, see `read`; TensorBoard's mark is a session that starts.
+    Where a session that was killed has written what the run that is resumed
+    does not know of, a line in `metrics.jsonl` marks it as superseded, see
+    `read`. TensorBoard's events of it are removed, see `events`.
 
     Args:
       folder: Of the run; it exists.
       step: Environment frames that the run resumes at.
+      reported: Frames at the last report that it knows of, up to `step`.
+      evaluated: Frames at the last evaluation that it knows of, up to `step`.
 
     Raises:
       ValueError: If a line is damaged, other than the last one cut short.
@@ -41,12 +47,20 @@ class Writer:
       with path.open('r+b') as file:
         file.truncate(whole)
     self._lines = path.open('a', encoding='utf-8')
-    if whole and not path.read_bytes().endswith(b'\n'):
+    if whole and not reading.data(path, reading.LINES).endswith(b'\n'):
       self._lines.write('\n')
-    if any(row['step'] > step for row in live):
-      self._write_line({'step': step, 'resumed': step})
+    last = {'train': reported, 'eval': evaluated}
+    for kind in last:  # `step` itself, where it says the same
+      if not any(_kind(row) == kind and last[kind] < row['step'] <= step
+                 for row in live):
+        last[kind] = step
+    mark = {'step': step, 'resumed': last['train']}
+    if last['eval'] != last['train']:
+      mark['evaluated'] = last['eval']
+    if _live(live, mark) != live:
+      self._write_line(mark)
     self._events = {
-        name: _events(directory, step) for name, directory in (
+        name: events.writer(directory, last[name]) for name, directory in (
             ('train', folder.train_events), ('eval', folder.eval_events))
     }
 
@@ -67,8 +81,12 @@ class Writer:
       name = 'eval' if key.startswith('eval_') else 'train'
       with self._events[name].as_default(step=step):
         tf.summary.scalar(key, value)
-    for events in self._events.values():
-      events.flush()
+    for each in self._events.values():
+      each.flush()
+
+  def sync(self) -> None:
+    """Flushes `metrics.jsonl` to the disk."""
+    os.fsync(self._lines.fileno())
 
   def _write_line(self, row):
     self._lines.write(json.dumps(row) + '\n')
@@ -77,12 +95,15 @@ class Writer:
   def close(self) -> None:
     """Closes the files."""
     self._lines.close()
-    for events in self._events.values():
-      events.close()
+    for each in self._events.values():
+      each.close()
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
   """The lines of a `metrics.jsonl` that no resumed session has superseded.
+
+  A line `{"step": S, "resumed": S}` supersedes those before it beyond S. With
+  `"evaluated": E`, evaluations before it count up to E.
 
   They are in the order of writing; there are none where there is no file.
 
@@ -92,10 +113,25 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
   return _parse(path)[0]
 
 
+def last_evaluation(path: pathlib.Path) -> dict[str, Any] | None:
+  """The line of the last evaluation in a `metrics.jsonl`; None without one.
+
+  Raises:
+    ValueError: As `read`.
+  """
+  return next((row for row in read(path)[::-1] if _kind(row) == 'eval'), None)
+
+
 def _parse(path):
   """Live rows, and how many bytes of the file are whole lines."""
   live, whole = [], 0
-  data = path.read_bytes() if path.exists() else b''
+  try:
+    data = reading.data(path, reading.LINES) if path.exists() else b''
+  except (ValueError, OSError) as error:
+    raise ValueError(
+        f'{path} cannot be read: {error}. Put it back from a copy, or move it '
+        'away: training writes a new one.'
+    ) from error
   for number, line in enumerate(data.splitlines(keepends=True), 1):
     try:
       row = _row(path, number, line)
@@ -105,15 +141,26 @@ def _parse(path):
       raise
     whole += len(line)
     if 'resumed' in row:
-      live = [before for before in live if before['step'] <= row['resumed']]
+      live = _live(live, row)
     else:
       live.append(row)
   return live, whole
 
 
+def _kind(row):
+  return 'eval' if 'eval_return' in row else 'train'
+
+
+def _live(rows, mark):
+  """The rows that a mark leaves."""
+  last = {'train': mark['resumed'],
+          'eval': mark.get('evaluated', mark['resumed'])}
+  return [row for row in rows if row['step'] <= last[_kind(row)]]
+
+
 def _row(path, number, line):
   try:
-    row = json.loads(line)
+    row = reading.parsed(line)
     if isinstance(row['step'], int):
       return row
     reason = 'its "step" is no whole number'
@@ -125,39 +172,33 @@ def _row(path, number, line):
   )
 
 
-def _events(directory, step):
-  """A writer of TensorBoard events, beginning after `step`.
-
-  TensorBoard drops what earlier files hold at the step at which a session
-  restarts and later. The first start that it sees is none: hence two.
-  """
-  earlier = any(directory.glob('events.out.tfevents.*'))
-  writer = tf.summary.create_file_writer(str(directory))
-  event_pb2: Any = event_lib  # its names are made at import
-  start = event_pb2.Event(
-      wall_time=time.time(), step=step + 1,
-      session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START),
-  ).SerializeToString()
-  for _ in range(2 if earlier else 0):
-    # The public ways to write take summaries alone.
-    tf.raw_ops.ImportEvent(writer=writer._resource, event=start)
-  return writer
-
-
 class Updates:
   """Runs updates, a compiled call each, and gives the means of their metrics.
 
   What an update returns stays on the device, in one tensor, until it is looked
-  at: nobody waits for it.
+  at: that of the last update before the next one runs. The policy has waited
+  for its weights by then, unless it has weights of its own.
   """
 
-  def __init__(self, update: Callable[[], tf_agent.LossInfo]):
+  def __init__(
+      self, update: Callable[[], tf_agent.LossInfo],
+      look: Callable[[dict[str, float]], None], *,
+      before: Callable[[], None] = lambda: None, beside: bool = False,
+  ):
     """Runs nothing yet.
 
     Args:
       update: Runs an update; `extra` of what it returns is a dict of scalars.
+      look: Called with the numbers of the last update, if one of them is not
+        finite; may raise.
+      before: Called between two updates, when none runs.
+      beside: Whether an update runs in a thread of its own until it is looked
+        at. The first one, which is compiled, is waited for.
     """
     self._names, self._numbers = (), []
+    self._look, self._before, self._unseen = look, before, False
+    self._threads = futures.ThreadPoolExecutor(1) if beside else None
+    self._compiled = False
 
     def run():
       info = update()
@@ -168,8 +209,14 @@ class Updates:
     self._run = common.function(run)
 
   def __call__(self) -> None:
-    """Runs an update."""
-    self._numbers.append(self._run())
+    """Runs an update, or begins to."""
+    self.check()
+    self._before()
+    if self._threads and self._compiled:
+      self._numbers.append(self._threads.submit(self._run))
+    else:
+      self._numbers.append(self._run())
+    self._unseen = self._compiled = True
 
   @property
   def pending(self) -> bool:
@@ -177,30 +224,49 @@ class Updates:
     return bool(self._numbers)
 
   def check(self) -> None:
-    """Waits for the updates and looks at them.
+    """Waits for the last update and looks at its numbers.
 
     Raises:
-      FloatingPointError: If the loss of one is not finite.
+      Exception: What the update has raised.
     """
-    for numbers in self._numbers:
-      bad = ~np.isfinite(numbers.numpy())
-      names = sorted(itertools.compress(self._names, bad))
-      if 'loss' in names:
-        raise FloatingPointError(
-            f'The loss is not finite ({", ".join(names)}).'
-        )
+    if not self._unseen:
+      return
+    self._unseen = False
+    numbers = self._numbers.pop()
+    if isinstance(numbers, futures.Future):
+      numbers = numbers.result()
+    numbers = numbers.numpy()
+    self._numbers.append(numbers)
+    if not np.isfinite(numbers).all():
+      self._look(dict(zip(self._names, numbers.tolist(), strict=True)))
 
   def report(self) -> dict[str, float]:
     """Means over the updates since the last call; empty without."""
+    self.check()
     numbers, self._numbers = self._numbers, []
     if not numbers:
       return {}
-    means = np.mean([x.numpy() for x in numbers], axis=0, dtype=np.float64)
+    means = np.mean(numbers, axis=0, dtype=np.float64)
     return {
         name: float(mean)
         for name, mean in zip(self._names, means, strict=True)
         if name != 'loss'
     }
+
+  def unreported(self) -> str:
+    """The numbers of updates since the last report, as JSON."""
+    rows = [np.asarray(x).tolist() for x in self._numbers]
+    return json.dumps({'names': self._names, 'numbers': rows})
+
+  def restore(self, text: str) -> None:
+    """Takes over what another process has not reported.
+
+    Args:
+      text: Of its `unreported`; equal to the last bit.
+    """
+    known = json.loads(text)
+    self._names = tuple(known['names'])
+    self._numbers = list(np.asarray(known['numbers'], np.float32))
 
 
 class Achievements:

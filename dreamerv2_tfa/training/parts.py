@@ -12,6 +12,7 @@ from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.environments import waiting
 from dreamerv2_tfa.training import precision as precision_lib
 from dreamerv2_tfa.training import settings as settings_lib
 
@@ -47,6 +48,7 @@ def build(settings: settings_lib.Settings, resumed_steps: int = 0) -> Parts:
     task = tasks.load(task)
   seed = (settings.seed + resumed_steps) % 2**31
   tf.keras.utils.set_random_seed(seed)
+  waiting.set_limit(settings.environment_timeout)
   environment = task.make(seed, settings.environments, settings.processes)
   with contextlib.ExitStack() as stack:  # where something raises
     stack.callback(batch.close, environment)

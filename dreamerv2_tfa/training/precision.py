@@ -5,11 +5,13 @@ import pathlib
 import tensorflow as tf
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import devices
 
 _POLICIES = {
     '16': 'mixed_float16', 'bf16': 'mixed_bfloat16', '32': 'float32',
 }
 _CHOICES = ('auto', *_POLICIES)
+NAMES = tuple(_POLICIES.values())  # of Keras' policies
 
 
 def set_policy(precision: str | int) -> str:
@@ -34,7 +36,7 @@ def set_policy(precision: str | int) -> str:
 
 
 def _automatic():
-  if tf.config.list_physical_devices('GPU'):
+  if devices.has_gpu():
     return '16'
   cpu = pathlib.Path('/proc/cpuinfo')
   flags = cpu.read_text() if cpu.exists() else ''

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 import importlib.metadata
-import json
 import pathlib
 import platform
 import re
@@ -13,11 +12,16 @@ import tensorflow as tf
 from tf_agents.environments import tf_environment
 
 from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa import reading
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import precision as precision_lib
 
-_REQUIRED = {'task', 'action_repeat', 'precision', 'seed', 'presets'}
+_REQUIRED = {  # and of which type
+    'task': str, 'action_repeat': int, 'precision': str, 'seed': int,
+    'presets': list,
+}
 _PACKAGES = (
     'tf-agents', 'tensorflow-probability', 'keras', 'gin-config',
     'numpy', 'ale-py', 'atari-py', 'gym', 'gymnasium', 'dm_control', 'mujoco',
@@ -98,17 +102,38 @@ def read(path: pathlib.Path) -> dict[str, Any] | None:
   if not path.exists():
     return None
   try:
-    protocol = json.loads(path.read_text(encoding='utf-8'))
-    missing = _REQUIRED - set(protocol)
-    reason = f'it lacks {", ".join(sorted(missing))}' if missing else None
-  except (ValueError, TypeError, OSError) as error:
-    reason = str(error)
+    protocol = reading.parsed(reading.text(path))
+    reason = _fault(protocol)
+  except (ValueError, OSError) as error:
+    protocol, reason = {}, str(error)
   if reason:
     raise ValueError(
         f'{path} is damaged ({reason}). Put it back from a copy; or delete it '
         'and run bin/train with the settings of the run, which writes it again.'
     )
   return protocol
+
+
+def _fault(protocol):
+  """What is wrong with the content, in words; None where nothing is."""
+  if not isinstance(protocol, dict):
+    return 'it is no object of JSON'
+  missing = [name for name in sorted(_REQUIRED) if name not in protocol]
+  if missing:
+    return f'it lacks {", ".join(missing)}'
+  wrong = [
+      f'{name} is no {kind.__name__}' for name, kind in _REQUIRED.items()
+      if not isinstance(protocol[name], kind)
+  ]
+  if not wrong:
+    names = [protocol['task'], *protocol['presets']]
+    wrong = [
+        f'{name!r} is no name' for name in names
+        if not (isinstance(name, str) and name.isprintable())
+    ]
+    if protocol['precision'] not in precision_lib.NAMES:
+      wrong.append(f'precision is none of {", ".join(precision_lib.NAMES)}')
+  return ', '.join(wrong) or None
 
 
 def wanted(path: pathlib.Path) -> dict[str, Any]:

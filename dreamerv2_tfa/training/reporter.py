@@ -1,5 +1,6 @@
 """What tells of a run: the terminal, `metrics.jsonl`, TensorBoard."""
 
+from dreamerv2_tfa import devices
 from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import parts as parts_lib
@@ -28,27 +29,40 @@ class Reporter:
     """
     self._parts, self._settings, self._trainer = parts, settings, trainer
     self._tell_lost_rows()
-    self._writer = metrics_lib.Writer(folder, trainer.frames)
+    repeat = parts.task.action_repeat
+    self._writer = metrics_lib.Writer(
+        folder, trainer.frames, reported=trainer.reported * repeat,
+        evaluated=trainer.evaluated * repeat,
+    )
     self.progress = progress_lib.Progress(
         settings.timetable, trainer.steps, trainer.updates,
         repeat=parts.task.action_repeat,
-        evaluates=bool(settings.eval_episodes), gpu=trial.has_gpu(),
+        evaluates=bool(settings.eval_episodes), gpu=devices.has_gpu(),
     )
 
   def _tell_lost_rows(self):
-    if self._trainer.missing_rows:
+    commit = self._trainer.commit
+    for line in [*commit.notes, *commit.store.notes]:
+      print(f'Note: {line}')
+    if commit.store.missing:
       print(
-          f'Note: {self._trainer.missing_rows} of the rows that were saved are '
-          'in replay/ no more. The run resumes without them; to have them, '
-          'stop it and put the files back from a copy.'
+          f'Note: {commit.store.missing} of the rows that were saved are in '
+          'replay/ no more, or damaged. The run resumes without them; to have '
+          'them, stop it and put the files back from a copy.'
+      )
+    if commit.cut_rows:
+      print(
+          f'Note: {commit.cut_rows} rows in replay/ are beyond the checkpoint '
+          'that the run resumes from. They are removed, and collected again.'
       )
     self.tell_skipped_rows()
 
   def tell_skipped_rows(self) -> None:
     """Says how many rows were not loaded for their numbers, if any."""
-    if self._trainer.skipped_rows:
+    skipped = self._trainer.commit.store.skipped
+    if skipped:
       print(
-          f'Note: {self._trainer.skipped_rows} stored rows were skipped: a '
+          f'Note: {skipped} stored rows were skipped: a '
           'number is not finite, or too large, in them or before the end of '
           'their episode.'
       )
@@ -60,10 +74,10 @@ class Reporter:
     """
     self.progress.start()
     trainer = self._trainer
-    if trainer.resumed:
+    if trainer.commit.resumed:
       self.progress.say(
           f'Resumed at {trainer.frames:,} frames, {trainer.updates:,} updates, '
-          f'{trainer.stored_rows:,} stored rows.'
+          f'{trainer.commit.stored_rows:,} stored rows.'
       )
     if trainer.needs_prefill:
       trial.tell(
@@ -87,12 +101,31 @@ class Reporter:
         ),
     )
     self._writer.write(trainer.frames, metrics)
+    for name in trainer.at_floor:
+      self.progress.say(
+          f'Note: the loss scale of the {name} optimizer is 1, the smallest '
+          'there is: its gradients overflow float16. Lower its learning rate, '
+          'or train with --precision=bf16 or 32.'
+      )
 
-  def evaluated(self, metrics: dict[str, float] | None) -> None:
-    """Writes an evaluation, of `Trainer.evaluate`; None: it was stopped."""
+  def sync(self) -> None:
+    """Flushes what was written to the disk."""
+    self._writer.sync()
+
+  def evaluated(self, metrics: dict[str, float] | None) -> bool:
+    """Writes an evaluation.
+
+    Args:
+      metrics: Of `Trainer.evaluate`; None: it was stopped.
+
+    Returns:
+      Whether it was played to its end.
+    """
     if metrics is None:
-      self.progress.say('The evaluation was stopped; it is not counted.')
-      return
+      self.progress.say(
+          'The evaluation was stopped; the resumed run plays it again.'
+      )
+      return False
     frames = self._trainer.frames
     self._writer.write(frames, metrics)
     self.progress.say(
@@ -102,6 +135,7 @@ class Reporter:
             metrics, self._settings.eval_episodes, self._settings.eval_steps
         )
     )
+    return True
 
   def stopped(self) -> None:
     """Says that the run was stopped and saved."""

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import contextlib
 import os
 import re
+import shlex
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import scopes
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.training import checkpoint_files
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import presets
@@ -45,7 +47,8 @@ def parse(
 
   Raises:
     UserError: If a file is missing, or the folder's run was trained on an
-      object that only Python can give.
+      object that only Python can give, or on a task that would import a module
+      and is not given.
     ValueError: If a setting cannot be read, or its run's are damaged.
     SyntaxError: If a line cannot be read, from gin.
   """
@@ -53,8 +56,9 @@ def parse(
   if root_dir is not None:
     folder = runs.RunFolder(root_dir, '--root_dir')
   given = list(map(gin_files.name, files))
-  task = _task(bindings)
-  there = None if folder is None else _recorded(folder, given)
+  task, recorded = _task(bindings), None
+  there = None if folder is None else _recorded(
+      folder, given, task or make_task)
   if folder is not None and there is not None:
     config.trust(files)
     config.parse_recorded(folder.config)
@@ -62,8 +66,10 @@ def parse(
       raise checks.UserError(
           f'The run in {folder.root} was trained on an object, '
           f'{there["task"]!r}, which no task names. Resume it from Python: '
-          'dreamerv2_tfa.train(environment, root_dir=...).'
+          'dreamerv2_tfa.train(environment, root_dir=...). If it has a task, '
+          f'{folder.config} is damaged: put it back from a copy.'
       )
+    recorded = None if make_task else _without_module()
     before = list(there['presets'])
     given = [name for name in before if name not in given] + given
   elif all(map(gin_files.is_overlay, files)):
@@ -71,10 +77,29 @@ def parse(
         bindings, task, make_task)
     files, given = [chosen, *files], [chosen, *given]
   config.parse(files, bindings)
+  if recorded is not None and config.value('train.task') is None:
+    raise _no_word(folder, recorded)
   _check_parts()
   for name in _FOLDERS:
     _make_absolute(name)
   return given
+
+
+def _without_module():
+  """Unbinds a recorded task that would import a module; returns its name."""
+  name = config.value('train.task')
+  if name is None or isinstance(name, str) and not tasks.names_module(name):
+    return None
+  config.bind('train.task', None)
+  return str(name)
+
+
+def _no_word(folder, name):
+  return checks.UserError(
+      f'{folder.config} has the task {name!r}, whose module would be imported '
+      'and run. If it is yours, or you trust it, give it with the command: '
+      f'{shlex.quote(f"--task={name}")}.'
+  )
 
 
 def _check_parts():
@@ -98,12 +123,16 @@ def _task(bindings):
   return found[-1] if found else None
 
 
-def _recorded(folder, given):
+def _recorded(folder, given, task):
   """The `protocol.json` of a run whose settings can be read, or None.
 
-  With files given, settings that are missing are not needed.
+  With files given, settings that are missing are not needed. With nothing
+  given, a run that has saved needs both.
   """
   there = protocol.read(folder.protocol)
+  if there is None and not (task or given) and folder.config.is_file() and (
+      checkpoint_files.find(folder.checkpoints)):
+    protocol.wanted(folder.protocol)  # raises
   if there is None or given and not folder.config.is_file():
     return None
   return there

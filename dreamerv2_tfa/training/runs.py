@@ -2,10 +2,14 @@
 
 import json
 import os
+import pathlib
+import shutil
 import tempfile
 from typing import Any
 
+from google.protobuf import text_format
 import tensorflow as tf
+from tensorflow.core.protobuf import struct_pb2
 from tf_agents.metrics import tf_metrics
 from tf_agents.specs import tensor_spec
 from tf_agents.trajectories import time_step as ts
@@ -13,14 +17,28 @@ from tf_agents.trajectories import trajectory
 
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import durable
 from dreamerv2_tfa import quiet
+from dreamerv2_tfa import reading
 from dreamerv2_tfa.experience import store
+from dreamerv2_tfa.training import checkpoint_files
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import precision as precision_lib
 from dreamerv2_tfa.training import protocol
+from dreamerv2_tfa.training import sums
 from dreamerv2_tfa.training import surroundings
+
+_FILES = (  # where training would write them
+    'lock', '*.json', '*.jsonl', '*.gin', '*.pbtxt', '*.part',
+    'checkpoints/checkpoint', 'checkpoints/ckpt-*.*', 'policies/*.json',
+    'train/events.*', 'eval/events.*',
+)
+_FOLDERS = (
+    'checkpoints', 'checkpoints/best', 'policies', 'policies/greedy',
+    'policies/collect', 'train', 'eval', 'crash',
+)
 
 
 class RunFolder:
@@ -38,6 +56,8 @@ class RunFolder:
     replay: Folder of the stored rows; `replay.json` beside it counts them.
     policies: Folder of the SavedModels `greedy` and `collect`.
     videos: Folder of videos.
+    sums: `sums.json`, checksums of these files, see `sums`.
+    crash: Folder of an update that was not finite, see `crash`.
     lock: File that a process locks while it trains here.
   """
 
@@ -62,6 +82,8 @@ class RunFolder:
     self.replay = self.root / 'replay'
     self.policies = self.root / 'policies'
     self.videos = self.root / 'videos'
+    self.sums = self.root / 'sums.json'
+    self.crash = self.root / 'crash'
     self.lock = self.root / 'lock'
 
   def __repr__(self) -> str:
@@ -71,11 +93,14 @@ class RunFolder:
     """Refuses a folder that cannot be made or written; leaves nothing.
 
     Raises:
-      ValueError: If nothing can be written there.
+      ValueError: If nothing can be written there, or it has pipes in it, or
+        links that lead out of it.
     """
+    reading.check_kinds(self.root, writes=True)
     path = self.root.expanduser().absolute()
     nearest = path
     try:
+      self._check_kinds()
       while not nearest.exists():
         nearest = nearest.parent
       with tempfile.TemporaryFile(dir=nearest):
@@ -86,14 +111,50 @@ class RunFolder:
           f'{nearest}). Give another with --root_dir=DIR.'
       ) from error
 
+  def _check_kinds(self):
+    """Refuses a folder in place of a file, and a file in place of a folder."""
+    for patterns, is_right, wanted in (
+        (_FILES, pathlib.Path.is_file, 'file'),
+        (_FOLDERS, pathlib.Path.is_dir, 'folder')):
+      for pattern in patterns:
+        wrong = [x for x in self.root.glob(pattern) if not is_right(x)]
+        if wrong:
+          raise checks.UserError(
+              f'{wrong[0]} is no {wanted}, and a run has one there. Move it '
+              'away, and put the run\'s own back from a copy if you have one.'
+          )
+
+  def recover(self) -> None:
+    """Ends what a killed process has begun here, and prints what is lost.
+
+    Only a process that has locked the folder may do so.
+
+    Raises:
+      ValueError: If all checkpoints are damaged.
+    """
+    for path in self.root.glob('*.part'):
+      path.unlink()
+    for folder in (
+        self.crash, self.policies / 'greedy', self.policies / 'collect'):
+      durable.recover(folder)
+    if checkpoint_files.first_was_cut_off(self.checkpoints):
+      print(
+          f'Note: the run in {self.root} was killed during its first save; a '
+          'new one begins at step 0.'
+      )
+      shutil.rmtree(self.replay, ignore_errors=True)
+      checkpoint_files.remove_first(self.checkpoints)
+    for line in checkpoint_files.recover(self.checkpoints):
+      print(line)
+
   def saved_steps(self) -> int:
     """Agent steps at the last checkpoint; 0 without one.
 
     Raises:
       ValueError: If the checkpoint is damaged.
     """
-    latest = checkpoints.find(self.checkpoints)
-    return checkpoints.step(latest) if latest else 0
+    latest = checkpoint_files.find(self.checkpoints)
+    return checkpoint_files.step(latest) if latest else 0
 
   def resumed_steps(self) -> int | None:
     """Agent steps at which a run resumes; None where it begins.
@@ -105,12 +166,13 @@ class RunFolder:
       ValueError: If the checkpoint is damaged, or is missing where a run that
         begins would write over rows or parts of a checkpoint.
     """
-    latest = checkpoints.find(self.checkpoints)
+    latest = checkpoint_files.find(self.checkpoints)
     if latest is not None:
-      return checkpoints.step(latest)
+      return checkpoint_files.step(latest)
     left = [
         f'{folder.name}/{pattern}' for folder, pattern in (
-            (self.replay, '*.npz'), (self.checkpoints, 'ckpt-*.*'))
+            (self.replay, '*.tfrecord'), (self.replay, '*.npz'),
+            (self.checkpoints, 'ckpt-*.*'))
         if any(folder.glob(pattern))
     ]
     if left:
@@ -137,26 +199,24 @@ class RunFolder:
       data_spec: The agent's `collect_data_spec`.
     """
     self.root.mkdir(parents=True, exist_ok=True)
+    files = sums.Sums(self)
+    files.begin(*sums.settings(self))
     for path, text in (
         (self.config, config.operative()),
         (self.protocol, json.dumps(described, indent=2) + '\n'),
     ):
-      _write(path, lambda file, text=text: file.write_text(text, 'utf-8'))
-    _write(self.specs, lambda file: tensor_spec.to_pbtxt_file(
-        str(file), {'collect_data_spec': data_spec}))
-
-
-def _write(path, write):
-  partial = path.with_name(f'{path.name}.part')
-  write(partial)
-  partial.replace(path)
+      durable.write_text(path, text)
+    fresh = self.specs.with_name(f'{self.specs.name}.part')
+    tensor_spec.to_pbtxt_file(str(fresh), {'collect_data_spec': data_spec})
+    durable.replace(fresh, self.specs)
+    files.write()
 
 
 @quiet.libraries()
 @config.isolated()
 def load(
     root: str | os.PathLike, *, task: str | None = None,
-    precision: str | None = None,
+    precision: str | None = None, best: bool = False,
 ) -> agent_lib.DreamerV2Agent:
   """Loads the agent of a run's last checkpoint; makes no environment.
 
@@ -167,19 +227,22 @@ def load(
     root: The run's folder.
     task: Name of the task that the run must be of; None: any.
     precision: As the setting train.precision; None: as the run computes.
+    best: Whether to load the checkpoint with the highest evaluation instead.
 
   Raises:
     ValueError: If the folder holds no run, or one that has saved nothing yet,
       or one of another task, or a file of it is damaged.
   """
   folder = RunFolder(root)
-  checkpoint = checkpoints.last(folder.checkpoints)
+  reading.check_kinds(folder.root)
+  checkpoint = checkpoints.last(folder.checkpoints, best=best)
   there = protocol.wanted(folder.protocol)
   if not (task is None or protocol.is_same_task(task, there['task'])):
     raise ValueError(
         f'The run in {folder.root} is of the task {there["task"]}; wanted '
         f'{task}. Give the folder of a run of {task}.'
     )
+  sums.check(folder)
   config.parse_recorded(folder.config)
   return restore(folder, checkpoint, there, precision)
 
@@ -193,7 +256,7 @@ def restore(
 
   Args:
     folder: Of the run.
-    checkpoint: Path, of `checkpoints.find`.
+    checkpoint: Path, of `checkpoints.last`.
     there: The run's `protocol.json`.
     precision: As in `load`.
 
@@ -231,7 +294,9 @@ def load_rows(
   Raises:
     ValueError: If there are none, or they do not fit.
   """
-  return store.read(RunFolder(root).replay, data_spec, at_least=at_least)
+  folder = RunFolder(root)
+  reading.check_kinds(folder.root)
+  return store.read(folder.replay, data_spec, at_least=at_least)
 
 
 def _read_specs(folder):
@@ -246,7 +311,8 @@ def _read_specs(folder):
         'when it resumes.'
     )
   try:
-    return tensor_spec.from_pbtxt_file(str(path))['collect_data_spec']
+    proto = text_format.Parse(reading.text(path), struct_pb2.StructuredValue())
+    return tensor_spec.from_proto(proto)['collect_data_spec']
   except Exception as error:  # whatever a text of another form sets off
     reason = str(error).strip().partition('\n')[0]
     raise ValueError(

@@ -17,6 +17,7 @@ from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import policies
 from dreamerv2_tfa.training import presets as presets_lib
 from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import runs
@@ -69,7 +70,7 @@ def is_finished(
       'eval_return' in row and row['step'] >= resumed_steps * repeat
       for row in metrics.read(folder.metrics)
   )
-  return evaluated and (folder.policies / 'greedy').is_dir()
+  return evaluated and policies.is_exported(folder.policies, resumed_steps)
 
 
 def finished(folder: runs.RunFolder, resumed_steps: int, steps: int) -> str:

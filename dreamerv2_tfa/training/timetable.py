@@ -41,6 +41,12 @@ class Timetable(NamedTuple):
         1 + self.pretrain + (steps - self.prefill) // self.steps_per_update
     )
 
+  def next_update(self, steps: int) -> int:
+    """The next agent step after `steps` at which an update may be due."""
+    return steps + self.steps_per_update - (
+        (steps - self.prefill) % self.steps_per_update
+    )
+
   def due(self, before: int, now: int) -> Due:
     """What is due when the agent steps have gone from `before` to `now`.
 

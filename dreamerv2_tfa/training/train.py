@@ -7,8 +7,11 @@ import os
 from typing import NamedTuple
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import reading
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import task as task_lib
+from dreamerv2_tfa.environments import waiting
+from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
 from dreamerv2_tfa.training import capacity as capacity_lib
@@ -17,12 +20,14 @@ from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import disk
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import lock
+from dreamerv2_tfa.training import output
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import reporter as reporter_lib
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
 from dreamerv2_tfa.training import summary
+from dreamerv2_tfa.training import sums
 from dreamerv2_tfa.training import surroundings
 from dreamerv2_tfa.training import timetable as timetable_lib
 from dreamerv2_tfa.training import trainer as trainer_lib
@@ -49,7 +54,7 @@ class Built(NamedTuple):
 def train(
     root_dir: str | os.PathLike, *, presets: Sequence[str] = (),
     task: task_lib.Task | None = None,
-) -> None:
+) -> int | None:
   """Trains DreamerV2 on a task, or resumes the run in its folder.
 
   The settings are those of `settings.read`, bound with gin.
@@ -59,52 +64,103 @@ def train(
     presets: Names of the gin files, for the record.
     task: Takes the place of the setting `train.task`.
 
+  Returns:
+    The signal that has stopped the run, which has saved; None at its end.
+
   Raises:
     ValueError: If a setting cannot be used; nothing was written then.
-    FloatingPointError: If a loss is not finite; the weights are those before.
+    FloatingPointError: If an update is not finite; the weights are those
+      before it, and `crash/` has what it takes to run it again.
+    EnvironmentFailed: If the environment fails again and again; the run has
+      saved.
   """
   with built(root_dir, presets, task) as run:
     trainer, reporter = open_run(run)
-    with contextlib.closing(reporter), interrupt.Interrupt() as stop:
+    tell = reporter.progress.say
+    with contextlib.closing(reporter), interrupt.Interrupt(tell) as stop:
       if summary.is_finished(run.folder, run.resumed_steps, run.settings):
         print(summary.finished(
             run.folder, trainer.steps, run.settings.timetable.steps
         ))
-        return
+        return None
       run.record()
-      _loop(run.settings, trainer, reporter, stop)
+      try:
+        with faults.surfaced():
+          _loop(run.settings, trainer, reporter, stop)
+      except (faults.EnvironmentFailed, collection.NotStored):
+        waiting.proceed()
+        with stop.saving():
+          trainer.save(reporter.progress, whole=False)
+        if not stop.requested:
+          raise
+        reporter.stopped()
+      return stop.signal
 
 
 def _loop(settings, trainer, reporter, stop):
   """Trains until the last step, or until `stop` is requested; then saves."""
   timetable, progress = settings.timetable, reporter.progress
   reporter.begin()
+  trainer.commit.keep_best()
   trainer.prefill(progress, stop)
   trainer.update(progress, stop)
-  while trainer.steps < timetable.steps and not stop.requested:
-    before = trainer.steps
+  if trainer.acted < timetable.prefill and not stop.requested:
+    trainer.mark_begun()
+  while trainer.acted < timetable.steps and not stop.requested:
     trainer.collect(progress, stop)
     trainer.update(progress, stop)
-    due = timetable.due(before, trainer.steps)
-    if due.log:
-      reporter.report()
-    if due.evaluate and settings.eval_episodes:
-      reporter.evaluated(trainer.evaluate(progress, stop))
-    if due.evaluate and not stop.requested:
-      trainer.export(progress)
-    if due.save:
-      trainer.save(progress)
+    if not stop.requested:
+      _act(settings, trainer, reporter, stop)
 
+  if not stop.requested:
+    _finish(settings, trainer, reporter, stop)
+  if stop.requested:
+    with stop.saving():
+      trainer.save(progress)
+      reporter.sync()
+    reporter.stopped()
+
+
+def _act(settings, trainer, reporter, stop):
+  """Reports, evaluates, saves and exports where that is due.
+
+  Where an evaluation is stopped, the run that is resumed plays it again.
+  """
+  due = trainer.due
+  evaluates = due.evaluate and settings.eval_episodes
+  if due.log:
+    reporter.report()
+  if evaluates and not _evaluate(trainer, reporter, stop):
+    return
+  trainer.mark_acted()
+  if due.save or evaluates:
+    _save(trainer, reporter)
+  if due.evaluate and not stop.requested:
+    trainer.export(reporter.progress)
+
+
+def _finish(settings, trainer, reporter, stop):
+  """Ends a run that has taken all its steps."""
+  evaluates = settings.eval_episodes and trainer.evaluated < trainer.steps
   if trainer.has_unreported:
     reporter.report()
-  if settings.eval_episodes and not stop.requested:
-    reporter.evaluated(trainer.evaluate(progress, stop))
-  trainer.save(progress)
-  if stop.requested:
-    reporter.stopped()
-  else:
-    trainer.export(progress)
-    reporter.done()
+  if evaluates and not _evaluate(trainer, reporter, stop):
+    return
+  _save(trainer, reporter)
+  trainer.export(reporter.progress)
+  reporter.done()
+
+
+def _evaluate(trainer, reporter, stop):
+  """Evaluates; returns False where `stop` was requested meanwhile."""
+  return reporter.evaluated(trainer.evaluate(reporter.progress, stop))
+
+
+def _save(trainer, reporter):
+  """Saves the run, and apart if no evaluation was higher than its last."""
+  trainer.save(reporter.progress)
+  reporter.sync()
+  trainer.commit.keep_best()
 
 
 def describe(
@@ -146,16 +202,19 @@ def built(
   )
   folder.check_writable()
   with (
-      surroundings.kept(), interrupt.terminable(), disk.named(folder.root),
-      faults.surfaced(), contextlib.ExitStack() as stack,
+      output.unbroken(), surroundings.kept(), interrupt.terminable(),
+      disk.named(folder.root), faults.surfaced(),
+      contextlib.ExitStack() as stack,
   ):
     if writes:
       stack.enter_context(lock.locked(folder.lock))
+      folder.recover()
+    sums.check(folder, rows=True)
     resumed_steps = folder.resumed_steps()
     stored = resumed_steps is not None
     if trains:
       timetable_lib.check_updates(settings.timetable)
-    settings = _with_other_runs(settings)
+    settings = _with_other_runs(settings, stored)
     comparison.check_model(folder, settings.model_from, stored=stored)
     parts = parts_lib.build(settings, resumed_steps or 0)
     stack.callback(parts_lib.close, parts)
@@ -190,12 +249,20 @@ def open_run(
   return trainer, reporter
 
 
-def _with_other_runs(settings):
-  """The settings with the folders of other runs checked."""
+def _with_other_runs(settings, stored):
+  """The settings with the folders of other runs checked.
+
+  A run that is stored has the world model that it holds.
+  """
   replay_from, model_from = settings.replay_from, settings.model_from
   if replay_from is not None:
     replay_from = checks.folder('train.replay_from', replay_from)
+    reading.check_kinds(replay_from)
     store.check(runs.RunFolder(replay_from).replay)
   if model_from is not None:
     model_from = checks.folder('train.model_from', model_from)
+    reading.check_kinds(model_from)
+  for folder in {replay_from, None if stored else model_from}:
+    if folder is not None:
+      sums.check(runs.RunFolder(folder), rows=folder == replay_from)
   return settings._replace(replay_from=replay_from, model_from=model_from)

@@ -1,23 +1,27 @@
 """What moves a run forward: collect, update, evaluate, save."""
 
 import time
+from typing import Any
 
 from tf_agents.trajectories import trajectory
 
+from dreamerv2_tfa.behaviour import fused_policy
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
-from dreamerv2_tfa.experience import store
-from dreamerv2_tfa.training import checkpoints
-from dreamerv2_tfa.training import comparison
+from dreamerv2_tfa.training import acting
+from dreamerv2_tfa.training import commit
+from dreamerv2_tfa.training import crash
 from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import pace
 from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import policies
 from dreamerv2_tfa.training import progress as progress_lib
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
+from dreamerv2_tfa.training import timetable as timetable_lib
 
 _PREFILL_SLICE = 1000  # agent steps between looks at Ctrl-C, at most
 
@@ -31,8 +35,10 @@ class Trainer:
   Attributes:
     steps: Agent steps of the whole run so far, an int.
     updates: Updates of the whole run so far, an int.
-    resumed: Whether a checkpoint was restored.
-    stored_rows: Rows that were read from disk, an int.
+    acted: Agent steps up to which all that was due is done, an int.
+    reported: Agent steps at the last report, see `Position`, an int.
+    evaluated: Agent steps at the last evaluation, an int.
+    commit: `Commit` of the run: what was restored, and is saved.
   """
 
   def __init__(
@@ -53,58 +59,79 @@ class Trainer:
     """
     self._parts, self._settings = parts, settings
     self._timetable = settings.timetable
-    self._achievements = metrics.Achievements(parts.task.metrics)
-    self._checkpoints = checkpoints.Checkpoints(
-        folder.checkpoints, **self._saved_parts()
-    )
-    self.resumed = self._checkpoints.resumed
-    environments = parts.environment.batch_size
-    buffer = replay.make_buffer(
-        parts.agent.collect_data_spec, environments, capacity.rows
-    )
     self._offline = settings.replay_from is not None
-    source = runs.RunFolder(settings.replay_from or folder.root)
-    if self._offline:
-      comparison.check_rows(source, parts)
-    self._store = store.Store(
-        source.replay, buffer, capacity.rows // environments,
-        capacity.asked // environments,
+    self._achievements = metrics.Achievements(parts.task.metrics)
+    buffer = replay.make_buffer(
+        parts.agent.collect_data_spec, parts.environment.batch_size,
+        capacity.rows, folder.root if capacity.on_disk else None,
     )
-    self.stored_rows = self._store.load()
-    self.count()
+    self._beside = settings.overlap and not self._offline
+    self._acting = acting.make(parts.agent, parts.steps, beside=self._beside)
     if self._offline:
-      _check_rows(source, self.stored_rows, settings.sequence_length)
       self._collector = collection.Clock(parts.steps)
     else:
-      self._check_replay(folder)
       self._collector = collection.Collector(
-          parts.environment, parts.agent.collect_policy, buffer, parts.steps
+          parts.environment, self._acting.policy, buffer, self._acting.steps,
+          seed=settings.seed,
       )
-    self._samples = replay.Samples(
-        buffer, settings.batch_size, settings.sequence_length,
-        settings.sampling,
+    self.commit = commit.Commit(
+        folder, parts, settings, capacity, buffer, self._collector,
+        self._acting, self._achievements,
     )
-    self._updates = metrics.Updates(
-        lambda: parts.agent.train(self._samples.next())
-    )
+    self.count()
+
+    def make_samples(taken):
+      rows = min(int(buffer.added), buffer.length) * buffer.environments
+      self._check_rows(folder, rows)
+      return replay.Samples(
+          buffer, settings.batch_size, settings.sequence_length,
+          settings.sampling, seed=settings.seed, taken=taken,
+      )
+
+    self._samples = self.commit.load(make_samples)
+    # Numbers, and not the variables: each look at one would take memory
+    # (benchmarks/NOTES.md, memory).
+    position = self.commit.position
+    self.acted = int(position.acted)
+    self.reported = int(position.reported)
+    self.evaluated = int(position.evaluated)
+    self._taken = int(position.taken)  # batches, also by an update that runs
+    self._make_updates(folder)
     self._evaluation = evaluation.Evaluation(
-        parts.evaluation_environment, parts.agent.policy,
+        parts.evaluation_environment,
+        fused_policy.of(parts.agent.policy, parts.agent.jit),
         settings.eval_episodes, settings.eval_steps,
     )
-    self._policies = checkpoints.Policies(folder.policies, parts.agent)
+    self._policies = policies.Policies(folder.policies, parts.agent)
     self._pace = pace.Pace()
     self._collected = self._compiled = False  # by this process
+    self._saved = None  # counts at the last save
 
-  def _saved_parts(self):
-    """What a checkpoint has, by name."""
-    parts = self._parts
-    saved = {'agent': parts.agent, 'steps': parts.steps}
-    if parts.task.metrics:
-      saved['outcomes'] = self._achievements.state
-    # An environment written in TensorFlow has a state to save.
-    if (state := getattr(parts.environment, 'state', None)) is not None:
-      saved['environment'] = state
-    return saved
+  def _make_updates(self, folder):
+    """Prepares updates; the guard looks at their numbers."""
+    agent, steps = self._parts.agent, self._parts.steps
+    settings = self._settings
+    self._guard = crash.Guard(
+        agent, steps, folder, settings.batch_size, settings.sequence_length,
+        {'task': self._parts.task.name, 'precision': self._parts.precision,
+         'seed': settings.seed},
+    )
+
+    def update():
+      batch = self._samples.next()
+      self._guard.copy(batch)
+      return agent.train(batch)
+
+    def before():
+      self._acting.exchange()
+      self._taken += 1
+
+    self._updates = metrics.Updates(
+        update, self._guard.look, before=before, beside=self._beside
+    )
+    unreported: Any = self.commit.position.unreported.numpy()
+    if unreported:
+      self._updates.restore(unreported)
 
   @property
   def frames(self) -> int:
@@ -112,46 +139,60 @@ class Trainer:
     return self.steps * self._parts.task.action_repeat
 
   @property
-  def latest(self) -> str | None:
-    """Path of the last checkpoint, or None."""
-    return self._checkpoints.latest
-
-  @property
-  def missing_rows(self) -> int:
-    """Rows that were saved and are no longer on disk."""
-    return self._store.missing
-
-  @property
-  def skipped_rows(self) -> int:
-    """Stored rows that were not loaded, for their numbers."""
-    return self._store.skipped
-
-  @property
   def has_unreported(self) -> bool:
     """Whether there are updates since the last `report`."""
     return self._updates.pending
 
   def count(self) -> None:
-    """Reads `steps` and `updates` from the variables that count them."""
+    """Reads weights and counts from the parts of the run."""
+    if not self.commit.has_acting:
+      self._acting.take_weights()
+    self._acting.read_steps()
     self.steps = int(self._parts.steps.result())
     self.updates = int(self._parts.agent.train_step_counter)
 
-  def _check_replay(self, folder):
-    """Refuses a run past its prefill whose rows are gone."""
-    sequence_length = self._settings.sequence_length
-    if self.steps and self.steps >= self._timetable.prefill and (
-        self.stored_rows <= sequence_length):
+  @property
+  def due(self) -> timetable_lib.Due:
+    """What is due since `acted`, and a report since the last one."""
+    due = self._timetable.due(self.acted, self.steps)
+    log = self._timetable.due(self.reported, self.steps).log
+    return due._replace(log=log)
+
+  def mark_acted(self) -> None:
+    """Notes that all that was due up to now is done."""
+    self.acted = self.steps
+
+  def mark_begun(self) -> None:
+    """Notes that training begins: nothing is due of what came before it."""
+    self.acted = self.reported = self.steps
+
+  @property
+  def at_floor(self) -> list[str]:
+    """Names of the optimizers whose loss scale cannot be smaller."""
+    return self._guard.at_floor
+
+  def _check_rows(self, folder, rows):
+    """Refuses a run that needs stored rows and has none."""
+    length = self._settings.sequence_length
+    if rows > length:
+      return
+    if self._offline:
       raise ValueError(
-          f'{folder.replay} holds {self.stored_rows} rows of a run that has '
-          f'taken {self.steps:,} steps; a training sequence takes '
-          f'{sequence_length + 1}. Put its files back from a copy; or take '
-          f'another --root_dir, where train.model_from = {str(folder.root)!r} '
-          'takes the world model.'
+          f'train.replay_from = {self._settings.replay_from!r} holds {rows} '
+          f'stored rows; wanted more than train.sequence_length = {length}. '
+          'Give the --root_dir of a run that has saved.'
+      )
+    if self.steps and self.steps >= self._timetable.prefill:
+      raise ValueError(
+          f'{folder.replay} holds {rows} rows of a run that has taken '
+          f'{self.steps:,} steps; a training sequence takes {length + 1}. Put '
+          'its files back from a copy; or take another --root_dir, where '
+          f'train.model_from = {str(folder.root)!r} takes the world model.'
       )
 
   def add_rows(self, rows: trajectory.Trajectory) -> None:
     """Adds rows `[L, 1, ...]` to replay, which another run has collected."""
-    self._store.add(rows)
+    self.commit.store.add(rows)
 
   def prefill(
       self, progress: progress_lib.Progress, stop: interrupt.Interrupt,
@@ -178,13 +219,13 @@ class Trainer:
       self, progress: progress_lib.Progress, stop: interrupt.Interrupt,
   ) -> None:
     """Takes the steps between two updates."""
-    self._samples.settle()
+    self._samples.settle(self._taken)
     if self.steps < self._timetable.prefill:  # offline, with no such steps
       progress.phase('prefill', self._timetable.prefill)
     else:  # the first call compiles the policy, which is no part of its speed
       progress.phase('train' if self._collected else 'compile')
     wanted = min(
-        self.steps + self._timetable.steps_per_update, self._timetable.steps
+        self._timetable.next_update(self.acted), self._timetable.steps
     )
     before, start = self.steps, time.monotonic()
     while self.steps < wanted and not stop.requested:
@@ -216,31 +257,21 @@ class Trainer:
     """Means of the metrics since the last call.
 
     Raises:
-      FloatingPointError: If a loss was not finite.
+      FloatingPointError: If an update was not finite.
     """
-    self.check_losses()
+    self._updates.check()
     self._count_achievements()
+    self.reported = self.steps
+    restarts = batch.restarts(self._parts.environment)
     return {
         **self._collector.episode_metrics(), **self._achievements.report(),
-        **self._updates.report(), 'updates': float(self.updates),
+        **self._updates.report(), **self._guard.report(self.updates),
+        **({'env_restarts': float(restarts)} if restarts else {}),
+        'updates': float(self.updates),
     }
 
   def _count_achievements(self):
     self._achievements.add(batch.pop_metrics(self._parts.environment))
-
-  def check_losses(self) -> None:
-    """Waits for the updates and looks at their losses.
-
-    Raises:
-      FloatingPointError: If one is not finite.
-    """
-    try:
-      self._updates.check()
-    except FloatingPointError as error:
-      raise FloatingPointError(
-          f'{error} Such updates are not applied; {self.updates} have run. The '
-          f'last checkpoint is {self.latest}.'
-      ) from error
 
   def evaluate(
       self, progress: progress_lib.Progress, stop: interrupt.Interrupt,
@@ -251,36 +282,48 @@ class Trainer:
       Mean return and length, see `Evaluation.run`; None where `stop` is
       requested meanwhile.
     """
+    self._updates.check()
     progress.phase('evaluate', self._settings.eval_episodes)
     found = self._evaluation.run(stop, progress.episodes)
     # The achievements of training alone count.
     batch.pop_metrics(self._parts.evaluation_environment)
+    if found is not None:
+      self.evaluated = self.steps
+      self.commit.position.score.assign(found['eval_return'])
     return found
 
-  def save(self, progress: progress_lib.Progress) -> None:
-    """Writes replay, then the checkpoint that counts its rows.
+  def save(
+      self, progress: progress_lib.Progress, *, whole: bool = True,
+  ) -> None:
+    """Saves the run, if anything has happened since the last save.
+
+    Args:
+      progress: What tells.
+      whole: Whether the environments are, see `Commit.save`.
 
     Raises:
-      FloatingPointError: If a loss was not finite; nothing is written then.
+      FloatingPointError: If an update was not finite; nothing is written then.
     """
-    self.check_losses()
+    self._updates.check()
+    moment = (
+        self.steps, self.updates, self.acted, self.reported, self.evaluated)
+    if moment == self._saved:
+      return
     progress.phase('save')
-    self._count_achievements()
-    self._samples.settle()
-    if not self._offline:
-      self._store.save()
-    self._checkpoints.save(self.steps)
+    if whole:
+      self._count_achievements()
+    self._samples.settle(self._taken)
+    self._guard.check_weights()
+    self._acting.write_steps()
+    position = self.commit.position
+    position.acted.assign(self.acted)
+    position.reported.assign(self.reported)
+    position.evaluated.assign(self.evaluated)
+    self.commit.save(self._samples, self._updates.unreported(), whole=whole)
+    self._saved = moment
 
   def export(self, progress: progress_lib.Progress) -> None:
     """Writes the SavedModels."""
+    self._updates.check()
     progress.phase('export')
-    self._policies.save()
-
-
-def _check_rows(folder, rows, sequence_length):
-  if rows <= sequence_length:
-    raise ValueError(
-        f'train.replay_from = {str(folder.root)!r} holds {rows} stored rows; '
-        f'wanted more than train.sequence_length = {sequence_length}. Give the '
-        '--root_dir of a run that has saved.'
-    )
+    self._policies.save(self.steps)

@@ -5,6 +5,7 @@ import time
 import tensorflow as tf
 
 from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa import devices
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import progress as progress_lib
 from dreamerv2_tfa.training import protocol
@@ -48,16 +49,11 @@ def is_worth(
   Returns:
     False on a GPU, where compiling takes longer than what is learned.
   """
-  if has_gpu() or tf.config.functions_run_eagerly():
+  if devices.has_gpu() or tf.config.functions_run_eagerly():
     return False
   weights = sum(protocol.parameter_counts(parts.agent).values())
   operations = 6.0 * weights * batch_size * sequence_length * updates
   return operations / _OPERATIONS > _WORTH
-
-
-def has_gpu() -> bool:
-  """Whether there is a GPU that updates run on."""
-  return bool(tf.config.list_physical_devices('GPU'))
 
 
 def update_seconds(

@@ -31,15 +31,13 @@ def imagine(
     `Rollout`, time-major. Gradients flow from states to the actions that led
     into them, not from an action to the feature it was chosen in.
   """
-  stop = tf.identity if differentiable else tf.stop_gradient
-  cut = lambda state: tf.nest.map_structure(stop, state)
-
   def step(k, state, feature, written):
     action_seed, state_seed = tf.unstack(noise.split(seeds[k], 2))
     policy = actor.parameters(tf.stop_gradient(feature))
-    action = stop(actor.distribution(policy).sample(seed=action_seed))
-    state = cut(rssm.img_step(state, action, state_seed, weights=weights))
+    action = actor.distribution(policy).sample(seed=action_seed)
+    state = rssm.img_step(state, action, state_seed, weights=weights)
     feature = rssm.feature(state)
+    policy = policy if differentiable else ()
     places = types.Rollout(k + 1, k + 1, tuple(k for _ in policy))
     values = types.Rollout(feature, action, policy)
     written = tf.nest.map_structure(
@@ -51,15 +49,21 @@ def imagine(
   weights = rssm.weights()  # once, not at every step
   seeds = noise.split(seed, horizon)
   feature = rssm.feature(start)
-  written = _arrays(actor, feature, horizon)
+  written = _arrays(actor, feature, horizon, differentiable)
   *_, written = tf.while_loop(
       lambda k, *unused: k < horizon, step,
       (tf.constant(0), start, feature, written), maximum_iterations=horizon,
   )
-  return tf.nest.map_structure(lambda array: array.stack(), written)
+  rollout = tf.nest.map_structure(lambda array: array.stack(), written)
+  if differentiable:
+    return rollout
+  # Policies once more, of all steps in one call: so the loop has no gradient,
+  # and the actor's is one product a weight.
+  rollout = tf.nest.map_structure(tf.stop_gradient, rollout)
+  return rollout._replace(policy=actor.parameters(rollout.feature[:-1]))
 
 
-def _arrays(actor, feature, horizon):
+def _arrays(actor, feature, horizon, with_policy):
   """Room for a `Rollout`; what there is at index 0 is in it."""
   policy = actor.parameters(tf.stop_gradient(feature))
   no_action = tf.zeros_like(policy[0])
@@ -69,7 +73,7 @@ def _arrays(actor, feature, horizon):
   return types.Rollout(
       room(feature, horizon + 1).write(0, feature),
       room(no_action, horizon + 1).write(0, no_action),
-      tuple(room(x, horizon) for x in policy),
+      tuple(room(x, horizon) for x in policy) if with_policy else (),
   )
 
 

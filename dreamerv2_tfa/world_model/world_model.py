@@ -90,6 +90,11 @@ class WorldModel(tf.Module):
       with scopes.part('continue', layers.MLP):
         self._continue_head = heads.BernoulliHead(feature_size)
 
+  @property
+  def filter_variables(self) -> tuple[tf.Variable, ...]:
+    """The variables that filtering an observation reads: encoder and RSSM."""
+    return (*self._encoder.variables, *self.rssm.variables)
+
   def loss(
       self, sequence: types.Sequence, seed: tf.Tensor, *,
       weights: tf.Tensor | None = None,

@@ -18,7 +18,8 @@ _NUMBERS = {
     'collect': ('steps_per_second', 'bare_steps_per_second',
                 'fraction_of_bare'),
     'replay': ('seconds_per_batch', 'bytes_per_step', 'fraction_of_update'),
-    'train': ('seconds_per_loop', 'seconds_of_update_and_environment'),
+    'train': ('seconds_per_loop', 'seconds_of_update_and_environment',
+              'beside_over_longer_half', 'frames_per_second_beside'),
 }
 
 

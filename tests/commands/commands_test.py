@@ -160,14 +160,16 @@ _GIN = {'gin_file', 'gin_bindings'}
 _READ = {
     'train': _GIN | {
         'root_dir', 'logdir', 'task', 'precision', 'seed', 'steps',
-        'environments', 'dry_run', 'show_config', 'list_tasks', 'list_presets'},
+        'environments', 'dry_run', 'show_config', 'replay_crash', 'list_tasks',
+        'list_presets'},
     'import_published': _GIN | {
         'root_dir', 'logdir', 'task', 'precision', 'seed', 'from', 'keys'},
     'check_env': _GIN | {'task', 'seed', 'steps', 'list_tasks'},
     'export': {'root_dir', 'logdir', 'task', 'out', 'format', 'verify'},
     'serve': {
         'policy', 'host', 'port', 'name', 'max_sessions', 'idle_seconds',
-        'max_bytes'},
+        'max_bytes', 'max_connections', 'allowed_host', 'token', 'token_file',
+        'trust'},
 }
 
 

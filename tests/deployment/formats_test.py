@@ -18,7 +18,8 @@ _FILE = '''
 import pathlib
 from dreamerv2_tfa.deployment.formats import tflite
 
-FILE, EXACT, PRECISION, DRAWS = 'policy.numbered', False, '32', False
+FILE = FILES = 'policy.numbered'
+EXACT, PRECISION, DRAWS = False, '32', False
 PACKAGES = (), None
 
 
@@ -28,6 +29,10 @@ def write(agent, policy, folder, parts):
   (folder / FILE).write_bytes(b'7' + made.read_bytes())
   made.unlink()
   return described
+
+
+def check(unused_folder):
+  pass
 
 
 def load(folder, signature, zeros):
@@ -59,9 +64,9 @@ def test_the_formats_are_files_and_the_first_takes_every_policy():
 @pytest.mark.parametrize('name', formats.names())
 def test_a_format_says_all_that_is_asked_of_it(name):
   module = formats.get(name)
-  assert {'FILE', 'EXACT', 'PRECISION', 'DRAWS', 'PACKAGES'} <= set(
+  assert {'FILES', 'EXACT', 'PRECISION', 'DRAWS', 'PACKAGES'} <= set(
       vars(module))
-  assert callable(module.write) and callable(module.load)
+  assert all(map(callable, (module.write, module.check, module.load)))
   assert module.EXACT == (module.PRECISION is None)
 
 

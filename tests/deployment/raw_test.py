@@ -195,7 +195,7 @@ def test_an_export_of_version_1_loads_and_says_what_it_takes(tmp_path):
   agent, world = exported_lib.write(tmp_path, action=small.BOX)
   path = tmp_path / 'policy.json'
   facts = json.loads(path.read_text())
-  for key in ('signature', 'parts', 'by_client', 'agent'):
+  for key in ('signature', 'parts', 'by_client', 'agent', 'sum'):
     del facts[key]
   path.write_text(json.dumps({**facts, 'version': 1}))
   with pytest.warns(UserWarning, match='earlier version.*level uint8.*again'):
@@ -259,9 +259,12 @@ def test_a_run_in_bfloat16_is_converted_in_float32(form, tmp_path):
     pytest.importorskip('onnxruntime')
   dreamerv2_tfa.train(
       'gymnasium_Pendulum-v1', root_dir=str(tmp_path / 'run'),
-      preset=['gym', 'debug'], precision='bf16', steps=80)
+      preset=['gym', 'debug'], precision='bf16', steps=80, seed=3)
   found = export.export(tmp_path / 'run', tmp_path / 'out', form)
   assert found['largest'] <= 1e-5
   assert found['rounding']['precision'] == 'mixed_bfloat16'
-  assert 0 < found['rounding']['largest'] < 0.5
+  # Where rounding takes another class of a latent, of two that are nearly
+  # equal, an action moves by up to 1.9 of 4: the largest says nothing.
+  assert 0 < found['rounding']['largest']
+  assert 0 < found['rounding']['median'] < 0.1
   assert export.verify(tmp_path / 'run', tmp_path / 'out')['largest'] <= 1e-5

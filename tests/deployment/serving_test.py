@@ -3,9 +3,11 @@
 import contextlib
 import http.client
 import json
+import queue
 import random
 import socket
 import threading
+import tracemalloc
 
 import exported
 import numpy as np
@@ -13,12 +15,16 @@ import pytest
 import small
 from werkzeug import test as werkzeug_test
 
+from dreamerv2_tfa.deployment import access
 from dreamerv2_tfa.deployment import application
 from dreamerv2_tfa.deployment import batching
 from dreamerv2_tfa.deployment import client
+from dreamerv2_tfa.deployment import connections
 from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.deployment import loaded
 from dreamerv2_tfa.deployment import server
+
+_JSON = {'Content-Type': 'application/json'}
 
 
 class Clock:
@@ -50,16 +56,24 @@ class Site:
     self.clock = Clock()
     self._app = application.Application(policy, **{
         'name': 'toy', 'max_sessions': 5, 'idle_seconds': 60.0,
-        'max_bytes': 20_000, 'clock': self.clock, **settings,
+        'max_bytes': 20_000, 'clock': self.clock, 'access': access.Access(),
+        **settings,
     })
     self._client = werkzeug_test.Client(self._app)
     self.close = self._app.close
+
+  def send(self, method, path, body=b'', headers=None, **environ):
+    """The response to a request; `headers` takes the place of JSON's."""
+    return self._client.open(
+        path, method=method, data=body,
+        headers=_JSON if headers is None else headers,
+        environ_overrides=environ)
 
   def ask(self, method, path, body=None):
     """Status and answer: JSON, or text."""
     if not isinstance(body, bytes):
       body = b'' if body is None else json.dumps(body).encode()
-    answer = self._client.open(path, method=method, data=body)
+    answer = self.send(method, path, body)
     return answer.status_code, answer.json if answer.is_json else answer.text
 
   def begin(self, **body):
@@ -163,6 +177,8 @@ def test_there_are_only_so_many_sessions(site):
   names = [site.begin() for _ in range(5)]
   status, answer = site.ask('POST', '/v1/sessions')
   assert status == 429 and 'DELETE' in answer['error']
+  site.clock.now = 12.5
+  assert site.send('POST', '/v1/sessions').headers['Retry-After'] == '48'
   site.ask('DELETE', f'/v1/sessions/{names[2]}')
   site.begin()
   site.clock.now = 100.0
@@ -256,9 +272,14 @@ def test_status_health_and_metrics_are_told(site):
 
 _FAULTS = {
     'no JSON': (b'{', 'is no JSON'),
+    'too many values': (b'{"seed": [' + b'[],' * 5000 + b'0]}',
+                        'got 10003 values'),
+    'text among numbers': (
+        {'observation': {**observed(), 'level': ['x' * 9000, *[1] * 100]}},
+        'Give numbers without quotes'),
     'a list': ([], 'must be a JSON object; got list'),
     'NaN': (b'{"observation": NaN}', 'NaN is no number'),
-    'nested without end': (b'[' * 9000, 'is no JSON'),
+    'nested without end': (b'[' * 9000, 'nested 9000 deep; wanted at most'),
     'an unknown key': ({'observatoin': 1}, "unknown keys ['observatoin']"),
     'no observation': ({}, "lacks the key 'observation'"),
     'a key is missing': (
@@ -284,6 +305,17 @@ def test_a_fault_is_named(name, site):
 def test_a_body_that_is_too_large_is_refused(site):
   status, answer = site.ask('POST', '/v1/sessions', b' ' * 20_001)
   assert status == 413 and answer['error']
+
+
+def test_text_is_refused_before_numpy_widens_the_numbers_beside_it(site):
+  text = json.dumps({'inputs': {
+      'is_first': ['x' * 10_000, *[1] * 1000]}}).encode()
+  tracemalloc.start()
+  status, answer = site.ask('POST', '/v1/models/toy:predict', text)
+  _, peak = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  assert status == 400 and 'text where numbers' in answer['error']
+  assert peak < 30 * len(text)
 
 
 @pytest.mark.parametrize('rows, status', [(64, 200), (65, 400), (0, 400)])
@@ -362,6 +394,98 @@ def test_malformed_requests_get_4xx_and_the_server_goes_on(
   assert [acted] == alone(folder, 1, [observed()])
 
 
+# Who may ask ------------------------------------------------------------------
+
+_TOKEN = '0123456789abcdef'
+
+
+@pytest.mark.parametrize('host, status', [
+    ('localhost', 200), ('LocalHost.:8501', 200), ('127.0.0.1:8501', 200),
+    ('[::1]:8501', 200), ('192.168.1.7', 200), ('robot.example.org', 200),
+    ('evil.example', 421), ('evil.localhost', 421), ('localhost.evil', 421),
+    ('robot.example.org.evil', 421), ('127.0.0.1.evil', 421),
+    ('localhost@evil', 400), ('evil, localhost', 400), ('', 400), (':80', 400),
+])
+def test_a_page_whose_name_is_rebound_to_the_server_is_refused(
+    host, status, policy):
+  gate = access.Access(['Robot.example.org'])
+  with contextlib.closing(Site(policy, access=gate)) as site:
+    answer = site.send('GET', '/healthz', HTTP_HOST=host)
+  assert answer.status_code == status, answer.json
+  if status == 421:
+    assert f'--allowed_host={host}' in answer.json['error']
+
+
+@pytest.mark.parametrize('kind', [
+    None, 'text/plain', 'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x', 'text/plain; application/json',
+])
+@pytest.mark.parametrize('body', [b'', b'{}'])
+def test_what_a_web_page_may_send_without_asking_opens_no_session(
+    kind, body, site):
+  answer = site.send(
+      'POST', '/v1/sessions', body, {'Content-Type': kind} if kind else {})
+  assert answer.status_code == 415
+  assert 'Content-Type: application/json' in answer.json['error']
+  assert len(site._app._sessions) == 0
+
+
+def test_json_may_name_its_charset(site):
+  headers = {'Content-Type': 'application/json; charset=utf-8'}
+  assert site.send('POST', '/v1/sessions', b'{}', headers).status_code == 201
+
+
+def test_a_web_page_is_not_told_that_it_may_send_more(site):
+  answer = site.send('OPTIONS', '/v1/sessions')
+  assert answer.status_code == 405
+  assert not [name for name in answer.headers.keys()
+              if name.startswith('Access-Control')]
+
+
+def test_a_compressed_body_is_refused(site):
+  headers = {**_JSON, 'Content-Encoding': 'gzip'}
+  answer = site.send('POST', '/v1/sessions', b'{}', headers)
+  assert answer.status_code == 415 and 'uncompressed' in answer.json['error']
+
+
+@pytest.mark.parametrize('given, status', [
+    (f'Bearer {_TOKEN}', 201), (f'bearer  {_TOKEN}', 201), ('', 401),
+    (_TOKEN, 401), (f'Basic {_TOKEN}', 401), (f'Bearer {_TOKEN[:-1]}', 401),
+    (f'Bearer {_TOKEN}0', 401), ('Bearer ü', 401),
+])
+def test_a_token_is_asked_for(given, status, policy):
+  gate = access.Access(token=_TOKEN)
+  with contextlib.closing(Site(policy, access=gate)) as site:
+    headers = {**_JSON, 'Authorization': given}
+    answer = site.send('POST', '/v1/sessions', b'{}', headers)
+    assert answer.status_code == status
+    challenge = answer.headers.get('WWW-Authenticate', '')
+    assert challenge.startswith('Bearer') == (status == 401)
+
+
+@pytest.mark.parametrize('path, status', [
+    ('/healthz', 200), ('/metrics', 401), ('/v1/models/toy', 401),
+    ('/healthz/', 401), ('//healthz', 401), ('/nothing', 401),
+])
+def test_health_alone_is_told_without_the_token(path, status, policy):
+  gate = access.Access(token=_TOKEN)
+  with contextlib.closing(Site(policy, access=gate)) as site:
+    assert site.send('GET', path).status_code == status
+
+
+@pytest.mark.parametrize(
+    'token', ['', 'short', 'x' * 15, f'{_TOKEN} ', 'ü' * 20])
+def test_a_token_that_can_be_guessed_or_not_sent_is_refused(token):
+  with pytest.raises(ValueError, match='16 ASCII characters or more'):
+    access.Access(token=token)
+
+
+@pytest.mark.parametrize('name', ['', 'http://a.b', 'a.b:80', 'a/b'])
+def test_a_host_that_is_no_name_is_refused(name):
+  with pytest.raises(ValueError, match='without scheme and port'):
+    access.Access([name])
+
+
 # Over the network -------------------------------------------------------------
 
 
@@ -371,7 +495,8 @@ def port(folder):
   thread = threading.Thread(target=made.run, daemon=True)
   thread.start()
   yield made.effective_port
-  made.close()
+  made.stop()
+  thread.join()
 
 
 def play(port, seed, steps, actions):
@@ -379,7 +504,7 @@ def play(port, seed, steps, actions):
   client = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
 
   def ask(path, body):
-    client.request('POST', path, json.dumps(body))
+    client.request('POST', path, json.dumps(body), _JSON)
     return json.loads(client.getresponse().read())
 
   name = ask('/v1/sessions', {'seed': seed})['session']
@@ -418,6 +543,7 @@ def test_64_clients_at_once_each_get_their_own_actions(port, steps, folder):
     (b'POST /v1/sessions HTTP/1.1\r\nContent-Length: 999999\r\n\r\n', b'413'),
     (b'POST /v1/sessions HTTP/1.1\r\nContent-Length: -5\r\n\r\n', b'400'),
     (b'GET /healthz HTTP/1.1\r\n\r\n', b'200'),
+    (b'GET /v1//sessions HTTP/1.1\r\n\r\n', b'404'),
 ])
 def test_raw_requests_are_answered(port, sent, status):
   with socket.create_connection(('127.0.0.1', port), timeout=30) as connection:
@@ -433,11 +559,35 @@ def test_the_server_listens_on_this_machine_alone_unless_told(folder):
 
 @pytest.mark.parametrize('setting, value', [
     ('port', 70_000), ('max_sessions', 0), ('idle_seconds', 0.0),
-    ('max_bytes', -1),
+    ('max_bytes', -1), ('max_connections', 0), ('token', 'short'),
 ])
 def test_a_setting_out_of_its_range_is_refused(setting, value, folder):
   with pytest.raises(ValueError, match=f'--{setting}'):
     server.make(folder, **{setting: value})
+
+
+# Too many at once -------------------------------------------------------------
+
+
+def test_a_server_that_is_full_tells_its_health_and_refuses_the_rest(site):
+  full = {connections.FULL: True}
+  answer = site.send('POST', '/v1/sessions', b'{}', **full)
+  assert answer.status_code == 429 and answer.headers['Retry-After'] == '1'
+  assert site.send('GET', '/healthz', **full).status_code == 200
+  assert 'dreamerv2_responses_total{status="429"} 1.0' in site.send(
+      'GET', '/metrics', **full).text
+
+
+def test_a_session_whose_step_found_no_room_may_take_it_later(
+    site, folder, monkeypatch):
+  name = site.begin(seed=2)
+  act = lambda: site.ask('POST', f'/v1/sessions/{name}:act',
+                         {'observation': observed()})
+  with monkeypatch.context() as patch:
+    patch.setattr(batching, '_WAITING', 0)
+    status, answer = act()
+  assert status == 429 and 'Send this one again later' in answer['error']
+  assert [act()[1]['action']] == alone(folder, 2, [observed()])
 
 
 # Batching ---------------------------------------------------------------------
@@ -485,3 +635,24 @@ def test_rows_that_wait_together_go_in_one_call():
   assert slow.elements == [1, 64, 1]
   assert results == {0: [0], 1: [2, 2], 2: [4] * 60, 3: [6, 6], -4: 'negative'}
   assert (batcher.calls, batcher.elements) == (2, 65)
+
+
+def test_only_so_many_rows_may_wait(monkeypatch):
+  monkeypatch.setattr(batching, '_WAITING', 70)
+  slow = Slow()
+  batcher = batching.Batcher(slow)
+  threads = [
+      threading.Thread(target=batcher.step, args=[{'x': np.zeros(rows)}])
+      for rows in (64, 6)]
+  for thread in threads:
+    thread.start()
+    slow.entered.wait(30)
+  while batcher._asked < 70:
+    pass
+  with pytest.raises(queue.Full):
+    batcher.step({'x': np.zeros(1)})
+  slow.gate.set()
+  for thread in threads:
+    thread.join()
+  assert batcher.step({'x': np.ones(1)})['y'].tolist() == [2]
+  batcher.close()

@@ -225,9 +225,15 @@ def test_game_over_at_the_time_limit_is_terminal(scripted):
 def test_by_default_no_ops_and_stickiness_are_the_papers(scripted):
   emulator = scripted(ScriptedEmulator())
   env = tasks.load('atari_pong').make(7).pyenv.envs[0]
-  assert emulator.settings == ('ale_py', 'pong', 7, 0.25)
+  assert emulator.settings == ('ale_py', 'pong', 7)
   assert {env.reset() and emulator.frame for _ in range(400)} == set(
       range(1, 31))
+  emulator.acted.clear()
+  for step in range(2000):
+    env.step(1 + step % 2)
+  buttons = [button for button, _ in emulator.acted]
+  held = np.mean([buttons[4 * i - 1] == buttons[4 * i] for i in range(1, 2000)])
+  assert abs(held - 0.25) < 0.04
 
 
 @pytest.mark.slow

@@ -131,13 +131,13 @@ def test_both_emulators_show_the_agent_the_same(game, grayscale):
 
 
 @needs_atari_py
-def test_the_same_seed_gives_the_same_sticky_actions_with_atari_py():
+def test_the_same_seed_gives_the_same_game_with_atari_py():
   def play(seed):
-    ale = emulators.start('atari_py', 'breakout', seed, 0.5)
-    ale.reset_game()
-    buttons = ale.getMinimalActionSet()
-    for i in range(300):
-      ale.act(buttons[i % 4], 1.0)
-    return ale.getRAM().tobytes()
+    env = atari.AtariEnvironment(
+        'breakout', seed=seed, emulator='atari_py', action_repeat=1, size=64,
+        grayscale=True, noops=0, sticky=0.5, full_action_space=False,
+        max_steps=27000, terminal_on_life_loss=False, ram=True)
+    env.reset()
+    return [env.step(i % 4).observation['ram'].tobytes() for i in range(300)]
 
   assert play(0) == play(0) != play(1)

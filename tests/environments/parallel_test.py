@@ -18,6 +18,7 @@ from tf_agents.trajectories import time_step as ts
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import parallel
+from dreamerv2_tfa.environments import server
 from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import worker
 from dreamerv2_tfa.experience import collection
@@ -108,7 +109,7 @@ def test_a_mistake_in_making_an_environment_is_a_value_error():
 
 def test_a_fault_in_making_an_environment_is_shown_with_its_traceback():
   with pytest.raises(
-      RuntimeError, match='0 of 1 cannot be made: K.*\n(.*\n)*.*K'):
+      RuntimeError, match='The environment cannot be made: K.*\n(.*\n)*.*K'):
     parallel.ProcessBatch(toys.broken, [4])
 
 
@@ -157,21 +158,21 @@ def test_one_that_cannot_be_closed_is_reported(tmp_path, errors):
       functools.partial(toys.Closing, tmp_path / 'no folder'), [1])
   made.close()
   report, = errors
-  assert 'Environment 0 of 1 was not closed' in report
+  assert 'The environment was not closed' in report
   assert 'FileNotFoundError' in report and 'toys.py' in report
 
 
 def test_closing_answers_after_a_step_that_nobody_waited_for(tmp_path):
   made = parallel.ProcessBatch(functools.partial(toys.Closing, tmp_path), [1])
   made.reset()
-  parallel._send(made._workers[0], 'step', (np.int32(0),))  # as at Ctrl-C
-  parallel._send(made._workers[0], 'step', (np.int32(2),))  # which fails
+  made._workers[0].send('step', (np.int32(0),))  # as at Ctrl-C
+  made._workers[0].send('step', (np.int32(2),))  # which fails
   made.close()
   assert _closed(tmp_path) == ['1']
 
 
 def _workers():
-  return psutil.Process(parallel._server()._process.pid).children()
+  return psutil.Process(server.running().process.pid).children()
 
 
 def test_closing_ends_the_workers():
@@ -187,8 +188,8 @@ def test_a_server_that_was_killed_is_started_again(errors):
   made = parallel.ProcessBatch(toys.Counter, [1, 2])
   made.reset()
   made.step(np.array([0, 0]))
-  parallel._server()._process.kill()
-  parallel._server()._process.wait()
+  server.running().process.kill()
+  server.running().process.wait()
   step = made.step(np.array([0, 0]))
   np.testing.assert_array_equal(step.step_type, [FIRST, FIRST])
   assert made.step(np.array([1, 1])).step_type.tolist() == [MID, MID]

@@ -1,5 +1,7 @@
 """Tests of tasks by name."""
 
+import os
+import pathlib
 import subprocess
 import sys
 
@@ -15,6 +17,8 @@ from dreamerv2_tfa.environments import catch
 from dreamerv2_tfa.environments import emulators
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import tasks
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -178,6 +182,32 @@ def test_the_table_of_suites_is_quick_to_import():
       'slow = {"tensorflow", "numpy", "gin", "gym", "ale_py", "cv2"}\n'
       'assert not slow & set(sys.modules), slow & set(sys.modules)')
   subprocess.run([sys.executable, '-c', code], check=True)
+
+
+_LOCKED = """
+import gin
+gin.finalize()
+from dreamerv2_tfa.environments import tasks
+tasks.find_modules_here()
+assert tasks.load('catch').name == 'catch'
+assert tasks.load('adds:make').name == 'adds:make'
+"""
+_ADDS = """
+import gin
+import gymnasium
+
+
+@gin.configurable
+def make(speed=1.0):
+  return gymnasium.make('CartPole-v1')
+"""
+
+
+def test_a_configuration_that_is_locked_takes_the_settings_of_a_task(tmp_path):
+  (tmp_path / 'adds.py').write_text(_ADDS)
+  subprocess.run(
+      [sys.executable, '-c', _LOCKED], check=True, cwd=tmp_path,
+      env={**os.environ, 'PYTHONPATH': str(_ROOT)})
 
 
 # Names of Gym's ---------------------------------------------------------------

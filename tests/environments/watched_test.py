@@ -72,11 +72,13 @@ def test_a_failure_is_reported_and_the_next_step_is_first(made, errors):
   step = environment.step(1)
   assert step.step_type == FIRST and step.reward == 0 and step.discount == 1
   report, = errors
-  assert "failed (step(1) at step 2: KeyError: 'worn out')" in report
+  assert ("failed (step(1) at step 2 of episode 1: KeyError: 'worn out')"
+          in report)
   assert 'raise self.error' in report  # the traceback
   assert [env.closes for env in inside] == [1, 0]
   assert inside[1].seed != 7  # it would fail again
   assert environment.step(0).step_type == MID
+  assert inside[1]._t == 1  # the new one is played
 
 
 def test_the_third_failure_without_a_finished_episode_ends_it(made, errors):

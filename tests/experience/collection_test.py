@@ -52,6 +52,7 @@ class Run:
     self.steps = tf_metrics.EnvironmentSteps()
     self.collector = collection.Collector(
         environment, policy, self.buffer, self.steps)
+    self.collector.begin()
 
   def rows(self):
     """Stored rows `[rows, ...]` of the first environment, oldest first."""
@@ -218,6 +219,7 @@ def collect_broken(*args):
   buffer = replay.make_buffer(policy.trajectory_spec, 1, 100)
   collector = collection.Collector(
       environment, policy, buffer, tf_metrics.EnvironmentSteps())
+  collector.begin()
   with pytest.raises(FloatingPointError) as raised:
     collector.prefill(4)
     collector.collect(20)
@@ -235,7 +237,7 @@ def test_a_number_that_is_not_finite_ends_collection_and_is_not_stored(
     key, name, at, stored, value):
   message, rows = collect_broken(key, at, value)
   assert message.startswith(f'{name} is not finite, or 1e+15 or more, by agent')
-  assert 'resumes from the last save' in message
+  assert 'what came before it is saved' in message
   assert len(rows.step_type) == stored
   assert all(np.isfinite(x).all() for x in tf.nest.flatten(rows))
 
@@ -260,6 +262,7 @@ def test_errors_of_the_environment_are_passed_on(monkeypatch):
   collector = collection.Collector(
       environment, policy, replay.make_buffer(policy.trajectory_spec, 1, 100),
       tf_metrics.EnvironmentSteps())
+  collector.begin()
   monkeypatch.setattr(Broken, '_step', fail)
   with pytest.raises(tf.errors.OpError, match='out of coffee'):
     collector.collect(4)

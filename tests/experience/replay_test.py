@@ -1,12 +1,14 @@
 """Tests of replay memory: its size, its windows, and who reads it when."""
 
 import re
+import threading
 import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from dreamerv2_tfa.experience import buffer as buffer_lib
 from dreamerv2_tfa.experience import memory
 from dreamerv2_tfa.experience import replay
 
@@ -17,11 +19,6 @@ SPEC = {
 }
 ROW_BYTES = 60 + 4 + 16 + 8   # TF-Agents keeps an int64 id with each row
 NUMBER = {'number': tf.TensorSpec((), tf.int64)}
-
-
-@pytest.fixture(autouse=True)
-def seed():
-  tf.random.set_seed(7)
 
 
 def numbered_buffer(rows, capacity, num_environments=1):
@@ -65,7 +62,7 @@ def test_the_description_says_rows_bytes_and_memory(monkeypatch):
   pretend_memory(monkeypatch, 16 * 10**9, 12 * 10**9)
   assert replay.describe(fit(10**7)) == (
       'Replay memory: 10,000,000 steps x 88 bytes = 0.9 GB; 12.0 GB of 16.0 GB '
-      'are free.')
+      'are free. The folder replay/ takes up to 1.0 GB.')
 
 
 def test_a_capacity_that_just_fits_beside_the_rest_is_taken(monkeypatch):
@@ -96,7 +93,7 @@ def test_a_capacity_out_of_a_preset_is_made_to_fit_and_the_line_says_so(
       'Replay memory: 69,318,000 of the 2,000,000,000 steps that were asked '
       'for, 6.1 GB, because 9.1 GB of 24.0 GB are free, of which TensorFlow '
       'and the updates need about 3.0 GB; older steps are forgotten after '
-      '69,318,000.')
+      '69,318,000. The folder replay/ takes up to 193.6 GB.')
 
 
 def test_the_line_says_which_stored_steps_do_not_fit(monkeypatch):
@@ -156,7 +153,7 @@ def test_the_capacity_is_shared_by_the_environments():
 
 
 def test_a_sample_has_b_windows_of_t_plus_1_rows():
-  samples = replay.Samples(numbered_buffer(9, 20), 3, sequence_length=4)
+  samples = replay.Samples(numbered_buffer(9, 20), 3, sequence_length=4, seed=7)
   assert samples.next()['number'].shape == (3, 5)
 
 
@@ -166,14 +163,16 @@ def windows(samples, count):
 
 @pytest.mark.parametrize('rows', [9, 27])   # the second wraps around
 def test_windows_are_consecutive_rows_in_the_order_of_collection(rows):
-  samples = replay.Samples(numbered_buffer(rows, 10), 7, sequence_length=4)
+  samples = replay.Samples(
+      numbered_buffer(rows, 10), 7, sequence_length=4, seed=7)
   drawn = windows(samples, 20)
   np.testing.assert_array_equal(np.diff(drawn, axis=1), 1)
   assert drawn.min() >= rows - 10 and drawn.max() <= rows - 1
 
 
 def test_windows_start_at_every_row_that_has_room_alike_often():
-  samples = replay.Samples(numbered_buffer(9, 20), 50, sequence_length=4)
+  samples = replay.Samples(
+      numbered_buffer(9, 20), 50, sequence_length=4, seed=7)
   starts, counts = np.unique(windows(samples, 20)[:, 0], return_counts=True)
   np.testing.assert_array_equal(starts, range(5))
   chi_square = ((counts - 200) ** 2 / 200).sum()
@@ -182,14 +181,14 @@ def test_windows_start_at_every_row_that_has_room_alike_often():
 
 def test_a_window_stays_with_one_environment():
   samples = replay.Samples(
-      numbered_buffer(9, 20, num_environments=2), 7, sequence_length=4)
+      numbered_buffer(9, 20, num_environments=2), 7, sequence_length=4, seed=7)
   drawn = windows(samples, 10)
   np.testing.assert_array_equal(np.diff(drawn, axis=1), 1)
   assert set(np.unique(drawn // 1000)) == {0, 1}
 
 
 def test_exactly_as_many_rows_as_a_window_needs_are_enough():
-  samples = replay.Samples(numbered_buffer(5, 20), 2, sequence_length=4)
+  samples = replay.Samples(numbered_buffer(5, 20), 2, sequence_length=4, seed=7)
   np.testing.assert_array_equal(
       samples.next()['number'], [[0, 1, 2, 3, 4]] * 2)
 
@@ -197,28 +196,27 @@ def test_exactly_as_many_rows_as_a_window_needs_are_enough():
 # Settling.
 
 
-class SlowBuffer:
+class SlowBuffer(buffer_lib.Buffer):
   """Gives the present value of `number` after a while."""
 
   def __init__(self, seconds):
+    super().__init__(NUMBER, 1, 20)
     self.number = 0
     self._seconds = seconds
+    add(self, range(20))
 
-  def as_dataset(self, sample_batch_size, num_steps):
-    def read():
+  def read(self, index):
+    def present():
       time.sleep(self._seconds)
       return np.int64(self.number)
 
-    def row(_):
-      number = tf.py_function(read, [], tf.int64)
-      return {'number': tf.fill([sample_batch_size, num_steps], number)}, ()
-
-    return tf.data.Dataset.counter().map(row)
+    number = tf.py_function(present, [], tf.int64)
+    return {'number': tf.fill(tf.shape(index), number)}
 
 
 def test_after_settling_the_next_batch_is_older_than_what_is_written_then():
   buffer = SlowBuffer(0.2)
-  samples = replay.Samples(buffer, 2, sequence_length=4)
+  samples = replay.Samples(buffer, 2, sequence_length=4, seed=7)
   drawn = [samples.next()]
   for number in (1, 2):
     samples.settle()
@@ -230,7 +228,7 @@ def test_after_settling_the_next_batch_is_older_than_what_is_written_then():
 
 def test_a_batch_drawn_inside_a_function_is_counted_too():
   buffer = SlowBuffer(0.2)
-  samples = replay.Samples(buffer, 2, sequence_length=4)
+  samples = replay.Samples(buffer, 2, sequence_length=4, seed=7)
   draw = tf.function(lambda: samples.next()['number'][0, 0])
   drawn = [int(draw())]
   for number in (1, 2):
@@ -241,15 +239,24 @@ def test_a_batch_drawn_inside_a_function_is_counted_too():
 
 
 def test_settling_before_the_first_batch_returns_at_once():
-  samples = replay.Samples(numbered_buffer(9, 20), 2, sequence_length=4)
+  samples = replay.Samples(numbered_buffer(9, 20), 2, sequence_length=4, seed=7)
   start = time.monotonic()
   samples.settle()
   assert time.monotonic() - start < 1.0
 
 
+def test_settling_waits_for_a_batch_that_another_thread_is_about_to_take():
+  samples = replay.Samples(numbered_buffer(9, 20), 2, sequence_length=4, seed=7)
+  taker = threading.Timer(0.3, samples.next)
+  taker.start()
+  samples.settle(1)
+  assert int(samples.taken) == 1
+  taker.join()
+
+
 def test_no_more_than_one_batch_is_drawn_ahead():
   buffer = numbered_buffer(9, 20)
-  samples = replay.Samples(buffer, 2, sequence_length=4)
+  samples = replay.Samples(buffer, 2, sequence_length=4, seed=7)
   samples.next()
   samples.settle()
   time.sleep(0.2)
@@ -259,7 +266,7 @@ def test_no_more_than_one_batch_is_drawn_ahead():
 
 
 def test_settling_twice_waits_for_nothing():
-  samples = replay.Samples(numbered_buffer(9, 20), 2, sequence_length=4)
+  samples = replay.Samples(numbered_buffer(9, 20), 2, sequence_length=4, seed=7)
   samples.next()
   samples.settle()
   start = time.monotonic()

@@ -28,7 +28,7 @@ def play(emulator, game):
 
 
 def _play(emulator, game, start):
-  ale = emulators.start(emulator, game, seed=1, sticky=0.0)
+  ale = emulators.start(emulator, game, seed=1)
   if start == 'reset':
     ale.reset_game()
   buttons = ale.getMinimalActionSet()

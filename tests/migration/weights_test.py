@@ -112,6 +112,26 @@ def test_other_pickles_are_refused(arrays, tmp_path):
     weights.read(_write(tmp_path / 'variables.pkl', arrays))
 
 
+@pytest.mark.parametrize('pickled, said', [
+    (b'cnumpy\nndarray\n((L10000000000L\nttR.', 'not callable'),
+    (b'cnumpy.core.multiarray\n_reconstruct\n'
+     b'(cnumpy\nndarray\n(L10000000000L\ntC\x01btR.', 'an array of the shape'),
+], ids=['ndarray', '_reconstruct'])
+def test_an_array_that_claims_a_size_is_not_made(pickled, said, tmp_path):
+  path = tmp_path / 'variables.pkl'
+  path.write_bytes(pickled)
+  with pytest.raises(ValueError, match=f'is no variables.pkl.*{said}'):
+    weights.read(path)
+
+
+def test_a_file_of_any_size_is_not_read(tmp_path):
+  path = tmp_path / 'variables.pkl'
+  with path.open('wb') as file:
+    file.truncate(40 * 10**9)
+  with pytest.raises(ValueError, match='it has 40,000,000,000 bytes'):
+    weights.read(path)
+
+
 @pytest.mark.parametrize('size', [0, 7, 1000])
 def test_a_file_cut_short_is_refused(size, tmp_path):
   path = tmp_path / 'variables.pkl'

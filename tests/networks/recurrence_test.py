@@ -82,28 +82,43 @@ def test_outputs_and_gradients_are_those_of_a_plain_scan(eager):
     np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
-def _loop_bodies(graph):
-  return [f for f in graph.library.function
-          if 'while_body' in f.signature.name]
+def _loop_bodies():
+  """Operations in the body of each loop, with those of what it calls."""
+  graph = run(ours).get_concrete_function().graph.as_graph_def()
+  functions = {f.signature.name: f for f in graph.library.function}
+
+  def operations(function):
+    for node in function.node_def:
+      yield node
+      if node.op in ('PartitionedCall', 'StatefulPartitionedCall'):
+        yield from operations(functions[node.attr['f'].func.name])
+
+  bodies = [list(operations(f)) for name, f in functions.items()
+            if 'while_body' in name]
+  assert len(bodies) == 2
+  return bodies
 
 
 def test_the_loop_back_makes_no_weights_gradient():
   """It would be a product a step: what the scan is for."""
-  graph = run(ours).get_concrete_function().graph.as_graph_def()
-  bodies = _loop_bodies(graph)
-  assert len(bodies) == 2
-  for body in bodies:
-    transposed = [n for n in body.node_def if n.op == 'MatMul'
-                  and n.attr['transpose_a'].b]
+  for body in _loop_bodies():
+    transposed = [
+        n for n in body if n.op == 'MatMul' and n.attr['transpose_a'].b]
     assert not transposed
 
 
+def test_the_loop_back_does_not_run_the_step_again():
+  """What it needs of the step is computed of all steps at once."""
+  kinds = sorted(
+      (len([n for n in body if n.op == 'MatMul' and not n.attr[
+          'transpose_b'].b]), len([n for n in body if n.op == 'Tanh']))
+      for body in _loop_bodies())
+  assert kinds == [(0, 0), (1, 1)]  # back, forward
+
+
 def test_weights_are_read_once_before_the_loop():
-  graph = run(ours).get_concrete_function().graph.as_graph_def()
-  bodies = _loop_bodies(graph)
-  for body in bodies:
-    reads = [n for n in body.node_def if n.op == 'ReadVariableOp']
-    assert not reads
+  for body in _loop_bodies():
+    assert not [n for n in body if n.op == 'ReadVariableOp']
 
 
 def test_layers_read_their_own_weights_again_afterwards():
@@ -113,3 +128,31 @@ def test_layers_read_their_own_weights_again_afterwards():
   step.dense.kernel.assign(2.0 * step.dense.kernel)
   second, _ = ours(step, inputs, (tf.zeros([B, D]), tf.zeros([B])))
   assert np.abs(first - second).max() > 1e-3
+
+
+def test_a_step_whose_gradient_needs_what_has_no_batch_is_refused():
+  def step(weights, state, inputs):
+    return state + inputs * tf.reduce_mean(inputs) * weights
+
+  weights = tf.constant(2.0)
+  with tf.GradientTape() as tape:
+    tape.watch(weights)
+    states = recurrence.scan(
+        step, weights, (tf.ones([T, B]),), tf.zeros([B]))
+  with pytest.raises(NotImplementedError, match='no batch axis'):
+    tape.gradient(states, weights)
+
+
+@pytest.mark.parametrize('length', [1, 2])
+def test_short_sequences_have_the_gradient_of_a_plain_scan(length):
+  step = Step()
+  inputs = (tf.ones([length, B, X]), tf.zeros([length, B], tf.bool))
+  initial = (tf.ones([B, D]), tf.zeros([B]))
+  found = []
+  for scan in (plain, ours):
+    with tf.GradientTape() as tape:
+      h, _ = scan(step, inputs, initial)
+      loss = tf.reduce_sum(h ** 2)
+    found.append(tape.gradient(loss, step.trainable_variables))
+  for one, two in zip(*found, strict=True):
+    np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-import json
+import shutil
 import types
 
 import gin
@@ -27,18 +27,22 @@ def fixture_agent():
   return small.make_agent(observation=_WALKER, action=small.BOX)
 
 
-def pretend(monkeypatch, free, total=24 * _GB):
+def pretend(monkeypatch, free, total=24 * _GB, disk=10**15):
+  monkeypatch.setattr(shutil, 'disk_usage', lambda path: types.SimpleNamespace(
+      total=disk, used=0, free=disk))
   monkeypatch.setattr(memory, 'free', lambda: free)
   monkeypatch.setattr(memory, 'total', lambda: total)
 
 
-def take(agent, asked, root_dir='none', *, resumed=False, batch_size=16):
+def take(agent, asked, root_dir='none', *, resumed=False, batch_size=16,
+         storage='memory'):
   """What a run of this agent takes, and the line it prints."""
   parts = types.SimpleNamespace(
       agent=agent, environment=types.SimpleNamespace(batch_size=1))
   settings = types.SimpleNamespace(
       timetable=types.SimpleNamespace(prefill=1000), replay_capacity=asked,
-      batch_size=batch_size, sequence_length=50, replay_from=None)
+      batch_size=batch_size, sequence_length=50, replay_from=None,
+      replay_storage=storage)
   said = io.StringIO()
   with contextlib.redirect_stdout(said):
     found = capacity.take(
@@ -58,7 +62,7 @@ def test_walkers_preset_takes_what_fits_and_says_so(agent, monkeypatch):
       f'Replay memory: {found.rows:,} of the 2,000,000 steps that were asked '
       'for, 6.5 GB, because 9.1 GB of 24.0 GB are free, of which TensorFlow '
       f'and the updates need about 2.6 GB; older steps are forgotten after '
-      f'{found.rows:,}.')
+      f'{found.rows:,}. The folder replay/ takes up to 27.1 GB.')
 
 
 def test_a_larger_batch_leaves_less(agent, monkeypatch):
@@ -81,8 +85,7 @@ def test_a_number_of_ones_own_is_refused_with_one_that_fits(
 def test_a_run_is_resumed_with_what_fits_whatever_it_asked_for(
     agent, monkeypatch, tmp_path):
   pretend(monkeypatch, free=int(9.1 * _GB))
-  (tmp_path / 'replay.json').write_text(
-      json.dumps({'first': 7, 'next': 600_007}))
+  monkeypatch.setattr(store, 'rows', lambda path: 600_000)
   found, line = take(agent, 1_500_000, tmp_path, resumed=True)
   assert found.rows == 526_000
   assert line.endswith(
@@ -96,7 +99,58 @@ def test_where_all_is_free_the_preset_gets_what_it_asks(agent, monkeypatch):
   assert found.rows == 2_000_000
   assert line == (
       'Replay memory: 2,000,000 steps x 12,336 bytes = 24.7 GB; 64.0 GB of '
-      '64.0 GB are free.')
+      '64.0 GB are free. The folder replay/ takes up to 27.1 GB.')
+
+
+# On disk ----------------------------------------------------------------------
+
+
+def test_what_memory_cannot_hold_is_on_disk_where_there_is_room(
+    agent, monkeypatch):
+  pretend(monkeypatch, free=int(9.1 * _GB), disk=60 * _GB)
+  found, line = take(agent, 2_000_000, storage='auto')
+  assert found.on_disk and found.rows == 2_000_000
+  assert line == (
+      'Replay memory: 2,000,000 steps x 12,336 bytes = 24.7 GB on disk; 9.1 GB '
+      'of 24.0 GB are free, of which TensorFlow and the updates need about '
+      '2.6 GB, and 34.3 GB of the disk. The folder replay/ takes up to '
+      '27.1 GB.')
+  # A number of one's own is no reason to refuse then.
+  assert take(agent, 1_500_000, storage='auto')[0].on_disk
+
+
+def test_what_memory_holds_is_in_memory_unless_the_disk_is_asked_for(
+    agent, monkeypatch):
+  pretend(monkeypatch, free=64 * _GB, total=64 * _GB)
+  assert not take(agent, 2_000_000, storage='auto')[0].on_disk
+  found, line = take(agent, 2_000_000, storage='disk')
+  assert found.on_disk and 'on disk' in line
+
+
+@pytest.mark.parametrize('disk', [0, 30 * _GB])
+def test_a_disk_without_room_leaves_what_fits_into_memory(
+    agent, monkeypatch, disk):
+  # 24.7 GB for the rows, as much for replay/ and 1 GB beside are 50 GB; for
+  # 1.5 million steps, 38 GB.
+  pretend(monkeypatch, free=int(9.1 * _GB), disk=disk)
+  found, line = take(agent, 2_000_000, storage='auto')
+  assert not found.on_disk and found.rows == 526_000
+  with pytest.raises(ValueError, match='replay_capacity = 526000'):
+    take(agent, 1_500_000, storage='auto')
+
+
+def test_stored_rows_need_no_room_a_second_time(agent, monkeypatch):
+  pretend(monkeypatch, free=int(9.1 * _GB), disk=45 * _GB)
+  monkeypatch.setattr(store, 'rows', lambda path: 1_500_000)
+  assert take(agent, 2_000_000, storage='auto', resumed=True)[0].on_disk
+
+
+def test_a_disk_that_is_asked_for_takes_what_fits(agent, monkeypatch):
+  pretend(monkeypatch, free=int(9.1 * _GB), disk=45 * _GB)
+  found, line = take(agent, 2_000_000, storage='disk')
+  # 45 GB less 24.7 for replay/ and 1 beside: 19.3 GB of 12,312 bytes a row.
+  assert found.on_disk and found.rows == 1_569_000
+  assert 'and 19.3 GB of the disk; older' in line
 
 
 _RUN = (
@@ -105,6 +159,7 @@ _RUN = (
     'train.sequence_length = 5', 'train.log_every = 100',
     'train.eval_episodes = 0', 'train.steps_per_update = 100',
     'train.save_every = 60', 'train.pretrain = 0',
+    "train.replay_storage = 'memory'",
 )
 
 

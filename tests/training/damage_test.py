@@ -18,7 +18,7 @@ from dreamerv2_tfa.environments import custom
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.reports import open_loop
-from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import checkpoint_files
 from dreamerv2_tfa.training import lock
 from dreamerv2_tfa.training import metrics
 
@@ -121,8 +121,8 @@ def remove(name):
 
 
 _DAMAGES = {
-    'cut rows': cut('replay/000000000000.npz'),
-    'empty rows': cut('replay/000000000000.npz', 0),
+    'cut rows': cut('replay/000000000000.tfrecord'),
+    'empty rows': cut('replay/000000000000.tfrecord', 0),
     'cut checkpoint': cut('checkpoints/ckpt-40.data-00000-of-00001'),
     'cut index': cut('checkpoints/ckpt-40.index'),
     'no index': remove('checkpoints/ckpt-40.index'),
@@ -147,7 +147,7 @@ def export_to(root):
 
 
 _READERS = {
-    'resume': (train, (*_CHECKPOINT, *_PROTOCOL, *_ROWS, 'metrics')),
+    'resume': (train, (*_PROTOCOL, *_ROWS, 'metrics')),
     'export': (export_to, (*_CHECKPOINT, *_PROTOCOL, *_CONFIG[1:], 'metrics')),
     'load_agent': (dreamerv2_tfa.load_agent, (
         *_CHECKPOINT, *_PROTOCOL, *_CONFIG, 'cut specs')),
@@ -181,13 +181,15 @@ def test_a_damaged_file_is_named_with_reason_and_way_out(copy, reader, damage):
   assert not (copy.parent / 'out').exists()
 
 
-def test_the_way_out_of_a_cut_checkpoint_is_one(copy):
-  cut('checkpoints/ckpt-40.index')(copy)
-  for path in [*copy.glob('checkpoints/ckpt-40.*'),
-               copy / 'checkpoints' / 'checkpoint']:
-    path.unlink()
+@pytest.mark.parametrize('damage', _CHECKPOINT)
+def test_a_resume_sets_a_damaged_checkpoint_aside(copy, damage):
+  path = _DAMAGES[damage](copy)
   lines = len((copy / 'metrics.jsonl').read_text().splitlines())
-  assert 'Resumed at 32 frames' in train(copy)
+  output = train(copy)
+  assert f'Note: the last checkpoint is damaged: {path}' in output
+  assert 'ckpt-40.*.damaged, and the run resumes from ckpt-32' in output
+  assert 'Resumed at 32 frames' in output and 'Done: 40 frames' in output
+  assert list(copy.glob('checkpoints/ckpt-40.*.damaged'))
   rows = (copy / 'metrics.jsonl').read_text().splitlines()
   assert json.loads(rows[lines]) == {'step': 32, 'resumed': 32}
   steps = [row['step'] for row in metrics.read(copy / 'metrics.jsonl')]
@@ -202,9 +204,14 @@ def test_the_way_out_of_a_damaged_protocol_is_one(copy):
   assert json.loads((copy / 'protocol.json').read_text())['task']
 
 
-def test_the_way_out_of_cut_rows_is_one(copy):
-  (copy / 'replay' / '000000000000.npz').unlink()
-  assert 'Resumed at 40 frames' in train(copy, steps=48)
+def test_a_row_that_is_cut_is_named_and_the_run_resumes(copy):
+  path = copy / 'replay' / '000000000000.tfrecord'
+  path.write_bytes(path.read_bytes()[:-10])
+  output = train(copy, steps=48)
+  # Of a checkpoint that does not count its rows, it is one after the last.
+  assert f'Note: {path} ends inside row' in output or (
+      'Note: 1 rows in replay/ are beyond the checkpoint' in output)
+  assert 'Resumed at 40 frames' in output
 
 
 def test_rows_that_are_gone_are_missed_before_training(copy):
@@ -223,7 +230,7 @@ def test_every_reader_finds_the_checkpoint_without_its_state_file(copy):
   train(copy.parent / 'new', model_from=str(copy))
   assert 'Resumed at 40 frames' in train(copy, steps=48)
   folder = copy / 'checkpoints'
-  assert checkpoints.find(folder) == str(folder / 'ckpt-48')
+  assert checkpoint_files.find(folder) == str(folder / 'ckpt-48')
 
 
 def test_a_run_killed_before_its_first_save_begins_again_over_nothing(copy):

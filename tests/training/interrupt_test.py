@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.training import interrupt
 
 _BOTH = pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -31,12 +32,15 @@ def test_the_first_signal_is_a_request(number):
     assert stop.requested
 
 
-@_BOTH
-def test_the_second_signal_ends_at_once(number):
+@pytest.mark.parametrize('number, error, arguments', [
+    (signal.SIGINT, KeyboardInterrupt, None),
+    (signal.SIGTERM, faults.Terminated, (143,))])
+def test_the_second_signal_ends_at_once(number, error, arguments):
   with interrupt.Interrupt():
     signal.raise_signal(number)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(error) as caught:
       signal.raise_signal(number)
+  assert arguments is None or caught.value.args == arguments
 
 
 def test_handlers_are_restored(_handlers):

@@ -3,7 +3,9 @@
 import json
 import math
 import re
+import threading
 
+import numpy as np
 import pytest
 import small
 import tensorflow as tf
@@ -18,12 +20,12 @@ from dreamerv2_tfa.training import runs
 def root(tmp_path_factory):
   """A folder that two writers, one after another, wrote to."""
   root = tmp_path_factory.mktemp('run')
-  first = metrics.Writer(runs.RunFolder(root), 0)
+  first = metrics.Writer(runs.RunFolder(root), 0, reported=0, evaluated=0)
   first.write(40, {'model_loss': 3.5, 'fps': 20.0})
   first.write(48, {'eval_return': -1.25})
   first.write(80, {'model_loss': math.nan, 'actor_loss': -math.inf})
   first.close()
-  second = metrics.Writer(runs.RunFolder(root), 80)
+  second = metrics.Writer(runs.RunFolder(root), 80, reported=80, evaluated=80)
   second.write(120, {'model_loss': 2.5})
   second.close()
   return root
@@ -43,7 +45,7 @@ def _events(folder):
   return points
 
 
-def _played(*rows):
+def _played(*rows, look=None):
   """`Updates` of an update that returns these numbers, a dict after another."""
   count = tf.Variable(-1)
 
@@ -54,7 +56,15 @@ def _played(*rows):
         for key in rows[0]}
     return tf_agent.LossInfo(extra.pop('loss'), extra)
 
-  return metrics.Updates(update)
+  return metrics.Updates(update, look or _refuse)
+
+
+class Refused(Exception):
+  """Names of numbers that are not finite."""
+
+
+def _refuse(numbers):
+  raise Refused(*(name for name, x in numbers.items() if not math.isfinite(x)))
 
 
 def _lines(root):
@@ -89,7 +99,7 @@ def test_evaluation_goes_to_the_events_in_eval(root):
 
 
 def test_a_line_can_be_read_before_the_writer_is_closed(tmp_path):
-  writer = metrics.Writer(runs.RunFolder(tmp_path), 0)
+  writer = metrics.Writer(runs.RunFolder(tmp_path), 0, reported=0, evaluated=0)
   writer.write(4, {'fps': 1.0, 'eval_return': 2.0})
   assert len(_lines(tmp_path)) == 1
   assert _events(tmp_path / 'train') == [('fps', 4, 1.0)]
@@ -99,7 +109,8 @@ def test_a_line_can_be_read_before_the_writer_is_closed(tmp_path):
 def _written(root, *sessions):
   """Lets writers write, one after another: pairs of start and steps."""
   for start, steps in sessions:
-    writer = metrics.Writer(runs.RunFolder(root), start)
+    writer = metrics.Writer(
+        runs.RunFolder(root), start, reported=start, evaluated=start)
     for step in steps:
       writer.write(step, {'fps': float(start), 'eval_return': 1.0})
     writer.close()
@@ -150,7 +161,8 @@ def test_tensorboard_shows_each_step_of_a_killed_run_once(tmp_path, name):
 def test_a_line_that_a_killed_process_left_half_written_is_dropped(tmp_path):
   (tmp_path / 'metrics.jsonl').write_text('{"step": 40, "fps": 1.0}\n{"step"')
   assert len(metrics.read(tmp_path / 'metrics.jsonl')) == 1
-  writer = metrics.Writer(runs.RunFolder(tmp_path), 80)
+  writer = metrics.Writer(
+      runs.RunFolder(tmp_path), 80, reported=80, evaluated=80)
   writer.write(120, {'fps': 1.0})
   writer.close()
   assert [json.loads(line)['step'] for line in _lines(tmp_path)] == [40, 120]
@@ -158,7 +170,8 @@ def test_a_line_that_a_killed_process_left_half_written_is_dropped(tmp_path):
 
 def test_a_whole_last_line_is_kept_without_its_end(tmp_path):
   (tmp_path / 'metrics.jsonl').write_text('{"step": 40, "fps": 1.0}')
-  metrics.Writer(runs.RunFolder(tmp_path), 80).close()
+  metrics.Writer(
+      runs.RunFolder(tmp_path), 80, reported=80, evaluated=80).close()
   assert (tmp_path / 'metrics.jsonl').read_text() == (
       '{"step": 40, "fps": 1.0}\n')
 
@@ -169,7 +182,7 @@ def test_a_whole_last_line_is_kept_without_its_end(tmp_path):
 ])
 @pytest.mark.parametrize('read', [
     lambda folder: metrics.read(folder.metrics),
-    lambda folder: metrics.Writer(folder, 0)])
+    lambda folder: metrics.Writer(folder, 0, reported=0, evaluated=0)])
 def test_a_damaged_line_is_refused_by_its_number_and_stays(
     tmp_path, line, read):
   text = f'{{"step": 40}}\n{line}\n{{"step": 120}}\n'
@@ -206,14 +219,38 @@ def test_without_updates_there_is_nothing_to_report():
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
-def test_one_loss_of_many_that_is_not_finite_raises(value):
+def test_no_update_runs_after_one_that_is_not_finite(value):
   good = dict(loss=1.0, model_loss=1.0, kl_loss=2.0)
   updates = _played(good, dict(good, loss=value, model_loss=value), good)
-  for _ in range(3):
+  updates()
+  updates()
+  with pytest.raises(Refused) as refused:
     updates()
-  with pytest.raises(FloatingPointError, match='not finite') as error:
+  assert refused.value.args == ('loss', 'model_loss')
+
+
+def test_a_check_looks_at_the_last_update_once():
+  updates = _played(dict(loss=math.nan, model_loss=1.0))
+  updates()
+  with pytest.raises(Refused):
     updates.check()
-  assert 'model_loss' in str(error.value) and 'kl_loss' not in str(error.value)
+  updates.check()
+
+
+def test_what_was_not_reported_is_restored_to_the_last_bit():
+  rows = [dict(loss=1.0, model_loss=1 / 3), dict(loss=2.0, model_loss=1e-30),
+          dict(loss=3.0, model_loss=math.inf), dict(loss=1.0, model_loss=0.7)]
+  one = _played(*rows, look=lambda *_: None)
+  for _ in range(2):
+    one()
+  other = _played(*rows[2:], look=lambda *_: None)
+  other.restore(one.unreported())
+  assert other.pending
+  for _ in range(2):
+    one()
+    other()
+  assert other.unreported() == one.unreported()
+  assert other.report() == one.report()
 
 
 def test_a_check_of_finite_losses_leaves_the_report_as_it_is():
@@ -232,14 +269,6 @@ def test_updates_are_pending_until_they_are_reported():
   assert not updates.pending
 
 
-def test_a_gradient_norm_that_overflowed_does_not_raise():
-  # Dynamic loss scaling skips such a step and goes on.
-  updates = _played(dict(loss=1.0, model_loss=1.0, model_grad_norm=math.inf))
-  updates()
-  updates.check()
-  assert updates.report() == {'model_loss': 1.0, 'model_grad_norm': math.inf}
-
-
 def test_an_update_is_traced_once_and_runs_every_time():
   traced, count = [], tf.Variable(0)
 
@@ -248,17 +277,59 @@ def test_an_update_is_traced_once_and_runs_every_time():
     count.assign_add(1)
     return tf_agent.LossInfo(tf.constant(1.0), {'model_loss': count})
 
-  updates = metrics.Updates(update)
+  updates = metrics.Updates(update, _refuse)
   for _ in range(4):
     updates()
   assert len(traced) == 1
   assert updates.report() == {'model_loss': 2.5}
 
 
+class Gate:
+  """An update that waits for a word, and may fail."""
+
+  def __init__(self):
+    self.open, self.calls, self.fails = threading.Event(), 0, False
+    self.open.set()
+
+  def __call__(self):
+    def wait():
+      self.calls += 1
+      assert self.open.wait(30)
+      if self.fails:
+        raise ValueError('mine')
+      return np.float32(self.calls)
+
+    number = tf.numpy_function(wait, [], tf.float32)
+    return tf_agent.LossInfo(tf.reshape(number, []), {'model_loss': number})
+
+
+def test_an_update_beside_runs_until_it_is_looked_at():
+  gate = Gate()
+  updates = metrics.Updates(gate, _refuse, beside=True)
+  updates()  # compiled: in this thread
+  assert gate.calls == 1
+  gate.open.clear()
+  updates()  # returns while it runs
+  assert updates.pending
+  gate.open.set()
+  assert updates.report() == {'model_loss': 1.5}
+
+
+def test_an_error_in_an_update_beside_is_raised_where_it_is_looked_at():
+  gate = Gate()
+  updates = metrics.Updates(gate, _refuse, beside=True)
+  updates()
+  gate.fails = True
+  updates()
+  with pytest.raises(tf.errors.InvalidArgumentError, match='mine'):
+    updates()
+
+
 def test_an_update_leaves_next_to_nothing_behind_in_memory():
   # As in collection_test: of twenty numbers, each a tensor, 1,000 bytes.
   updates = metrics.Updates(lambda: tf_agent.LossInfo(
-      tf.constant(1.0), {str(i): tf.constant(1.0) for i in range(20)}))
+      tf.constant(1.0), {str(i): tf.constant(1.0) for i in range(20)}),
+      _refuse)
 
   def update():
     updates()
@@ -294,3 +365,31 @@ def test_achievements_are_restored_from_a_checkpoint(tmp_path):
   after.state.read(path).assert_consumed()
   after.add([{'wood': 0.0}, {'wood': 0.0}])
   assert after.report()['achievement_wood'] == 25
+
+
+def _write(root, step, kinds, **known):
+  writer = metrics.Writer(runs.RunFolder(root), step, **known)
+  for kind, at in kinds:
+    writer.write(at, {kind: float(at)})
+  writer.close()
+
+
+def test_a_line_at_the_step_of_the_resume_counts_only_if_the_resume_knows_it(
+    tmp_path):
+  (tmp_path / 'run').mkdir()
+  root = tmp_path / 'run'
+  _write(root, 0, [('loss', 40), ('eval_return', 40), ('loss', 80),
+                   ('eval_return', 80)], reported=0, evaluated=0)
+  # Killed; the checkpoint at 80 was saved before the second evaluation.
+  _write(root, 80, [('eval_return', 80)], reported=80, evaluated=40)
+  rows = metrics.read(root / 'metrics.jsonl')
+  assert [(row['step'], 'eval_return' in row) for row in rows] == [
+      (40, False), (40, True), (80, False), (80, True)]
+  # And now after it, but before the report.
+  _write(root, 80, [('loss', 80)], reported=40, evaluated=80)
+  rows = metrics.read(root / 'metrics.jsonl')
+  assert [(row['step'], 'eval_return' in row) for row in rows] == [
+      (40, False), (40, True), (80, True), (80, False)]
+  for kind, tag in (('train', 'loss'), ('eval', 'eval_return')):
+    points = [(step, name) for name, step, _ in _events(root / kind)]
+    assert points == [(40, tag), (80, tag)]

@@ -1,6 +1,7 @@
 """Tests of resuming: a run's folder says its presets, task and settings."""
 
 import json
+import shutil
 
 import gin
 import gymnasium
@@ -300,6 +301,20 @@ def test_a_run_of_another_task_is_refused_with_both_names(
         Tocks, root_dir=tmp_path / 'run', preset='defaults',
         **{**_SETTINGS, name: source})
   assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['replay_from', 'model_from'])
+def test_a_file_of_a_run_that_is_learned_from_is_told_where_it_has_changed(
+    name, source, tmp_path, capsys):
+  other = tmp_path / 'other'
+  shutil.copytree(source, other)
+  path = other / 'operative_config.gin'
+  path.write_text(path.read_text().replace('train.seed = 4', 'train.seed = 5'))
+  settings = {**_SETTINGS, name: other}
+  dreamerv2_tfa.train(
+      Ticks, root_dir=tmp_path / 'run', preset='defaults', **settings)
+  assert f'Note: {path} is not as the run has' in capsys.readouterr().out
 
 
 @pytest.mark.slow

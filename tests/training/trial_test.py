@@ -9,6 +9,7 @@ import small
 import tensorflow as tf
 
 import dreamerv2_tfa
+from dreamerv2_tfa import devices
 from dreamerv2_tfa.training import progress
 from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import timetable
@@ -29,7 +30,7 @@ _CATCH = {'world_model': 588_371, 'actor': 41_603, 'critic': 41_345}
 def test_an_update_is_tried_before_a_long_run_on_a_cpu(
     monkeypatch, counts, updates, batch, length, gpu, eager, wanted):
   monkeypatch.setattr(protocol, 'parameter_counts', lambda agent: counts)
-  monkeypatch.setattr(trial, 'has_gpu', lambda: gpu)
+  monkeypatch.setattr(devices, 'has_gpu', lambda: gpu)
   monkeypatch.setattr(tf.config, 'functions_run_eagerly', lambda: eager)
   parts = types.SimpleNamespace(agent=None)
   assert trial.is_worth(parts, updates, batch, length) == wanted

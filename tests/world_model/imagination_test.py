@@ -24,6 +24,13 @@ def make(**kwargs):
   return model
 
 
+def make_actor(model):
+  with small.configured():
+    return heads.ActionHead(
+        model.feature_size, A, kind='onehot', min_std=0.1
+    )
+
+
 def make_start(model):
   """States that might be posteriors: one-hot latents, h in (-1, 1)."""
   rng = np.random.default_rng(0)
@@ -153,10 +160,7 @@ def test_every_step_and_start_has_noise_of_its_own():
 
 def test_the_same_seed_imagines_the_same_and_another_something_else():
   model = make()
-  with small.configured():
-    actor = heads.ActionHead(
-        model.feature_size, A, kind='onehot', min_std=0.1
-    )
+  actor = make_actor(model)
   roll = lambda seed: tf.nest.flatten(imagination.imagine(
       model, actor, make_start(model), horizon=H, seed=seed
   ))
@@ -252,3 +256,37 @@ def test_following_works_for_a_number_of_steps_known_only_when_it_runs():
       input_signature=[tf.TensorSpec([None, N, A])])
   for length in (1, H):
     assert traced(given_actions()[:length]).deter.shape == [length, N, 8]
+
+
+@pytest.mark.parametrize('differentiable, loops', [(False, 1), (True, 2)])
+def test_a_rollout_without_gradient_has_no_loop_back(differentiable, loops):
+  model = make()
+  actor = make_actor(model)
+
+  @tf.function(autograph=False)
+  def slopes():
+    with tf.GradientTape() as tape:
+      rollout = imagination.imagine(
+          model, actor, make_start(model), horizon=H, seed=SEED,
+          differentiable=differentiable)
+      loss = tf.reduce_sum(rollout.policy[0] ** 2) + tf.reduce_sum(
+          rollout.feature)
+    return tape.gradient(loss, actor.trainable_variables)
+
+  kinds = [op.type for op in slopes.get_concrete_function().graph
+           .get_operations()]
+  assert len([x for x in kinds if 'While' in x]) == loops
+
+
+def test_policies_are_the_same_with_gradient_and_without():
+  model = make()
+  actor = make_actor(model)
+  one, other = (
+      imagination.imagine(
+          model, actor, make_start(model), horizon=H, seed=SEED,
+          differentiable=differentiable)
+      for differentiable in (False, True))
+  for mine, its in zip(
+      tf.nest.flatten(one), tf.nest.flatten(other), strict=True):
+    assert mine.shape == its.shape
+    np.testing.assert_allclose(mine, its, atol=1e-5)

@@ -3,12 +3,13 @@
 A file has, and the stand-alone player loads it without this package, so it
 imports nothing of it at its top. It is EXACT if and only if PRECISION is None:
 
-  FILE        name of the file that is written, or None for several
+  FILES       pattern of the names of the files that are written
   EXACT       whether it acts as the agent does in every bit
   PRECISION   as train.precision: what it computes in; None: as the run does
   DRAWS       whether it samples latents; else it takes their mode
   PACKAGES    what it needs beside TensorFlow: names of modules, and the extra
   write(agent, policy, folder, parts)    writes; what `policy.json` says of it
+  check(folder)                          refuses what does more than compute
   load(folder, signature, zeros)         functions that start and step it
 """
 

@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 FILE = 'policy.onnx'
+FILES = r'policy\.onnx'
 EXACT = False
 PRECISION = '32'
 DRAWS = False
@@ -29,6 +30,14 @@ def write(
   described = step.describe()
   described['agent']['signature'] = None  # a file has one graph
   return described
+
+
+def check(unused_folder: pathlib.Path) -> None:
+  """Refuses nothing: ONNX's operations compute.
+
+  Weights may be in another file, where ONNX Runtime takes one of this folder
+  alone; `FILES` names all that may be there.
+  """
 
 
 def load(folder: pathlib.Path, unused_signature: str, zeros: Any) -> Any:

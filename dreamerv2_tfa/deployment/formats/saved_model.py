@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
-FILE = None
+FILES = (
+    r'saved_model\.pb|fingerprint\.pb|'
+    r'variables/variables\.(index|data-\d{5}-of-\d{5})'
+)
 EXACT = True
 PRECISION = None
 DRAWS = True
@@ -25,6 +28,13 @@ def write(
   tf.saved_model.save(module, str(folder), signatures=signatures)
   functions = model.Functions(agent, policy, parts)
   return manifest.describe(functions, signatures['action'].structured_outputs)
+
+
+def check(folder: pathlib.Path) -> None:
+  """Refuses a graph that does more than compute; see `operations`."""
+  from dreamerv2_tfa.deployment import operations
+
+  operations.check(folder / 'saved_model.pb')
 
 
 def load(folder: pathlib.Path, signature: str, unused_zeros: Any) -> Any:

@@ -5,6 +5,7 @@ import tempfile
 from typing import Any
 
 FILE = 'policy.tflite'
+FILES = r'policy\.tflite'
 EXACT = False
 PRECISION = '32'
 DRAWS = False
@@ -36,6 +37,23 @@ def write(
     converter = tf.lite.TFLiteConverter.from_saved_model(aside)
     (folder / FILE).write_bytes(converter.convert())
   return step.describe()
+
+
+def check(folder: pathlib.Path) -> None:
+  """Refuses operations that are not TensorFlow Lite's own.
+
+  Its `Flex` ones are TensorFlow's, which read and write files.
+
+  Raises:
+    ValueError: If there is one: the reason alone.
+  """
+  from tensorflow.lite.python import schema_py_generated as schema
+
+  model = schema.Model.GetRootAs((folder / FILE).read_bytes(), 0)
+  for index in range(model.OperatorCodesLength()):
+    code: Any = model.OperatorCodes(index)
+    if code.CustomCode() is not None:
+      raise ValueError(f'it runs the operation {code.CustomCode().decode()!r}')
 
 
 def load(folder: pathlib.Path, signature: str, zeros: Any) -> Any:
