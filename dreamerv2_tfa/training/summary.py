@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import devices
 from dreamerv2_tfa import scopes
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import batch
@@ -110,6 +111,7 @@ def describe(
       f'Action: {_action(agent.action_spec)}.',
       f'Parameters: world model {counts["world_model"]:,}, actor '
       f'{counts["actor"]:,}, critic {counts["critic"]:,}; {parts.precision}.',
+      *(f'Note: {line}' for line in [devices.unused_gpu()] if line),
       f'Schedule: {timetable.steps:,} agent steps{repeated}, the first '
       f'{timetable.prefill:,} at random; {timetable.updates:,} updates '
       f'of {settings.batch_size} x {settings.sequence_length} rows, '

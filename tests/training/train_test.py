@@ -21,6 +21,7 @@ import stored
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 
+from dreamerv2_tfa import devices
 from dreamerv2_tfa.environments import catch
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import collection
@@ -526,6 +527,17 @@ def test_a_dry_run_writes_nothing(tmp_path, monkeypatch, capsys):
     gin.clear_config()
   assert not list(tmp_path.iterdir())
   assert 'Parameters: world model' in capsys.readouterr().out
+
+
+def test_a_gpu_that_is_not_used_is_said_before_the_run_begins(
+    tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(devices, 'unused_gpu', lambda: 'There is a GPU.')
+  gin.parse_config(_TINY)
+  try:
+    train.describe(tmp_path / 'run')
+  finally:
+    gin.clear_config()
+  assert '\nNote: There is a GPU.\n' in capsys.readouterr().out
 
 
 def test_a_dry_run_leaves_a_run_as_it_was(first, tmp_path_factory):
