@@ -126,10 +126,12 @@ setuptools.setup(
     entry_points={
         'console_scripts': [
             'dreamerv2-train = dreamerv2_tfa.commands.train:main',
+            'dreamerv2-evaluate = dreamerv2_tfa.commands.evaluate:main',
             'dreamerv2-check-env = dreamerv2_tfa.commands.check_env:main',
             'dreamerv2-export = dreamerv2_tfa.commands.export:main',
             'dreamerv2-serve = dreamerv2_tfa.commands.serve:main',
             'dreamerv2-import = dreamerv2_tfa.commands.import_published:main',
+            'dreamerv2-plot = dreamerv2_tfa.commands.plot:main',
         ],
     },
 )

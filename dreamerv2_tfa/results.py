@@ -22,6 +22,7 @@ from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import evaluation as evaluation_lib
 from dreamerv2_tfa.training import library
 from dreamerv2_tfa.training import metrics as metrics_lib
+from dreamerv2_tfa.training import parts
 from dreamerv2_tfa.training import protocol
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import sums
@@ -116,8 +117,8 @@ class Run:
   def evaluate(self, episodes: int = 10) -> dict[str, float]:
     """Plays greedily on an environment of its own.
 
-    The environment and its seed are those of the run's evaluations: the same
-    checkpoint plays the same episodes again.
+    The environment and its seed are those of the run's evaluations: each call
+    plays the same episodes again, as bin/evaluate does.
 
     Args:
       episodes: int.
@@ -132,6 +133,8 @@ class Run:
     """
     episodes = checks.integer('episodes', episodes)
     with self._loaded() as run:
+      evaluation_lib.seed_draws(
+          run.agent.policy, parts.evaluation_seed(run.seed))
       metrics = evaluation_lib.Evaluation(
           run.environment, fused_policy.of(run.agent.policy, run.agent.jit),
           episodes,

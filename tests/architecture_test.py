@@ -75,8 +75,9 @@ _ROOMS = {
         'deployment',
     ),
     'reports': (
-        'columns', 'checks', 'specs', 'networks', 'environments',
-        'experience', 'agent', 'dream', 'training',
+        'durable', 'quiet', 'columns', 'checks', 'reading', 'specs', 'networks',
+        'environments', 'experience', 'behaviour', 'agent', 'dream',
+        'training', 'deployment',
     ),
     'commands': (
         'quiet', 'columns', 'checks', 'environments', 'training', 'migration',

@@ -29,6 +29,7 @@ from dreamerv2_tfa.commands import check_env
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import export
 from dreamerv2_tfa.commands import import_published
+from dreamerv2_tfa.commands import plot
 from dreamerv2_tfa.commands import serve
 from dreamerv2_tfa.commands import train
 from dreamerv2_tfa.training import bindings
@@ -40,6 +41,7 @@ _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _PROGRAMS = {  # and how many words each takes
     'train': (train, 1), 'check_env': (check_env, 1), 'export': (export, 0),
     'serve': (serve, 0), 'import': (import_published, 0),
+    'plot': (plot, 0),
 }
 _LONGEST = 700  # characters of a message, a list of choices included
 _SMALL = '--gin_file=debug'
@@ -523,6 +525,7 @@ def test_every_setting_refuses_nonsense_and_says_its_name(folder, value):
 _PROCESSES = [
     'train --gin_flie=atari', 'train runs/pong', 'train --task=catch pong',
     'check_env', 'export --policy=x', 'serve --gin_file=atari', 'import',
+    'plot --outdri=x',
 ]
 
 

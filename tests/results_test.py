@@ -169,7 +169,7 @@ def test_a_run_with_a_name_is_made_from_its_folder(tmp_path):
   run = dreamerv2_tfa.train(
       'catch', root_dir=tmp_path, steps=60,
       **{**_SETTINGS, 'preset': ['quickstart', 'debug']})
-  assert -3 <= dreamerv2_tfa.Run(tmp_path).evaluate(2)['eval_return'] <= 5
+  assert -5 <= dreamerv2_tfa.Run(tmp_path).evaluate(2)['eval_return'] <= 5
   policy = run.policy()
   assert policy.act(np.zeros((64, 64, 1), np.uint8)) in (0, 1, 2)
 

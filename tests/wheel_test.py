@@ -29,8 +29,11 @@ pytestmark = pytest.mark.slow
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _SOURCES = ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE')
+_TABLES = ('dreamerv2_tfa/reports/atari_scores.csv',
+           'dreamerv2_tfa/reports/atari_curves.csv')
 _PRESETS = sorted(path.stem for path in (_ROOT / 'gin').glob('*.gin'))
-_SCRIPTS = ('check-env', 'export', 'import', 'serve', 'train')
+_SCRIPTS = (
+    'check-env', 'evaluate', 'export', 'import', 'plot', 'serve', 'train')
 _SHORT = ('train.steps = 30', 'train.prefill = 24',
           'train.steps_per_update = 6', 'train.eval_every = 30')
 
@@ -260,7 +263,7 @@ def test_the_wheel_holds_what_the_package_reads_and_nothing_else(installed):
   with zipfile.ZipFile(installed.wheel) as archive:
     names = archive.namelist()
   assert {f'dreamerv2_tfa/gin/{preset}.gin' for preset in _PRESETS} < set(names)
-  assert 'dreamerv2_tfa/reports/atari_scores.csv' in names
+  assert set(_TABLES) < set(names)
   assert 'dreamerv2_tfa/py.typed' in names
   assert [name for name in names if name.endswith('/LICENSE')]
   modules = {
@@ -275,7 +278,7 @@ def test_the_sdist_holds_the_presets_and_the_licence(installed):
   with tarfile.open(installed.sdist) as archive:
     names = {name.partition('/')[2] for name in archive.getnames()}
   assert {f'gin/{preset}.gin' for preset in _PRESETS} < names
-  assert {*_SOURCES, 'dreamerv2_tfa/reports/atari_scores.csv'} < names
+  assert {*_SOURCES, *_TABLES} < names
 
 
 def test_the_metadata_say_what_the_package_is_and_where_it_installs(installed):
@@ -311,7 +314,9 @@ def test_a_console_script_lists_its_flags(name, installed):
       [installed.programs / f'dreamerv2-{name}', '--help'], text=True,
       capture_output=True, cwd=installed.folder, env=installed.surroundings,
       check=False, timeout=120)
-  flag = {'check-env': '--steps', 'export': '--out', 'import': '--from',
+  flag = {'check-env': '--steps', 'evaluate': '--episodes',
+          'export': '--out', 'import': '--from',
+          'plot': '--outdir',
           'serve': '--policy', 'train': '--dry_run'}[name]
   assert flag in process.stdout
   assert (process.returncode, process.stderr) == (0, '')

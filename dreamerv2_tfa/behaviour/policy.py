@@ -95,6 +95,16 @@ class DreamerPolicy(tf_policy.TFPolicy):
     made._generator = self._generator
     return made
 
+  def sampled(self) -> 'DreamerPolicy':
+    """The same policy, but for actions drawn from the actor."""
+    made = DreamerPolicy(
+        self.time_step_spec, self.action_spec, self._world_model, self._actor,
+        greedy=False, mode_latent=self._mode_latent, noise=self._noise,
+        name=self.name,
+    )
+    made._generator = self._generator
+    return made
+
   def _variables(self):
     actor = getattr(self._actor, 'variables', ())  # a random one has none
     return (*self._world_model.variables, *actor, self._generator.state)

@@ -88,6 +88,14 @@ _DEFINE = {
         'environments', None, 'Environments that collect side by side '
         '(train.environments), each in a process of its own.'
     ),
+    'policy': lambda: flags.DEFINE_string(
+        'policy', None, 'Folder that bin/export wrote.'
+    ),
+    'trust': lambda: flags.DEFINE_string(
+        'trust', None, 'SHA-256 of its policy.json, which bin/export prints: '
+        "this export and no other; or 'any': also operations that read and "
+        'write files.'
+    ),
     'list_tasks': lambda: flags.DEFINE_flag(flags.Flag(
         _Word(), flags.ArgumentSerializer(), 'list_tasks', None,
         'Names of the tasks, or of those that begin with PREFIX.', boolean=True

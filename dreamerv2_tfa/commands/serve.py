@@ -12,11 +12,7 @@ from dreamerv2_tfa.commands import arguments
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import help as help_lib
 
-_POLICY = flags.DEFINE_string('policy', None, 'Folder that bin/export wrote.')
-_TRUST = flags.DEFINE_string(
-    'trust', None, 'SHA-256 of its policy.json, which bin/export prints: this '
-    "export and no other; or 'any': also operations that read and write files."
-)
+configuration.define('policy', 'trust')
 _HOST = flags.DEFINE_string(
     'host', '127.0.0.1', 'Address; 0.0.0.0 is open to the network.'
 )
@@ -71,7 +67,8 @@ PAGE = help_lib.Page(
 
 def run(unused_argv: list[str]) -> None:
   """Loads the policy and serves until it is told to end."""
-  if not _POLICY.value:
+  policy, trust = map(configuration.value, ('policy', 'trust'))
+  if not policy:
     raise checks.UserError(
         f'Which policy? {help_lib.program(PAGE.name)} --policy=DIR, a folder '
         f'that {help_lib.program("export")} wrote.'
@@ -80,11 +77,11 @@ def run(unused_argv: list[str]) -> None:
 
   token = _token()
   made = server.make(
-      _POLICY.value, host=_HOST.value, port=_PORT.value, name=_NAME.value,
+      policy, host=_HOST.value, port=_PORT.value, name=_NAME.value,
       allowed_hosts=_ALLOWED_HOST.value, token=token,
       max_sessions=_MAX_SESSIONS.value, idle_seconds=_IDLE_SECONDS.value,
       max_bytes=_MAX_BYTES.value, max_connections=_MAX_CONNECTIONS.value,
-      trust=_TRUST.value,
+      trust=trust,
   )
   if token is None and not _is_loopback(made.effective_host):
     print(
@@ -102,7 +99,7 @@ def run(unused_argv: list[str]) -> None:
   for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, stop)
   print(
-      f'Serving {_POLICY.value} at http://{_HOST.value}:{made.effective_port}'
+      f'Serving {policy} at http://{_HOST.value}:{made.effective_port}'
       f'/v1/models/{_NAME.value}:predict and /v1/sessions; Ctrl-C ends it.',
       flush=True,
   )

@@ -1,5 +1,6 @@
 """What an export needs of a run: its agent, and an environment to play in."""
 
+from collections.abc import Callable
 import os
 import shlex
 from typing import Any
@@ -29,11 +30,16 @@ class Run(NamedTuple):
   agent: agent_lib.DreamerV2Agent
   environment: tf_environment.TFEnvironment  # one, for evaluation
   described: dict[str, Any]  # what `policy.json` says of the run
+  seed: int  # of the run
+  checkpoint: str  # path, without endings
 
 
 def load(
     root_dir: str | os.PathLike, task: task_lib.Task | str | None = None,
-    precision: str | None = None,
+    precision: str | None = None, checkpoint: str | None = None,
+    make: Callable[
+        [task_lib.Task, int], tf_environment.TFEnvironment
+    ] = parts.evaluation_environment,
 ) -> Run:
   """Loads the agent of a run and makes its evaluation environment.
 
@@ -42,6 +48,8 @@ def load(
     task: A task with the same specs, or its name, where the run's own was made
       of an object and has no name to make it by. None: the run's.
     precision: '32' to compute in float32 in any case. None: as the run does.
+    checkpoint: See `checkpoint_files.chosen`; None: the last one.
+    make: Makes the environment of a task and the run's seed.
 
   Raises:
     ValueError: If there is no run, or no checkpoint of it, or a file of it is
@@ -56,7 +64,10 @@ def load(
         f'{" and no ".join(missing)}. Give the folder that bin/train wrote: '
         '--root_dir=RUN; if it is this one, put back what is missing.'
     )
-  latest = checkpoint_files.find(folder.checkpoints)
+  latest = (
+      checkpoint_files.find(folder.checkpoints) if checkpoint is None
+      else checkpoint_files.chosen(folder.checkpoints, checkpoint)
+  )
   if latest is None:
     raise ValueError(
         f'The run in {folder.root} has no checkpoint yet. It writes one every '
@@ -67,7 +78,7 @@ def load(
   evaluation = _last_evaluation(folder)
   with config.isolated():
     config.parse_recorded(folder.config)
-    environment = _environment(folder, there, task)
+    environment = make(_task(folder, there, task), there['seed'])
     try:
       comparison.check_weights(folder, environment)
       agent = runs.restore(folder, latest, there, precision)
@@ -81,19 +92,17 @@ def load(
       'updates': int(agent.train_step_counter),
       'frames': checkpoint_files.step(latest) * there['action_repeat'],
       'evaluation': evaluation,
-  })
+  }, there['seed'], latest)
 
 
-def _environment(folder, there, task):
+def _task(folder, there, task):
   if task is None:
-    task = own_task(
+    return own_task(
         folder, there['task'],
         'Give one of the same specs: --task=module:factory.',
         shlex.quote(f'--task={there["task"]}'),
     )
-  elif isinstance(task, str):
-    task = tasks.load(task)
-  return parts.evaluation_environment(task, there['seed'])
+  return tasks.load(task) if isinstance(task, str) else task
 
 
 def own_task(

@@ -146,6 +146,11 @@ class AtariEnvironment(py_environment.PyEnvironment):
       specs['ram'] = spec((self._ale.getRAMSize(),), 'ram')
     return specs
 
+  def render(self, mode: str = 'rgb_array') -> np.ndarray:
+    """The screen of the console, uint8 `[210, 160, 3]`."""
+    del mode
+    return self._ale.getScreenRGB()
+
   def get_state(self) -> dict[str, Any]:
     """All that the next steps depend on, the random numbers included."""
     return {

@@ -12,6 +12,8 @@ from typing import Any
 from typing import TypeVar
 import weakref
 
+from absl import logging
+import numpy as np
 import tensorflow as tf
 from tf_agents.environments import batched_py_environment
 from tf_agents.environments import py_environment
@@ -126,10 +128,18 @@ def adapted(environment: tf_environment.TFEnvironment) -> adapt.Adapted | None:
   Returns:
     None if there is none: for one in TensorFlow, or in another process.
   """
-  inside = getattr(getattr(environment, 'pyenv', None), 'envs', (None,))[0]
-  while inside is not None and not isinstance(inside, adapt.Adapted):
-    inside = getattr(inside, '_env', None)
-  return inside
+  return next(iter(all_adapted(environment)), None)
+
+
+def all_adapted(
+    environment: tf_environment.TFEnvironment) -> list[adapt.Adapted]:
+  """The `Adapted` inside of each environment of a batch; [] without any."""
+  found = []
+  for inside in getattr(getattr(environment, 'pyenv', None), 'envs', ()):
+    while inside is not None and not isinstance(inside, adapt.Adapted):
+      inside = getattr(inside, '_env', None)
+    found += [] if inside is None else [inside]
+  return found
 
 
 def pop_metrics(
@@ -145,6 +155,29 @@ def pop_metrics(
   return [
       metrics for env in getattr(inside, 'envs', ())
       for metrics in getattr(env, 'pop_metrics', list)()]
+
+
+def render(environment: tf_environment.TFEnvironment) -> np.ndarray | None:
+  """What the first environment of a batch draws of itself.
+
+  Args:
+    environment: Made by a `Task`, in this process.
+
+  Returns:
+    uint8 `[height, width, 3]`; None where it draws nothing.
+  """
+  first = _inside(environment)[0]
+  if not isinstance(first, py_environment.PyEnvironment):
+    return None
+  try:
+    drawn = np.asarray(apply(first.render))
+  except Exception as error:  # its code may raise anything
+    logging.log_first_n(
+        logging.INFO, 'The environment draws nothing: %s', 1, error)
+    return None
+  is_picture = drawn.dtype == np.uint8 and drawn.ndim == 3 and (
+      drawn.shape[-1] == 3)
+  return drawn if is_picture else None
 
 
 def _inside(environment):

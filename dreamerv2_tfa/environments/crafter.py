@@ -12,6 +12,7 @@ from dreamerv2_tfa.environments import gym
 from dreamerv2_tfa.environments import task as task_lib
 
 _EXTRA = 'crafter'
+_DRAWN = (576, 576)  # pixels; the view has nine cells a side
 ACHIEVEMENTS = (  # in alphabetical order, as Crafter lists them
     'collect_coal', 'collect_diamond', 'collect_drink', 'collect_iron',
     'collect_sapling', 'collect_stone', 'collect_wood', 'defeat_skeleton',
@@ -83,6 +84,19 @@ class Game:
           name: float(info['achievements'][name] > 0) for name in ACHIEVEMENTS})
     truncated = done and info['discount'] > 0
     return observation, reward, done, {'TimeLimit.truncated': truncated}
+
+  def render(self, mode: str = 'rgb_array') -> np.ndarray:
+    """The view at 64 pixels a cell, uint8 `[576, 576, 3]`.
+
+    Crafter draws the noise of the night from the random numbers of the world,
+    which are put back: a picture changes no episode.
+    """
+    del mode
+    state = self._world.random.get_state()
+    try:
+      return self._env.render(_DRAWN)
+    finally:
+      self._world.random.set_state(state)
 
   def _balance_in_order(self, chunk, creatures):
     """Spawns or removes creatures of a chunk, which are sorted by age."""

@@ -155,7 +155,8 @@ class _Observed(wrappers.PyEnvironmentBaseWrapper):
   def __init__(self, env, pixels, proprio, size, camera):
     super().__init__(env)
     observations: Any = env.observation_spec()
-    self._draw = functools.partial(self._picture, size, camera)
+    self._draw = functools.partial(self._picture, size, size, camera)
+    self._camera = camera
     self._specs = {
         key: spec for key, spec in observations.items()
         if proprio and spec.dtype != np.uint8}
@@ -166,6 +167,13 @@ class _Observed(wrappers.PyEnvironmentBaseWrapper):
   def observation_spec(self) -> dict[str, Any]:
     image = {'image': self._image_spec} if self._pixels else {}
     return {**image, **self._specs}
+
+  def render(self, mode: str = 'rgb_array') -> np.ndarray:
+    """The camera's picture, as DeepMind Control draws it: 240 x 320."""
+    del mode
+    rendering.check()
+    _use_chosen_opengl()
+    return self._picture(240, 320, self._camera)
 
   def close(self) -> None:
     """Frees the OpenGL context, in the thread that rendered."""
@@ -183,9 +191,9 @@ class _Observed(wrappers.PyEnvironmentBaseWrapper):
       observation['image'] = self._draw()
     return time_step._replace(observation=observation)
 
-  def _picture(self, size, camera):
+  def _picture(self, height, width, camera):
     try:
-      return self._env.physics.render(size, size, camera_id=camera)
+      return self._env.physics.render(height, width, camera_id=camera)
     except (RuntimeError, extras.load('mujoco', _EXTRA).FatalError) as error:
       raise ValueError(
           f'OpenGL cannot draw MuJoCo ({error}). {rendering.INSTALL}'

@@ -5,6 +5,7 @@ Gymnasium nor the newer forms of `reset` and `step`, so this is our own.
 """
 
 from collections.abc import Callable
+import inspect
 from typing import Any
 
 import gin
@@ -126,6 +127,20 @@ class GymEnvironment(py_environment.PyEnvironment):
   def observation_spec(self) -> Any:
     """Nest of observation specs."""
     return self._observation_spec
+
+  def render(self, mode: str = 'rgb_array') -> Any:
+    """What the environment inside draws, or None; of both forms of `render`.
+
+      render(self, mode)     older Gym
+      render(self)           Gymnasium: draws as `render_mode` says, which is
+                             set here where the environment was made without
+    """
+    inside = getattr(self._gym, 'unwrapped', self._gym)
+    if 'mode' in inspect.signature(inside.render).parameters:
+      return inside.render(mode=mode)
+    if getattr(inside, 'render_mode', None) is None:
+      inside.render_mode = mode
+    return inside.render()
 
   def get_state(self) -> dict[str, Any]:
     """The state of the environment inside, see `gym_state.get`."""

@@ -1,6 +1,7 @@
-"""Published Atari scores of 55 games, after 200 million frames.
+"""Published Atari scores and learning curves of 55 games.
 
-`atari_scores.csv` restates them, one game a line, all with sticky actions:
+`atari_scores.csv` restates scores after 200 million frames, one game a line,
+all with sticky actions:
 
 - `random`, `human_gamer`: random play and a tester of games, Mnih et al. 2015.
 - `human_record`: the world record, as in Toromanoff et al. 2019.
@@ -9,6 +10,11 @@
 - `dreamerv2`: the authors' published runs, Hafner et al. 2020 (arXiv
   2010.02193); `dreamerv2_schedules`: the same with annealed entropy and
   gradient mixing; `seeds`: how many runs these two are means of.
+
+`atari_curves.csv` restates the learning curves behind `dreamerv2`, which the
+authors publish as `scores/atari-dreamerv2.json` of their repository: mean,
+least and largest return over the seeds at 13 numbers of frames from 1 to 199
+million; `seeds`: how many runs got so far.
 """
 
 from collections.abc import Iterable
@@ -16,14 +22,34 @@ import csv
 import difflib
 import functools
 import pathlib
+from typing import NamedTuple
+
+import numpy as np
 
 METHODS = (
     'dreamerv2', 'dreamerv2_schedules', 'rainbow_sticky', 'iqn_sticky',
     'c51_sticky', 'dqn_sticky',
 )
 REFERENCES = ('random', 'human_gamer', 'human_record')
+END = 200e6  # frames that `atari_scores.csv` is after
 
 _PATH = pathlib.Path(__file__).with_name('atari_scores.csv')
+_POINT = ('mean', 'min', 'max', 'seeds')  # over seeds
+_CURVES = _PATH.with_name('atari_curves.csv')
+
+
+class Seeds(NamedTuple):
+  """The published seeds of a game.
+
+  The last point is the score after 200 million frames, which has no range and
+  no count: NaN.
+  """
+
+  frames: np.ndarray  # [points] of the environment
+  mean: np.ndarray    # [points] in the game's own points
+  low: np.ndarray     # [points] of the seed that was worst there
+  high: np.ndarray    # [points] of the best one
+  count: np.ndarray   # [points] of seeds
 
 
 @functools.cache
@@ -46,6 +72,28 @@ def scores(column: str) -> dict[str, float]:
   """
   check('method', column, METHODS + REFERENCES)
   return {game: float(row[column]) for game, row in _table().items()}
+
+
+@functools.cache
+def curves() -> dict[str, Seeds]:
+  """Returns the published learning curve of every game.
+
+  The last point, after 200 million frames, is the score `dreamerv2`: its mean
+  counts seeds that ended earlier by their last return.
+  """
+  rows = {}
+  with _CURVES.open(encoding='utf-8', newline='') as file:
+    for row in csv.DictReader(file):
+      rows.setdefault(row['game'], []).append([
+          float(row[name]) for name in ('frames', *_POINT)])
+  end = {
+      game: [END, float(row['dreamerv2']), np.nan, np.nan, np.nan]
+      for game, row in _table().items()
+  }
+  return {
+      game: Seeds(*np.array([*points, end[game]]).T)
+      for game, points in rows.items()
+  }
 
 
 def check(what: str, name: str, known: Iterable[str]) -> None:

@@ -27,6 +27,8 @@ import numpy as np
 
 from dreamerv2_tfa import columns
 from dreamerv2_tfa.reports import published
+from dreamerv2_tfa.reports import references
+from dreamerv2_tfa.reports import reliable
 
 _SCORES = flags.DEFINE_string(
     'scores', None, 'CSV file of your own scores: columns game and score.'
@@ -72,7 +74,7 @@ def normalise(scores: dict[str, float], human: str) -> np.ndarray:
     published.check('game', game, published.games())
   low, high = published.scores('random'), published.scores(human)
   return np.array([
-      (score - low[game]) / (high[game] - low[game])
+      references.normalise(score, (low[game], high[game]))
       for game, score in scores.items()
   ])
 
@@ -106,27 +108,12 @@ def interquartile_mean(
   Raises:
     ImportError: If rliable is not installed.
   """
-  try:
-    from rliable import library  # with pandas and more: seconds
-    from rliable import metrics
-  except ImportError as error:
-    raise ImportError(
-        f'Intervals need rliable ({error}). Install it, pip install '
-        "'rliable==1.2.0' 'pandas<3', or give --nointervals."
-    ) from error
   games = normalise(scores, 'human_gamer')[None]  # [runs = 1, games]
-  # rliable draws from numpy's global stream, whatever state it is given.
-  state = np.random.get_state()
-  np.random.seed(seed)
   try:
-    means, intervals = library.get_interval_estimates(
-        {'all': games}, lambda x: np.array([metrics.aggregate_iqm(x)]),
-        task_bootstrap=True, reps=resamples,
-    )
-  finally:
-    np.random.set_state(state)
-  low, high = intervals['all'][:, 0]
-  return Interval(float(means['all'][0]), float(low), float(high))
+    found = reliable.interquartile_mean(games, resamples=resamples, seed=seed)
+  except ValueError as error:
+    raise ImportError(f'{error}, or give --nointervals.') from error
+  return Interval(*(float(each[0]) for each in found))
 
 
 def read(path: str | os.PathLike) -> dict[str, float]:

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import durable
 from dreamerv2_tfa import reading
 
@@ -85,6 +86,39 @@ def find(directory: pathlib.Path) -> str | None:
     if named is None or number == named:
       raise _damaged(path, found)
   return None
+
+
+def chosen(directory: pathlib.Path, which: str) -> str:
+  """A checkpoint that the user has chosen.
+
+  Args:
+    directory: `checkpoints/` of the run.
+    which: Agent steps at it, or 'best'.
+
+  Returns:
+    The path without endings.
+
+  Raises:
+    UserError: If it is not there, or damaged.
+  """
+  there = steps_of(directory, ('index',))
+  best = find(directory / BEST) if (directory / BEST).is_dir() else None
+  if which == BEST and best:
+    return best
+  if which.isdecimal() and int(which) in there:
+    path = directory / f'ckpt-{int(which)}'
+    if (found := fault(path)) is None:
+      return str(path)
+    raise checks.UserError(
+        f'The checkpoint at {int(which):,} steps is damaged: {found}. Put the '
+        'file back from a copy, or give another.'
+    )
+  names = [*map(str, there), *([BEST] if best else [])]
+  raise checks.UserError(
+      f'The run in {directory.parent} has no checkpoint {which!r}; it has '
+      f'{", ".join(names) or "none"}. Give one of them: agent steps, or '
+      'best; a run keeps train.keep_checkpoints.'
+  )
 
 
 def recover(directory: pathlib.Path) -> list[str]:

@@ -20,6 +20,7 @@ from dreamerv2_tfa.experience import store as store_lib
 from dreamerv2_tfa.training import acting
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
+from dreamerv2_tfa.training import evaluation_start
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import runs
@@ -62,6 +63,7 @@ class Commit:
 
   Attributes:
     position: `Position` of the run.
+    evaluation_start: `EvaluationStart` of the run.
     store: `Store` of its replay, or of the run that it learns from.
     resumed: Whether a checkpoint was restored.
     stored_rows: Rows that were read from disk, an int.
@@ -93,12 +95,14 @@ class Commit:
     self._offline = settings.replay_from is not None
     self._folder, self._sums = folder, sums.Sums(folder)
     self.position, self.notes = Position(), []
+    self.evaluation_start = evaluation_start.EvaluationStart()
     self._checkpoints = checkpoints.Checkpoints(
         folder.checkpoints, later=self._later_parts(),
         keep=settings.keep_checkpoints, **self._first_parts(achievements),
     )
     self.resumed = self._checkpoints.resumed
-    self._exact = self.resumed and not self._checkpoints.lacks - {'acting'}
+    self._exact = self.resumed and not self._checkpoints.lacks - {
+        'acting', evaluation_start.NAME}
     if 'position' in self._checkpoints.lacks:
       # A new run, or the checkpoint of a version that did not save it.
       steps = int(parts.steps.result())
@@ -169,6 +173,7 @@ class Commit:
     """What checkpoints have since a resume is exact."""
     return {
         'position': self.position,
+        evaluation_start.NAME: self.evaluation_start,
         **({} if self._offline else {'collector': self._collector.state}),
         **({} if self._acts.state is None else {'acting': self._acts.state}),
         **_variables_of(

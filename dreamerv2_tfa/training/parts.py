@@ -70,7 +70,12 @@ def evaluation_environment(
 ) -> tf_environment.TFEnvironment:
   """One environment that evaluates a run of this seed."""
   make = task.make_evaluation or task.make
-  return make((seed + _EVALUATION_SEED) % 2**31)
+  return make(evaluation_seed(seed))
+
+
+def evaluation_seed(seed: int) -> int:
+  """Seed of the environment that evaluates a run of this seed."""
+  return (seed + _EVALUATION_SEED) % 2**31
 
 
 def make_agent(

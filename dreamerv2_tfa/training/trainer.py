@@ -290,6 +290,8 @@ class Trainer:
     if found is not None:
       self.evaluated = self.steps
       self.commit.position.score.assign(found['eval_return'])
+      assert self._evaluation.start is not None  # it could be stopped
+      self.commit.evaluation_start.write(self.steps, self._evaluation.start)
     return found
 
   def save(

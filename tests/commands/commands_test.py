@@ -166,10 +166,20 @@ _READ = {
         'root_dir', 'logdir', 'task', 'precision', 'seed', 'from', 'keys'},
     'check_env': _GIN | {'task', 'seed', 'steps', 'list_tasks'},
     'export': {'root_dir', 'logdir', 'task', 'out', 'format', 'verify'},
+    'evaluate': _GIN | {
+        'root_dir', 'logdir', 'policy', 'trust', 'task', 'environments', 'seed',
+        'episodes', 'checkpoint', 'sampled', 'repeat_last', 'csv', 'json',
+        'video', 'video_episodes'},
     'serve': {
         'policy', 'host', 'port', 'name', 'max_sessions', 'idle_seconds',
         'max_bytes', 'max_connections', 'allowed_host', 'token', 'token_file',
         'trust'},
+    'plot': {
+        'indir', 'indir_prefix', 'outdir', 'subdir', 'xaxis', 'yaxis', 'xmult',
+        'maxval', 'tasks', 'methods', 'prefix', 'baselines', 'published',
+        'bins', 'agg', 'add', 'at', 'size', 'dpi', 'cols', 'legendcols', 'xlim',
+        'ylim', 'ylimticks', 'xticks', 'yticks', 'xlabel', 'ylabel', 'labels',
+        'colors', 'palette'},
 }
 
 

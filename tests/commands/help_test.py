@@ -16,17 +16,19 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import arguments as arguments_lib
 from dreamerv2_tfa.commands import check_env
 from dreamerv2_tfa.commands import configuration
+from dreamerv2_tfa.commands import evaluate
 from dreamerv2_tfa.commands import export
 from dreamerv2_tfa.commands import help as help_lib
 from dreamerv2_tfa.commands import import_published
 from dreamerv2_tfa.commands import listing
+from dreamerv2_tfa.commands import plot
 from dreamerv2_tfa.commands import serve
 from dreamerv2_tfa.commands import train
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import train as train_lib
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
-_MODULES = (train, check_env, export, serve, import_published)
+_MODULES = (train, evaluate, check_env, export, serve, import_published, plot)
 
 pytestmark = pytest.mark.usefixtures('clean')
 
