@@ -112,7 +112,7 @@ class Interrupt:
     waiting.proceed()
 
   def request(self, reason: str) -> None:
-    """Lets the run save and end, as a signal does, for a reason that is told."""
+    """Lets the run save and end, as a signal does, and says why."""
     if not self.requested:
       self._tell(f'The run stops and saves: {reason}.')
     self.requested = True

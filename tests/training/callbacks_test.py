@@ -147,7 +147,8 @@ def test_a_callback_in_a_run_folder_is_not_imported(tmp_path):
   assert refused.returncode == 1
   assert bound in refused.stderr.replace("'\\''", "'").replace("'\"'\"'", "'")
   assert not (here / 'ran').exists()
-  assert run('--steps=70', '--gin_bindings=train.callbacks = ()').returncode == 0
+  without = run('--steps=70', '--gin_bindings=train.callbacks = ()')
+  assert without.returncode == 0, without.stderr
   assert not (here / 'ran').exists()
   assert 'save\nend' in run('--steps=80', bound).stdout
 
