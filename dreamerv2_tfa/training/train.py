@@ -92,7 +92,7 @@ def train(
       run.record()
       try:
         with faults.surfaced():
-          _loop(run.settings, trainer, reporter, stop)
+          finished = _loop(run.settings, trainer, reporter, stop)
       except (faults.EnvironmentFailed, collection.NotStored):
         waiting.proceed()
         with stop.saving():
@@ -100,11 +100,16 @@ def train(
         if not stop.requested:
           raise
         reporter.stopped()
-      return stop.signal
+        finished = False
+      return None if finished else stop.signal
 
 
 def _loop(settings, trainer, reporter, stop):
-  """Trains until the last step, or until `stop` is requested; then saves."""
+  """Trains until the last step, or until `stop` is requested; then saves.
+
+  Returns:
+    Whether the run has taken all its steps.
+  """
   timetable, progress = settings.timetable, reporter.progress
   reporter.begin()
   trainer.commit.keep_best()
@@ -119,14 +124,14 @@ def _loop(settings, trainer, reporter, stop):
       _act(settings, trainer, reporter, stop)
       reporter.tell_callbacks(stop)
 
-  if not stop.requested:
-    _finish(settings, trainer, reporter, stop)
-  if stop.requested:
+  finished = not stop.requested and _finish(settings, trainer, reporter, stop)
+  if not finished:
     with stop.saving():
       trainer.save(progress)
       reporter.saved()
     reporter.stopped()
   reporter.tell_callbacks(stop)
+  return finished
 
 
 def _act(settings, trainer, reporter, stop):
@@ -148,15 +153,16 @@ def _act(settings, trainer, reporter, stop):
 
 
 def _finish(settings, trainer, reporter, stop):
-  """Ends a run that has taken all its steps."""
+  """Ends a run that has taken all its steps; False where it was stopped."""
   evaluates = settings.eval_episodes and trainer.evaluated < trainer.steps
   if trainer.has_unreported:
     reporter.report()
   if evaluates and not _evaluate(trainer, reporter, stop):
-    return
+    return False
   _save(trainer, reporter)
   trainer.export(reporter.progress)
   reporter.done()
+  return True
 
 
 def _evaluate(trainer, reporter, stop):
