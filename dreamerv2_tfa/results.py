@@ -63,7 +63,7 @@ class Run:
           f'There is no run in {self.folder}: {self._paths.protocol.name} is '
           'missing. Give the folder that train or bin/train wrote.'
       )
-    sums.check(self._paths)
+    sums.check(self._paths, checkpoints=False)
     self._task = protocol.wanted(self._paths.protocol)['task']
     self._environment, self._evaluation = environment, evaluation
 

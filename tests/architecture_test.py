@@ -61,7 +61,7 @@ _ROOMS = {
         'agent',
     ),
     'training': (
-        'durable', 'quiet', 'checks', 'reading', 'devices', 'scopes',
+        'durable', 'quiet', 'checks', 'late', 'reading', 'devices', 'scopes',
         'optimizers', 'specs', 'observations', 'environments', 'experience',
         'behaviour', 'agent',
     ),

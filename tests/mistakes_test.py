@@ -464,7 +464,7 @@ def test_a_mistake_with_an_example_shows_its_usage(
 
 
 @pytest.mark.parametrize('name', [
-    'custom_env', 'minigrid', 'tf_agents_pipeline', 'train_in_dream'])
+    'custom_env', 'minigrid', 'tf_agents_pipeline', 'train_in_dream', 'tune'])
 def test_help_of_an_example_prints_and_does_nothing(
     folder, monkeypatch, capsys, name):
   monkeypatch.setattr(sys, 'argv', [f'{name}.py', '--help'])

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import functools
 import importlib.metadata
 import itertools
+import os
 import platform
 import sys
 
@@ -28,9 +29,23 @@ def main(
     page: Of the program.
     words: How many it takes.
   """
+  _open_streams()
   app.run(
       configuration.guarded(function, words, page.flags()),
       flags_parser=functools.partial(parse, page=page))
+
+
+def _open_streams():
+  """Opens standard streams that are closed, as by `>&-`, to nowhere.
+
+  Else the next files to be opened would be in their place, and what libraries
+  print would be written into them.
+  """
+  for number in range(3):
+    try:
+      os.fstat(number)
+    except OSError:
+      os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 def parse(argv: list[str], page: help_lib.Page) -> list[str]:

@@ -74,7 +74,7 @@ def load(
         'train.save_every steps, at its end, and at Ctrl-C.'
     )
   there = protocol.wanted(folder.protocol)
-  sums.check(folder)
+  sums.check(folder, best=checkpoint == checkpoint_files.BEST)
   evaluation = _last_evaluation(folder)
   with config.isolated():
     config.parse_recorded(folder.config)

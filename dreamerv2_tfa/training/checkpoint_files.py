@@ -292,17 +292,36 @@ def _whole(path):
 
 
 def _damaged(path, found):
-  """The error that says how to resume from an older one, or that none is."""
-  whole = _whole(path)
-  if whole is None:
-    way_out = (
-        'No whole checkpoint is beside it. Put the file back from a copy, or '
-        'take another --root_dir.'
+  """The error that says what else there is to take."""
+  if path.parent.name == BEST:
+    return ValueError(
+        f'The best checkpoint is damaged: {found}. Put the file back from a '
+        'copy; or take the last one.'
     )
-  else:
+  whole, best = _whole(path), _whole_best(path.parent / BEST)
+  if whole is not None:
     way_out = (
         f'{whole.name} beside it is whole. Put the file back from a copy; or '
         'let bin/train resume the run, which sets the damaged files aside and '
         f'continues from {step(whole):,} steps.'
     )
+  elif best is not None:
+    way_out = (
+        f'No other is whole but {best}, that with the highest evaluation. Put '
+        'the file back from a copy; or take that one: load_agent(..., '
+        'best=True).'
+    )
+  else:
+    way_out = (
+        'No whole checkpoint is beside it. Put the file back from a copy, or '
+        'take another --root_dir.'
+    )
   return ValueError(f'The last checkpoint is damaged: {found}. {way_out}')
+
+
+def _whole_best(folder):
+  """The best checkpoint, if it is there and whole; else None."""
+  try:
+    return find(folder)
+  except ValueError:
+    return None

@@ -106,16 +106,19 @@ class Checkpoints:
         checkpoint_files.step(self.latest) == step
     )
 
+  def is_best(self, score: float) -> bool:
+    """Whether no evaluation was higher than that of the last checkpoint."""
+    return score >= checkpoint_files.score(
+        self._directory / checkpoint_files.BEST)
+
   def keep_best(self, score: float) -> None:
-    """Keeps the last checkpoint in `best/` if no evaluation was higher.
+    """Keeps the last checkpoint in `best/`.
 
     Args:
       score: Mean return of the evaluation of the last checkpoint.
     """
     assert self.latest is not None
     final = self._directory / checkpoint_files.BEST
-    if score < checkpoint_files.score(final):
-      return
     fresh = final.with_name(f'{final.name}.new')
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()

@@ -18,6 +18,7 @@ from dreamerv2_tfa.experience import buffer as buffer_lib
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store as store_lib
 from dreamerv2_tfa.training import acting
+from dreamerv2_tfa.training import checkpoint_files
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import evaluation_start
@@ -243,8 +244,13 @@ class Commit:
     A run that was killed after the save does it when it is resumed.
     """
     saved = self.position
-    if self._checkpoints.has(int(saved.evaluated)):
-      self._checkpoints.keep_best(float(saved.score))
+    steps, score = int(saved.evaluated), float(saved.score)
+    if self._checkpoints.has(steps) and self._checkpoints.is_best(score):
+      best = self._folder.checkpoints / checkpoint_files.BEST
+      self._sums.begin(
+          best / f'ckpt-{steps}.index', best / checkpoint_files.SCORE)
+      self._checkpoints.keep_best(score)
+      self._sums.write()
 
 
 def _variables(count, value, dtype):

@@ -65,7 +65,8 @@ class Interrupt:
   ends the process at a second signal.
 
   Attributes:
-    requested: Whether a signal has come, so that the run should save and end.
+    requested: Whether the run should save and end: a signal has come, or
+      `request` was called.
     signal: Number of the first one, or None.
   """
 
@@ -110,6 +111,12 @@ class Interrupt:
     os.close(reads)
     waiting.proceed()
 
+  def request(self, reason: str) -> None:
+    """Lets the run save and end, as a signal does, and says why."""
+    if not self.requested:
+      self._tell(f'The run stops and saves: {reason}.')
+    self.requested = True
+
   @contextlib.contextmanager
   def saving(self) -> Iterator[None]:
     """Lets the second signal wait while a run saves; the third ends it."""
@@ -123,7 +130,7 @@ class Interrupt:
     """Python's handler, in the main thread."""
     del frame
     self._answered += 1
-    if not self.requested:
+    if self.signal is None:
       self.requested, self.signal = True, number
     elif self._answered > 2 or not self._saving:
       _end_at_once(number)

@@ -1,8 +1,10 @@
 """`dreamerv2_tfa.train`: the loop, on an environment of one's own."""
 
 import ast
+from collections.abc import Callable
 from collections.abc import Sequence
 import copy
+import functools
 import inspect
 import os
 import signal
@@ -15,6 +17,7 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa import quiet
 from dreamerv2_tfa.environments import custom
 from dreamerv2_tfa.environments import task as task_lib
+from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import run_settings
@@ -28,7 +31,9 @@ _SETTINGS = inspect.signature(settings_lib.read).parameters
 def train(
     environment: Any, *, root_dir: str | os.PathLike,
     preset: str | os.PathLike | Sequence[str | os.PathLike] | None = None,
-    evaluation: Any = None, dry_run: bool = False, **bindings: Any,
+    evaluation: Any = None, dry_run: bool = False,
+    callbacks: Sequence[Callable[[callbacks_lib.Event], object]] = (),
+    **bindings: Any,
 ) -> None:
   """Trains DreamerV2, or resumes the run in the folder.
 
@@ -50,6 +55,7 @@ def train(
       or, where they show pictures, `gym_pixels_small`.
     evaluation: A second environment for evaluation. None: a copy of the first.
     dry_run: Whether to build everything, print what it is, and write nothing.
+    callbacks: Functions that are told what the run has done, see `Event`.
     **bindings: Settings. `steps=1e6` is `train.steps`; others are written
       `**{'RSSM.deter': 200}`.
 
@@ -61,11 +67,15 @@ def train(
     UserError: If a setting or the environment cannot be used; a `ValueError`.
     EnvironmentFailed: If the environment's own code raises, see `watched`.
     SystemExit: If SIGTERM or SIGHUP has stopped the run, which has saved.
+    Exception: What a callback raises; the run has saved.
   """
   single = isinstance(preset, (str, os.PathLike))
   files = [preset] if single else list(preset or ())
   checks.flag('dry_run', dry_run)
-  run = train_lib.describe if dry_run else train_lib.train
+  for callback in callbacks:
+    callbacks_lib.check('callbacks', callback)
+  run = train_lib.describe if dry_run else functools.partial(
+      train_lib.train, callbacks=callbacks)
   lines = [_binding(name, value) for name, value in bindings.items()]
   with config.isolated(), gin_files.without_frames():
     if isinstance(environment, str):

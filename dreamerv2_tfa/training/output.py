@@ -15,7 +15,8 @@ def unbroken() -> Iterator[None]:
   a terminal was closed, the disk of a log is full.
   """
   before = sys.stdout, sys.stderr
-  sys.stdout, sys.stderr = mine = tuple(_Unbroken(x) for x in before)
+  sys.stdout, sys.stderr = mine = tuple(
+      _Unbroken(stream or _nowhere()) for stream in before)
   try:
     yield
   finally:
@@ -24,6 +25,11 @@ def unbroken() -> Iterator[None]:
         old if now is own else now for old, now, own in zip(
             before, (sys.stdout, sys.stderr), mine, strict=True)
     )
+
+
+def _nowhere():
+  """For a process that was started without the stream, as by `>&-`."""
+  return open(os.devnull, 'w', encoding='utf-8')
 
 
 class _Unbroken:

@@ -1,6 +1,7 @@
 """What a run is made of, built in the order in which data flows."""
 
 import contextlib
+import re
 from typing import Any
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from tf_agents.environments import tf_environment
 from tf_agents.metrics import tf_metrics
 
 from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import task as task_lib
 from dreamerv2_tfa.environments import tasks
@@ -95,14 +97,23 @@ def make_agent(
     freeze_model: Whether the world model does not learn.
 
   Raises:
-    ValueError: If a spec or a setting of the agent cannot be used.
+    ValueError: If a spec or a setting of the agent cannot be used, or memory
+      does not suffice for it.
   """
-  return agent_lib.DreamerV2Agent(
-      time_step_spec, action_spec, seed=seed,
-      schedule_step=steps.environment_steps,
-      exploration_steps=-(-explore_until // action_repeat),
-      freeze_model=freeze_model,
-  )
+  try:
+    return agent_lib.DreamerV2Agent(
+        time_step_spec, action_spec, seed=seed,
+        schedule_step=steps.environment_steps,
+        exploration_steps=-(-explore_until // action_repeat),
+        freeze_model=freeze_model,
+    )
+  except tf.errors.ResourceExhaustedError as error:
+    said = re.search(r'tensor with shape\s*\[[\d,]*\]', str(error))
+    raise checks.UserError(
+        'Memory does not suffice for the agent'
+        f'{f", not for a {said.group()}" if said else ""}. Make it smaller: '
+        'RSSM.deter, RSSM.hidden, MLP.units, Encoder.depth, Decoder.depth.'
+    ) from error
 
 
 def close(parts: Parts) -> None:

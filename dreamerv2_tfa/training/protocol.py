@@ -17,6 +17,7 @@ from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import precision as precision_lib
+from dreamerv2_tfa.training import sums
 
 _REQUIRED = {  # and of which type
     'task': str, 'action_repeat': int, 'precision': str, 'seed': int,
@@ -51,6 +52,7 @@ def describe(
       **describe_environment(parts.evaluation_environment),
       'seed': seed,
       'precision': parts.precision,
+      sums.PROMISE: True,
       'devices': [d.name for d in tf.config.list_logical_devices()],
       'parameters': parameter_counts(parts.agent),
       'python': platform.python_version(),

@@ -27,6 +27,7 @@ class _References(config_parser.ParserDelegate):
 
   def __init__(self):
     self.names: list[str] = []
+    self.macros: list[str] = []
 
   def configurable_reference(
       self, scoped_configurable_name: str, evaluate: bool) -> Any:
@@ -34,7 +35,7 @@ class _References(config_parser.ParserDelegate):
     self.names.append(scoped_configurable_name.rpartition('/')[2])
 
   def macro(self, macro_name: str) -> Any:
-    del macro_name  # stands for a value of the same text
+    self.macros.append(macro_name)
 
 
 def check(
@@ -56,7 +57,13 @@ def check(
     SyntaxError: If a line cannot be read, from gin.
   """
   references = _References()
+  bound, used = set(), []
   for statement in config_parser.ConfigParser(text, references):
+    if isinstance(statement, config_parser.BindingStatement) and (
+        statement.selector == 'gin.macro'):
+      bound.add(statement.scope)
+    used += [(statement, name) for name in references.macros]
+    references.macros.clear()
     if isinstance(statement, config_parser.IncludeStatement):
       raise checks.UserError(
           f'{_place(path, statement)} includes the file {statement.filename!r}.'
@@ -66,6 +73,11 @@ def check(
       _check_import(path, statement, trusted)
     while references.names:
       _check_reference(path, statement, references.names.pop())
+  for statement, name in used:
+    if name not in bound and not gin_config._CONSTANTS.matching_selectors(name):
+      raise checks.UserError(
+          f'{_place(path, statement)} takes the macro %{name}, which nothing '
+          f'binds. Write a value in its place, or a line {name} = VALUE.')
 
 
 def _check_import(path, statement, trusted):

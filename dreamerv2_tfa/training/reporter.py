@@ -1,7 +1,11 @@
 """What tells of a run: the terminal, `metrics.jsonl`, TensorBoard."""
 
+from collections.abc import Sequence
+
 from dreamerv2_tfa import devices
+from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import evaluation
+from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import progress as progress_lib
@@ -21,6 +25,7 @@ class Reporter:
   def __init__(
       self, folder: runs.RunFolder, parts: parts_lib.Parts,
       settings: settings_lib.Settings, trainer: trainer_lib.Trainer,
+      callbacks: Sequence[callbacks_lib.Callback] = (),
   ):
     """Opens the files of the run; draws nothing yet.
 
@@ -28,6 +33,7 @@ class Reporter:
       ValueError: If `metrics.jsonl` is damaged.
     """
     self._parts, self._settings, self._trainer = parts, settings, trainer
+    self._root, self._callbacks, self._events = folder.root, callbacks, []
     self._tell_lost_rows()
     repeat = parts.task.action_repeat
     self._writer = metrics_lib.Writer(
@@ -108,9 +114,26 @@ class Reporter:
           'or train with --precision=bf16 or 32.'
       )
 
-  def sync(self) -> None:
+  def saved(self) -> None:
     """Flushes what was written to the disk."""
     self._writer.sync()
+    self._events.append(('save', {}))
+
+  def tell_callbacks(self, stop: interrupt.Interrupt) -> None:
+    """Tells the callbacks what was done since the last call.
+
+    Args:
+      stop: What they may request.
+
+    Raises:
+      Exception: What one of them raises.
+    """
+    events, self._events = self._events, []
+    for kind, metrics in events:
+      for callback in self._callbacks:
+        callback(callbacks_lib.Event(
+            kind, self._trainer.frames, self._trainer.updates, dict(metrics),
+            self._root, stop.request))
 
   def evaluated(self, metrics: dict[str, float] | None) -> bool:
     """Writes an evaluation.
@@ -135,6 +158,7 @@ class Reporter:
             metrics, self._settings.eval_episodes, self._settings.eval_steps
         )
     )
+    self._events.append(('evaluation', metrics))
     return True
 
   def stopped(self) -> None:
@@ -143,6 +167,7 @@ class Reporter:
         f'Stopped and saved at {self._trainer.frames:,} frames. The same '
         'command resumes from here.'
     )
+    self._events.append(('end', {}))
 
   def done(self) -> None:
     """Says that the run has taken all its steps."""
@@ -150,6 +175,7 @@ class Reporter:
         f'Done: {self._trainer.frames:,} frames, {self._trainer.updates:,} '
         'updates.'
     )
+    self._events.append(('end', {}))
 
   def close(self) -> None:
     """Ends display and files."""

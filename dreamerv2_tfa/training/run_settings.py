@@ -56,7 +56,7 @@ def parse(
   if root_dir is not None:
     folder = runs.RunFolder(root_dir, '--root_dir')
   given = list(map(gin_files.name, files))
-  task, recorded = _task(bindings), None
+  task, recorded = _task(bindings), {}
   there = None if folder is None else _recorded(
       folder, given, task or make_task)
   if folder is not None and there is not None:
@@ -69,7 +69,7 @@ def parse(
           'dreamerv2_tfa.train(environment, root_dir=...). If it has a task, '
           f'{folder.config} is damaged: put it back from a copy.'
       )
-    recorded = None if make_task else _without_module()
+    recorded = _without_modules(*([] if make_task else ['train.task']))
     before = list(there['presets'])
     given = [name for name in before if name not in given] + given
   elif all(map(gin_files.is_overlay, files)):
@@ -77,28 +77,37 @@ def parse(
         bindings, task, make_task)
     files, given = [chosen, *files], [chosen, *given]
   config.parse(files, bindings)
-  if recorded is not None and config.value('train.task') is None:
-    raise _no_word(folder, recorded)
+  for name, value in recorded.items():
+    if config.value(name) is None:
+      raise _no_word(folder, name, value)
   _check_parts()
   for name in _FOLDERS:
     _make_absolute(name)
   return given
 
 
-def _without_module():
-  """Unbinds a recorded task that would import a module; returns its name."""
-  name = config.value('train.task')
-  if name is None or isinstance(name, str) and not tasks.names_module(name):
-    return None
-  config.bind('train.task', None)
-  return str(name)
+def _without_modules(*names):
+  """Unbinds recorded settings that would import a module; returns them."""
+  found = {}
+  for name in (*names, 'train.callbacks'):
+    value = config.value(name)
+    if value and not (name == 'train.task' and isinstance(value, str) and (
+        not tasks.names_module(value))):
+      config.bind(name, None)
+      found[name] = value
+  return found
 
 
-def _no_word(folder, name):
+def _no_word(folder, name, value):
+  """What is said of a recorded setting that would import a module."""
+  if name == 'train.task':
+    given, kind = f'--task={value}', f'task {str(value)!r}'
+  else:
+    given, kind = f'--gin_bindings={name} = {value!r}', f'{name} = {value!r}'
   return checks.UserError(
-      f'{folder.config} has the task {name!r}, whose module would be imported '
+      f'{folder.config} has the {kind}, whose module would be imported '
       'and run. If it is yours, or you trust it, give it with the command: '
-      f'{shlex.quote(f"--task={name}")}.'
+      f'{shlex.quote(given)}.'
   )
 
 

@@ -242,7 +242,7 @@ def load(
         f'The run in {folder.root} is of the task {there["task"]}; wanted '
         f'{task}. Give the folder of a run of {task}.'
     )
-  sums.check(folder)
+  sums.check(folder, best=best)
   config.parse_recorded(folder.config)
   return restore(folder, checkpoint, there, precision)
 

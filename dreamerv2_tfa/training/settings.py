@@ -1,5 +1,6 @@
 """The settings `train.*` of a run, read from gin and checked."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import gin
@@ -35,6 +36,7 @@ class Settings(NamedTuple):
   keep_checkpoints: int
   replay_from: str | None
   model_from: str | None
+  callbacks: tuple[str, ...]
 
 
 @gin.configurable('train')  # pyright: ignore[reportCallIssue], not annotated
@@ -52,7 +54,7 @@ def read(
     eval_episodes: int = 1, eval_steps: float = 27000,
     save_every: float = 1e4, keep_checkpoints: int = 2,
     replay_from: str | None = None,
-    model_from: str | None = None,
+    model_from: str | None = None, callbacks: Sequence[str] = (),
 ) -> Settings:
   """Reads the settings `train.*` from gin.
 
@@ -94,6 +96,8 @@ def read(
       `steps_per_update` an update. None: collect.
     model_from: Folder of a run whose world model is loaded from the last
       checkpoint and frozen; only the actor-critic learns. None: learn a model.
+    callbacks: Functions that are told what the run has done, `module:function`
+      each, see `callbacks`.
 
   Raises:
     ValueError: If a setting cannot be used.
@@ -134,4 +138,5 @@ def read(
       ),
       replay_from=replay_from,
       model_from=model_from,
+      callbacks=checks.several('train.callbacks', callbacks),
   )

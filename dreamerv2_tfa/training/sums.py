@@ -2,7 +2,8 @@
 
 A digit of a setting that has changed is a setting still, and so is a file of
 another run. `sums.json` has of each file the bytes that were there at the last
-save, and their SHA-256. Files that grow are compared up to there.
+save, and their SHA-256. Files that grow are compared up to there. A checkpoint
+that is neither listed, nor noted as begun, is none of this run.
 """
 
 import hashlib
@@ -13,10 +14,12 @@ import typing
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import durable
 from dreamerv2_tfa import reading
+from dreamerv2_tfa.training import checkpoint_files
 
 if typing.TYPE_CHECKING:
   from dreamerv2_tfa.training import runs
 
+PROMISE = 'checksums'  # in `protocol.json`: the run writes `sums.json`
 _BEGINNING = 2**18  # bytes of a file of rows; each row has a checksum besides
 
 
@@ -32,22 +35,23 @@ class Sums:
     self._folder, self._rows = folder, {}
 
   def begin(self, *paths: pathlib.Path) -> None:
-    """Leaves out files that are about to be replaced, until `write`.
+    """Notes files that are about to be made or replaced, until `write`.
 
     Args:
       *paths: In the run's folder.
     """
-    listed = _read(self._folder)
     names = [_name(self._folder, path) for path in paths]
-    left = {name: listed[name] for name in listed if name not in names}
-    if left != listed:
-      self._write(left)
+    listed, _ = _read(self._folder)
+    self._write({
+        name: each for name, each in (listed or {}).items()
+        if name not in names}, names)
 
   def write(self) -> None:
     """Takes and writes the sums."""
     folder = self._folder
     self._rows = {path: self._row_sum(path) for path in _rows(folder)}
-    paths = (*settings(folder), folder.metrics, *_checkpoints(folder))
+    paths = (*settings(folder), folder.metrics, *_checkpoints(folder),
+             *_best(folder))
     found = {**{path: _sum(path) for path in paths}, **self._rows}
     self._write({
         _name(folder, path): each for path, each in found.items()
@@ -61,12 +65,15 @@ class Sums:
       return known
     return _sum(path, _BEGINNING)
 
-  def _write(self, files):
-    text = json.dumps({'files': files}, indent=1) + '\n'
+  def _write(self, files, begun=()):
+    text = json.dumps({'files': files, 'begun': list(begun)}, indent=1) + '\n'
     durable.write_text(self._folder.sums, text)
 
 
-def check(folder: 'runs.RunFolder', *, rows: bool = False) -> None:
+def check(
+    folder: 'runs.RunFolder', *, rows: bool = False, checkpoints: bool = True,
+    best: bool = False,
+) -> None:
   """Prints which files are not as the run has written them.
 
   They are used as they are, since settings may be edited; a checkpoint is not.
@@ -76,39 +83,63 @@ def check(folder: 'runs.RunFolder', *, rows: bool = False) -> None:
   Args:
     folder: Of the run. One of an earlier version has no sums.
     rows: Whether to look at replay as well.
+    checkpoints: Whether to look at checkpoints.
+    best: Whether the best one will be used.
 
   Raises:
     UserError: If a checkpoint is another one.
   """
-  listed = _read(folder)
-  always = *settings(folder), folder.metrics
-  checkpoints = _checkpoints(folder)
-  for path in (*always, *checkpoints, *(_rows(folder) if rows else ())):
-    size, digest = listed.get(_name(folder, path), (0, None))
-    whole = path in settings(folder) or path in checkpoints  # it does not grow
-    found = _sum(path, size + whole)
-    if digest is None or found == (size, digest):
+  # Before the sums: a process that trains here notes a file, then makes it.
+  saved = _checkpoints(folder) if checkpoints else []
+  kept = _best(folder) if checkpoints else []
+  listed, begun = _read(folder)
+  if listed is None:
+    return
+  for path in (*settings(folder), folder.metrics):
+    _tell(folder, path, listed, grows=path == folder.metrics)
+  for path in (_rows(folder) if rows else ()):
+    _tell(folder, path, listed, grows=True)
+  for path in saved + kept:
+    name = _name(folder, path)
+    found = _sum(path, reading.LINES)
+    if found is None or name in begun or found == listed.get(name):
       continue
-    if found is None:
-      if path in always:  # a process that trains here may remove others
-        print(
-            f'Note: {path} is missing, which was there at the last save. What '
-            'it said is lost, unless you put it back from a copy.'
-        )
-    elif path in checkpoints:
-      raise checks.UserError(
-          f'{path} is not that of this run: its checksum is not the one in '
-          f'{folder.sums.name}, so it was damaged or is of another run. Put it '
-          f'back from a copy; or move {path.stem}.* away to take the '
-          f'checkpoint before it; or, if you want this one, delete '
-          f'{folder.sums}.'
-      )
-    else:
-      print(
-          f'Note: {path} is not as the run has written it: it was edited, is '
-          'damaged or of another run. It is read as it is; if you did not edit '
-          'it, put it back from a copy.'
-      )
+    if best == (path in kept):
+      raise checks.UserError(_foreign(folder, path, name in listed))
+    if path in kept:
+      print(f'Note: {path} is not that of this run: it was damaged, or is of '
+            'another run. It is not used here.')
+
+
+def _tell(folder, path, listed, *, grows):
+  """Prints a note where a file is not as it was."""
+  size, digest = listed.get(_name(folder, path), (0, None))
+  found = _sum(path, size + (not grows))
+  if digest is None or found == (size, digest):
+    return
+  if found is not None:
+    print(
+        f'Note: {path} is not as the run has written it: it was edited, is '
+        'damaged or of another run. What can be read of it is; if you did not '
+        'edit it, put it back from a copy.'
+    )
+  elif path.suffix != '.tfrecord':  # a process that trains here removes those
+    print(
+        f'Note: {path} is missing, which was there at the last save. If you '
+        'have a copy, put it back.'
+    )
+
+
+def _foreign(folder, path, is_listed):
+  """What is said of a checkpoint that is not the run's."""
+  reason = (
+      'its checksum is not the one in' if is_listed else 'it is not listed in')
+  return (
+      f'{path} is not that of this run: {reason} {folder.sums.name}, so it was '
+      'damaged or is of another run. Put it back from a copy, with its '
+      f'{folder.sums.name}; or move {path.stem}.* away to take the '
+      f'checkpoint before it; or, if you want this one, delete {folder.sums}.'
+  )
 
 
 def settings(folder: 'runs.RunFolder') -> tuple[pathlib.Path, ...]:
@@ -119,6 +150,13 @@ def settings(folder: 'runs.RunFolder') -> tuple[pathlib.Path, ...]:
 def _checkpoints(folder):
   return sorted(filter(
       pathlib.Path.is_file, folder.checkpoints.glob('ckpt-*.index')))
+
+
+def _best(folder):
+  """The files of `best/` that have a sum."""
+  best = folder.checkpoints / checkpoint_files.BEST
+  return sorted(filter(pathlib.Path.is_file, (
+      *best.glob('ckpt-*.index'), best / checkpoint_files.SCORE)))
 
 
 def _rows(folder):
@@ -142,19 +180,34 @@ def _sum(path, at_most=reading.LINES):
 
 
 def _read(folder):
-  """The sums by name; {} where there are none or they are damaged."""
+  """The sums by name, and the names of files that were begun.
+
+  There are None where there is no file, or it is damaged.
+  """
   path = folder.sums
   if not path.exists():
-    return {}
+    if _promised(folder):
+      print(f'Note: {path} is missing, so whether files of the run were changed '
+            'cannot be told. The next save writes it again.')
+    return None, []
   try:
-    files = reading.parsed(reading.text(path))['files']
+    found = reading.parsed(reading.text(path))
     return {
         name: (int(size), str(digest))
-        for name, (size, digest) in files.items() if 0 <= size <= reading.LINES
-    }
+        for name, (size, digest) in found['files'].items()
+        if 0 <= size <= reading.LINES
+    }, list(map(str, found['begun']))
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
     print(
         f'Note: {path} cannot be read ({error}), so whether files of the run '
         'were changed cannot be told. The next save writes it again.'
     )
-    return {}
+    return None, []
+
+
+def _promised(folder):
+  """Whether the run has written sums, as those of earlier versions have not."""
+  try:
+    return bool(reading.parsed(reading.text(folder.protocol)).get(PROMISE))
+  except (OSError, ValueError, AttributeError):  # its readers say so
+    return False

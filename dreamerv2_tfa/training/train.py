@@ -14,6 +14,7 @@ from dreamerv2_tfa.environments import waiting
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store
+from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import capacity as capacity_lib
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
@@ -42,6 +43,7 @@ class Built(NamedTuple):
   capacity: replay.Fit  # of replay memory
   described: dict  # of `protocol.describe`
   resumed_steps: int | None  # agent steps; None where the run is new
+  callbacks: Sequence[callbacks_lib.Callback]
 
   def record(self) -> None:
     """Writes what the run is into its folder."""
@@ -54,6 +56,7 @@ class Built(NamedTuple):
 def train(
     root_dir: str | os.PathLike, *, presets: Sequence[str] = (),
     task: task_lib.Task | None = None,
+    callbacks: Sequence[callbacks_lib.Callback] = (),
 ) -> int | None:
   """Trains DreamerV2 on a task, or resumes the run in its folder.
 
@@ -63,9 +66,11 @@ def train(
     root_dir: The run's folder; made if it does not exist.
     presets: Names of the gin files, for the record.
     task: Takes the place of the setting `train.task`.
+    callbacks: Told of what the run does, after those of the settings.
 
   Returns:
-    The signal that has stopped the run, which has saved; None at its end.
+    The signal that has stopped the run, which has saved; None at its end, and
+    where a callback has stopped it.
 
   Raises:
     ValueError: If a setting cannot be used; nothing was written then.
@@ -73,8 +78,9 @@ def train(
       before it, and `crash/` has what it takes to run it again.
     EnvironmentFailed: If the environment fails again and again; the run has
       saved.
+    Exception: What a callback raises; the run has saved.
   """
-  with built(root_dir, presets, task) as run:
+  with built(root_dir, presets, task, callbacks=callbacks) as run:
     trainer, reporter = open_run(run)
     tell = reporter.progress.say
     with contextlib.closing(reporter), interrupt.Interrupt(tell) as stop:
@@ -86,7 +92,7 @@ def train(
       run.record()
       try:
         with faults.surfaced():
-          _loop(run.settings, trainer, reporter, stop)
+          finished = _loop(run.settings, trainer, reporter, stop)
       except (faults.EnvironmentFailed, collection.NotStored):
         waiting.proceed()
         with stop.saving():
@@ -94,11 +100,16 @@ def train(
         if not stop.requested:
           raise
         reporter.stopped()
-      return stop.signal
+        finished = False
+      return None if finished else stop.signal
 
 
 def _loop(settings, trainer, reporter, stop):
-  """Trains until the last step, or until `stop` is requested; then saves."""
+  """Trains until the last step, or until `stop` is requested; then saves.
+
+  Returns:
+    Whether the run has taken all its steps.
+  """
   timetable, progress = settings.timetable, reporter.progress
   reporter.begin()
   trainer.commit.keep_best()
@@ -111,14 +122,16 @@ def _loop(settings, trainer, reporter, stop):
     trainer.update(progress, stop)
     if not stop.requested:
       _act(settings, trainer, reporter, stop)
+      reporter.tell_callbacks(stop)
 
-  if not stop.requested:
-    _finish(settings, trainer, reporter, stop)
-  if stop.requested:
+  finished = not stop.requested and _finish(settings, trainer, reporter, stop)
+  if not finished:
     with stop.saving():
       trainer.save(progress)
-      reporter.sync()
+      reporter.saved()
     reporter.stopped()
+  reporter.tell_callbacks(stop)
+  return finished
 
 
 def _act(settings, trainer, reporter, stop):
@@ -140,15 +153,16 @@ def _act(settings, trainer, reporter, stop):
 
 
 def _finish(settings, trainer, reporter, stop):
-  """Ends a run that has taken all its steps."""
+  """Ends a run that has taken all its steps; False where it was stopped."""
   evaluates = settings.eval_episodes and trainer.evaluated < trainer.steps
   if trainer.has_unreported:
     reporter.report()
   if evaluates and not _evaluate(trainer, reporter, stop):
-    return
+    return False
   _save(trainer, reporter)
   trainer.export(reporter.progress)
   reporter.done()
+  return True
 
 
 def _evaluate(trainer, reporter, stop):
@@ -159,7 +173,7 @@ def _evaluate(trainer, reporter, stop):
 def _save(trainer, reporter):
   """Saves the run, and apart if no evaluation was higher than its last."""
   trainer.save(reporter.progress)
-  reporter.sync()
+  reporter.saved()
   trainer.commit.keep_best()
 
 
@@ -179,6 +193,7 @@ def describe(
 def built(
     root_dir: str | os.PathLike, presets: Sequence[str],
     task: task_lib.Task | None, *, writes: bool = True, trains: bool = True,
+    callbacks: Sequence[callbacks_lib.Callback] = (),
 ) -> Iterator[Built]:
   """Checks the settings, builds a run and prints what it is.
 
@@ -187,7 +202,9 @@ def built(
     presets: Names of the gin files.
     task: Takes the place of the setting `train.task`.
     writes: Whether the folder is locked and will be written.
-    trains: Whether the run will train, so that it needs steps for it.
+    trains: Whether the run will train, so that it needs steps for it, and
+      tells the callbacks of the settings.
+    callbacks: Told as well, after them.
 
   Yields:
     The run; its environments are closed afterwards, and how Keras and
@@ -214,6 +231,7 @@ def built(
     stored = resumed_steps is not None
     if trains:
       timetable_lib.check_updates(settings.timetable)
+      callbacks = (*callbacks_lib.load(settings.callbacks), *callbacks)
     settings = _with_other_runs(settings, stored)
     comparison.check_model(folder, settings.model_from, stored=stored)
     parts = parts_lib.build(settings, resumed_steps or 0)
@@ -228,7 +246,8 @@ def built(
       summary.print_start(folder, described)
     capacity = capacity_lib.take(parts, settings, folder, resumed=stored)
     print(summary.describe(parts, settings, presets), flush=True)
-    yield Built(folder, settings, parts, capacity, described, resumed_steps)
+    yield Built(
+        folder, settings, parts, capacity, described, resumed_steps, callbacks)
 
 
 def open_run(
@@ -243,7 +262,7 @@ def open_run(
       run.folder, run.parts, run.settings, run.capacity
   )
   reporter = reporter_lib.Reporter(
-      run.folder, run.parts, run.settings, trainer
+      run.folder, run.parts, run.settings, trainer, run.callbacks
   )
   summary.print_unused(run.folder, run.settings.task)
   return trainer, reporter

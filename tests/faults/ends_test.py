@@ -107,6 +107,22 @@ def test_a_reader_that_ends_does_not_end_the_run(tmp_path):
   assert disturbed.metrics(tmp_path / 'run')[-1]['step'] == 250
 
 
+@pytest.mark.parametrize('closed', [[1], [2], [0, 1, 2]])
+def test_a_run_with_closed_streams_is_the_same_run(closed, whole, tmp_path):
+  run = disturbed.start(
+      tmp_path / 'run', stdin=None, stdout=None, stderr=None,
+      preexec_fn=lambda: [os.close(number) for number in closed])
+  assert run.wait(timeout=300) == 0
+  assert disturbed.metrics(tmp_path / 'run') == whole
+
+
+def test_a_signal_after_the_last_step_ends_a_finished_run(tmp_path):
+  code, output = disturbed.run(tmp_path / 'run', code=disturbed.at(
+      'training.reporter.Reporter.done', send(signal.SIGTERM)))
+  assert code == 0 and 'Done: ' in output, output
+  assert 'Stopped' not in output
+
+
 @pytest.mark.parametrize('kind, word', [
     ('dumb', b'fps'), ('xterm', b'Train: ')])  # lines, a bar
 def test_a_closed_terminal_saves(kind, word, tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Tests of the files of checkpoints: which is the last, what is damaged."""
 
+import shutil
+
 import pytest
 import tensorflow as tf
 
@@ -102,6 +104,23 @@ def test_the_way_out_of_a_missing_file_leads_to_the_older_checkpoint(
   for path in [*directory.glob('ckpt-200.*'), directory / 'checkpoint']:
     path.unlink()
   assert checkpoint_files.find(directory) == str(directory / 'ckpt-10')
+
+
+def test_where_the_best_alone_is_whole_it_is_named(two):
+  _, directory = two
+  best = directory / checkpoint_files.BEST
+  best.mkdir()
+  for path in directory.glob('ckpt-10.*'):
+    shutil.copy(path, best)
+  for number in (10, 200):
+    _cut(directory / f'ckpt-{number}.index')
+  with pytest.raises(ValueError, match=f'{best / "ckpt-10"}, .*best=True'):
+    checkpoint_files.find(directory)
+  _cut(best / 'ckpt-10.index')
+  with pytest.raises(ValueError, match='No whole checkpoint is beside it'):
+    checkpoint_files.find(directory)
+  with pytest.raises(ValueError, match='The best checkpoint.*the last one'):
+    checkpoint_files.find(best)
 
 
 def test_a_damaged_checkpoint_alone_is_refused_too(two):
@@ -212,7 +231,8 @@ def test_the_checkpoint_of_the_highest_evaluation_stays(tmp_path):
   for step, score in ((10, 1.0), (20, 3.0), (30, 2.0), (40, -1.0)):
     value.assign(step)
     saver.save(step)
-    saver.keep_best(score)
+    if saver.is_best(score):
+      saver.keep_best(score)
   path = checkpoints.last(directory, best=True)
   assert path == str(directory / 'best' / 'ckpt-20')
   assert not (directory / 'ckpt-20.index').exists()

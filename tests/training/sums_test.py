@@ -1,6 +1,7 @@
 """Tests of the checksums of a run's files."""
 
 import json
+import shutil
 
 import pytest
 
@@ -8,6 +9,7 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import sums
 
+_BEST = ('checkpoints/best/ckpt-4.index', 'checkpoints/best/evaluation.json')
 _SETTINGS = ('operative_config.gin', 'protocol.json', 'specs.pbtxt')
 
 
@@ -17,9 +19,9 @@ def check(root, **which):
 
 @pytest.fixture
 def root(tmp_path):
-  for folder in ('checkpoints', 'replay'):
-    (tmp_path / folder).mkdir()
-  for name in (*_SETTINGS, 'metrics.jsonl', 'checkpoints/ckpt-8.index',
+  for folder in ('checkpoints/best', 'replay'):
+    (tmp_path / folder).mkdir(parents=True)
+  for name in (*_SETTINGS, 'metrics.jsonl', 'checkpoints/ckpt-8.index', *_BEST,
                'replay/000000000000.tfrecord'):
     (tmp_path / name).write_text(f'{name}: 12345\n')
   sums.Sums(runs.RunFolder(tmp_path)).write()
@@ -69,6 +71,50 @@ def test_another_checkpoint_is_refused_until_the_user_wants_it(root):
   check(root)
 
 
+def test_a_checkpoint_that_the_run_has_not_listed_is_refused(root, capsys):
+  path = root / 'checkpoints' / 'ckpt-5000.index'
+  path.write_text('of another run')
+  with pytest.raises(checks.UserError, match='is not listed in sums.json'):
+    check(root)
+  sums.Sums(runs.RunFolder(root)).begin(path)  # a save of this run, killed
+  check(root)
+  assert not capsys.readouterr().out
+
+
+def test_where_every_listed_checkpoint_is_gone_another_is_refused(root):
+  (root / 'checkpoints' / 'ckpt-8.index').rename(
+      root / 'checkpoints' / 'ckpt-9.index')
+  with pytest.raises(checks.UserError, match=r'ckpt-9.*is not listed'):
+    check(root)
+
+
+@pytest.mark.parametrize('name', [*_BEST, 'checkpoints/best/ckpt-7.index'])
+def test_another_best_is_told_and_refused_where_it_is_used(root, capsys, name):
+  (root / name).write_text('another')
+  check(root)
+  assert f'Note: {root / name} is not that of this run' in (
+      capsys.readouterr().out)
+  with pytest.raises(checks.UserError, match='is not that of this run'):
+    check(root, best=True)
+
+
+def test_a_damaged_last_checkpoint_is_no_reason_to_refuse_the_best(
+    root, capsys):
+  (root / 'checkpoints' / 'ckpt-8.index').write_text('another')
+  check(root, best=True)
+  assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize('protocol, is_told', [
+    ('{"checksums": true}', True), ('{}', False), ('damaged', False)])
+def test_sums_that_are_missing_are_told_where_the_run_had_them(
+    root, capsys, protocol, is_told):
+  (root / 'protocol.json').write_text(protocol)
+  (root / 'sums.json').unlink()
+  check(root)
+  assert ('sums.json is missing' in capsys.readouterr().out) == is_told
+
+
 def test_a_kill_while_files_are_replaced_is_no_damage(root, capsys):
   writer = sums.Sums(runs.RunFolder(root))
   writer.begin(*(
@@ -106,8 +152,9 @@ def test_sums_that_are_damaged_are_told_and_nothing_is_refused(
 
 
 def test_only_files_of_a_run_are_looked_at(root, capsys):
+  shutil.rmtree(root / 'checkpoints')
   names = ('../secret', '/etc/passwd', 'replay/../../x.tfrecord', 'other')
   (root / 'sums.json').write_text(json.dumps(
-      {'files': {name: [1, 'x'] for name in names}}))
+      {'files': {name: [1, 'x'] for name in names}, 'begun': list(names)}))
   check(root, rows=True)
   assert not capsys.readouterr().out

@@ -21,7 +21,9 @@ import stored
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa import devices
+from dreamerv2_tfa.deployment import export
 from dreamerv2_tfa.environments import catch
 from dreamerv2_tfa.environments import tasks
 from dreamerv2_tfa.experience import collection
@@ -549,6 +551,28 @@ def test_a_dry_run_leaves_a_run_as_it_was(first, tmp_path_factory):
   finally:
     gin.clear_config()
   assert _digests(root) == before
+
+
+def test_the_checkpoint_of_another_run_is_refused_at_each_door(
+    first, tmp_path_factory):
+  root = _copy(first, tmp_path_factory)
+  latest = max((root / 'checkpoints').glob('ckpt-*.index'),
+               key=lambda path: path.stat().st_mtime_ns)
+  for path in latest.parent.glob(f'{latest.stem}.*'):
+    shutil.copy(path, path.with_name(f'ckpt-5000{path.suffix}'))
+  before = _digests(root)
+  for act in (
+      lambda: runs.load(root),
+      lambda: export.export(root, root.with_name('out')),
+      lambda: _run(root, 'train.steps = 6000')):
+    with pytest.raises(checks.UserError, match='ckpt-5000.index is not that'):
+      act()
+  assert _digests(root) == before
+
+
+def test_an_agent_that_memory_does_not_suffice_for_is_refused(tmp_path):
+  _run(tmp_path / 'run', *_TINY, 'RSSM.deter = 1000000000', error=ValueError)
+  assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_is_refused_makes_no_folder(tmp_path):
