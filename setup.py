@@ -78,10 +78,7 @@ EXTRAS = {
     'gymnasium': ['gymnasium==1.3.0'],
     'minigrid': ['gym-minigrid==1.1.0'],  # the last that plain Gym runs
     'onnx': [*ONNX, *of_each_python(ONNX_DEFAULT, ONNX_NEXT)],
-    'reports': [
-        'imageio==2.38.1', 'imageio-ffmpeg==0.8.1', 'matplotlib==3.11.2',
-        'rliable==1.2.0',
-    ],
+    'reports': ['matplotlib==3.11.2', 'rliable==1.2.0'],
     'reverb': ['dm-reverb==0.14.0'],  # its own extra pulls a second TensorFlow
 }
 
