@@ -1,5 +1,6 @@
 """The learned world model as a TF-Agents environment, and what it foresees."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -182,7 +183,7 @@ class DreamEnvironment(tf_environment.TFEnvironment):
     if self._observe == 'feature':
       observation = tf.cast(feature, tf.float32)
     else:
-      observation = _decoded(self._agent, feature)
+      observation = _observation(self._agent, feature)
     reward = tf.where(first, 0.0, model.reward(feature))
     return ts.TimeStep(step_type, reward, discount, observation)
 
@@ -251,13 +252,25 @@ def rollout_actions(
     ValueError: If the decoder does not predict every part of an observation.
   """
   _check_decoder(agent)
-  model = agent.world_model
+  return foresee(
+      agent, rollout_features(agent, start, actions, seed=seed, sample=sample))
+
+
+def rollout_features(
+    agent: agent_lib.DreamerV2Agent, start: types.RSSMState, actions: tf.Tensor,
+    *, seed: Any = (0, 0), sample: bool = True,
+) -> tf.Tensor:
+  """The features `[N, H, F]` of what `rollout_actions` foresees.
+
+  Args are those of `rollout_actions`.
+  """
+  rssm = agent.world_model.rssm
   inside = specs.Actions(agent.action_spec).encode(actions)
   states = imagination.rollout_actions(
-      model.rssm, start, tf.transpose(inside, [1, 0, 2]),
+      rssm, start, tf.transpose(inside, [1, 0, 2]),
       seed=tf.convert_to_tensor(seed), sample=sample,
   )
-  return foresee(agent, tf.transpose(model.rssm.feature(states), [1, 0, 2]))
+  return tf.transpose(rssm.feature(states), [1, 0, 2])
 
 
 def foresee(
@@ -266,19 +279,35 @@ def foresee(
   """What the heads make of features `[..., F]`: `Foresight` `[...]`."""
   model = agent.world_model
   return types.Foresight(
-      _decoded(agent, feature), model.reward(feature),
+      _observation(agent, feature), model.reward(feature),
       model.continue_prob(feature),
   )
 
 
-def _decoded(agent, feature):
-  """The most likely observations, in the form the environment gives them."""
-  spec = agent.time_step_spec.observation
+def decoded(
+    agent: agent_lib.DreamerV2Agent, feature: tf.Tensor, keys: Iterable[str],
+) -> dict[str, tf.Tensor]:
+  """The most likely parts of an observation, as the environment gives them.
+
+  Args:
+    agent: `DreamerV2Agent`.
+    feature: `[..., F]`.
+    keys: Of the parts, of `specs.flat_observation`; the decoder has them.
+  """
+  parts = specs.flat_observation(agent.time_step_spec.observation)
   predictions = agent.world_model.decode(feature)
-  return tf.nest.pack_sequence_as(spec, [
-      world_model_lib.restore(predictions[key].mode(), part)
-      for key, part in specs.flat_observation(spec).items()
-  ])
+  return {
+      key: world_model_lib.restore(predictions[key].mode(), parts[key])
+      for key in keys
+  }
+
+
+def _observation(agent, feature):
+  """The most likely observation, packed as the environment does."""
+  spec = agent.time_step_spec.observation
+  return tf.nest.pack_sequence_as(
+      spec, list(decoded(agent, feature, specs.flat_observation(spec)).values())
+  )
 
 
 def _check_decoder(agent):

@@ -19,8 +19,18 @@ def write_text(path: pathlib.Path, text: str) -> None:
     path: Its folder exists.
     text: Of the file; UTF-8.
   """
+  write_bytes(path, text.encode())
+
+
+def write_bytes(path: pathlib.Path, data: bytes) -> None:
+  """Writes a file, or replaces it.
+
+  Args:
+    path: Its folder exists.
+    data: Of the file.
+  """
   partial = path.with_name(f'{path.name}.part')
-  partial.write_text(text, encoding='utf-8')
+  partial.write_bytes(data)
   replace(partial, path)
 
 

@@ -63,7 +63,7 @@ _ROOMS = {
     'training': (
         'durable', 'quiet', 'checks', 'late', 'reading', 'devices', 'scopes',
         'optimizers', 'specs', 'observations', 'environments', 'experience',
-        'behaviour', 'agent',
+        'behaviour', 'agent', 'dream',
     ),
     'migration': ('reading', 'specs', 'agent', 'training'),
     'deployment': (

@@ -8,7 +8,8 @@ task. A seed's figure at f is a mean over frames:
 - `dmc_vision.csv`: 20 tasks from pixels, 5 seeds, rounded to whole points; of
   the training episodes in (f - 30,000, f], one in 1,000 frames.
 - `dreamerv2_tfa/reports/atari_curves.csv`: 55 games, 2 to 8 seeds; of the
-  evaluations in (f - 2e6, f + 1e6], ten episodes in 1e6 frames; from f = 2e7 on, of a few million frames more.
+  evaluations in (f - 2e6, f + 1e6], ten episodes in 1e6 frames; from f = 2e7
+  on, of a few million frames more.
 
 A run is compared by the same mean over the same frames. No figures of runs
 from joint positions (`dmc_proprio`) were published: those runs are compared

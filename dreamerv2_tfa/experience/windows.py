@@ -129,6 +129,32 @@ def draw(
   return np.stack([environment[chosen], place], 1)
 
 
+def newest(types: np.ndarray, length: int, count: int) -> np.ndarray:
+  """Finds the newest windows that are each inside one episode.
+
+  Args:
+    types: int `[environments, rows]`, step types, oldest first.
+    length: Rows of each.
+    count: Windows, at most; they have no row in common.
+
+  Returns:
+    int64 `[at most count, 2]`: the environment, and the window's first row;
+    the newest one first.
+  """
+  found = []
+  for environment, each in enumerate(types):
+    firsts = np.flatnonzero(each == ts.StepType.FIRST)
+    ends = np.append(firsts[1:], len(each))
+    starts = []
+    for first, end in list(zip(firsts, ends, strict=True))[::-1]:
+      starts += range(end - length, first - 1, -length)
+      if len(starts) >= count:
+        break
+    found += [(environment, start) for start in starts[:count]]
+  found.sort(key=lambda place: -place[1])
+  return np.array(found[:count], np.int64).reshape(-1, 2)
+
+
 def of_rows(
     rows: trajectories.Trajectory, count: int, length: int, *, seed: int,
     whole: bool = False) -> trajectories.Trajectory:

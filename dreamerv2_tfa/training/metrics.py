@@ -10,13 +10,16 @@ import pathlib
 from typing import Any
 
 import numpy as np
+from tensorboard.plugins.image import metadata as image_metadata
 import tensorflow as tf
 from tf_agents.agents import tf_agent
 from tf_agents.utils import common
 
+from dreamerv2_tfa import durable
 from dreamerv2_tfa import reading
 from dreamerv2_tfa.training import events
 from dreamerv2_tfa.training import runs
+from dreamerv2_tfa.training import videos
 
 
 class Writer:
@@ -41,6 +44,7 @@ class Writer:
     Raises:
       ValueError: If a line is damaged, other than the last one cut short.
     """
+    self._videos = folder.videos
     path = folder.metrics
     live, whole = _parse(path)
     if path.exists() and path.stat().st_size != whole:
@@ -83,6 +87,25 @@ class Writer:
         tf.summary.scalar(key, value)
     for each in self._events.values():
       each.flush()
+
+  def film(self, step: int, films: dict[str, np.ndarray]) -> None:
+    """Writes films: to TensorBoard, and the last one of each to `videos/`.
+
+    Args:
+      step: Environment frames.
+      films: By name, uint8 `[frames, height, width, 1 or 3]`.
+    """
+    for name, film in films.items():
+      data = videos.gif(film)
+      height, width = film.shape[1:3]
+      with self._events['eval'].as_default(step=step):
+        tf.summary.write(
+            name, tf.constant([str(width), str(height), data]),
+            metadata=image_metadata.create_summary_metadata(name, ''))
+      self._videos.mkdir(exist_ok=True)
+      path = self._videos / f'{name.replace("/", "_")}.gif'
+      durable.write_bytes(path, data)
+    self._events['eval'].flush()
 
   def sync(self) -> None:
     """Flushes `metrics.jsonl` to the disk."""

@@ -151,6 +151,7 @@ class Reporter:
       return False
     frames = self._trainer.frames
     self._writer.write(frames, metrics)
+    self._writer.film(frames, self._trainer.films())
     self.progress.say(
         f'Evaluation at {frames:,} frames: return '
         f'{metrics["eval_return"]:.2f}, length {metrics["eval_length"]:.1f}.'

@@ -37,6 +37,7 @@ class Settings(NamedTuple):
   replay_from: str | None
   model_from: str | None
   callbacks: tuple[str, ...]
+  videos: bool
 
 
 @gin.configurable('train')  # pyright: ignore[reportCallIssue], not annotated
@@ -55,6 +56,7 @@ def read(
     save_every: float = 1e4, keep_checkpoints: int = 2,
     replay_from: str | None = None,
     model_from: str | None = None, callbacks: Sequence[str] = (),
+    videos: bool = True,
 ) -> Settings:
   """Reads the settings `train.*` from gin.
 
@@ -98,6 +100,7 @@ def read(
       checkpoint and frozen; only the actor-critic learns. None: learn a model.
     callbacks: Functions that are told what the run has done, `module:function`
       each, see `callbacks`.
+    videos: Whether each evaluation films what the world model foresees.
 
   Raises:
     ValueError: If a setting cannot be used.
@@ -106,6 +109,7 @@ def read(
   checks.choice('train.replay_storage', replay_storage, replay.STORAGE)
   checks.choice('train.processes', processes, ('auto', True, False))
   checks.flag('train.eager', eager)
+  checks.flag('train.videos', videos)
   environments = checks.integer('train.environments', environments)
   return Settings(
       task=task,
@@ -139,4 +143,5 @@ def read(
       replay_from=replay_from,
       model_from=model_from,
       callbacks=checks.several('train.callbacks', callbacks),
+      videos=videos,
   )

@@ -187,8 +187,10 @@ def _read(folder):
   path = folder.sums
   if not path.exists():
     if _promised(folder):
-      print(f'Note: {path} is missing, so whether files of the run were changed '
-            'cannot be told. The next save writes it again.')
+      print(
+          f'Note: {path} is missing, so whether files of the run were changed '
+          'cannot be told. The next save writes it again.'
+      )
     return None, []
   try:
     found = reading.parsed(reading.text(path))

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import numpy as np
 from tf_agents.trajectories import trajectory
 
 from dreamerv2_tfa.behaviour import fused_policy
@@ -22,6 +23,7 @@ from dreamerv2_tfa.training import progress as progress_lib
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
 from dreamerv2_tfa.training import timetable as timetable_lib
+from dreamerv2_tfa.training import videos
 
 _PREFILL_SLICE = 1000  # agent steps between looks at Ctrl-C, at most
 
@@ -103,6 +105,8 @@ class Trainer:
         settings.eval_episodes, settings.eval_steps,
     )
     self._policies = policies.Policies(folder.policies, parts.agent)
+    self._open_loop = (
+        videos.OpenLoop(parts.agent, buffer) if settings.videos else None)
     self._pace = pace.Pace()
     self._collected = self._compiled = False  # by this process
     self._saved = None  # counts at the last save
@@ -293,6 +297,12 @@ class Trainer:
       assert self._evaluation.start is not None  # it could be stopped
       self.commit.evaluation_start.write(self.steps, self._evaluation.start)
     return found
+
+  def films(self) -> dict[str, np.ndarray]:
+    """Films of what the world model foresees, see `videos.OpenLoop`."""
+    return {} if self._open_loop is None else {
+        f'open_loop/{name}': film
+        for name, film in self._open_loop.films().items()}
 
   def save(
       self, progress: progress_lib.Progress, *, whole: bool = True,

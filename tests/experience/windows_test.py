@@ -236,3 +236,18 @@ def test_too_few_rows_are_refused():
 def test_an_unknown_law_is_refused():
   with pytest.raises(ValueError, match="train.sampling must be one of 'rows'"):
     replay.Samples(buffer_of(types_of(9)), 2, _T, 'uniform', seed=7)
+
+
+@pytest.mark.parametrize('length, count, wanted', [
+    (3, 9, [[0, 6], [1, 6], [1, 3], [1, 0]]),
+    (3, 2, [[0, 6], [1, 6]]),
+    (4, 9, [[0, 5], [1, 5], [1, 1]]),
+    (9, 9, [[1, 0]]),
+    (10, 9, []),
+])
+def test_the_newest_windows_are_inside_an_episode(length, count, wanted):
+  types = np.array([[1, 1, 1, 1, 2, 0, 1, 1, 1], [0, 1, 1, 1, 1, 1, 1, 1, 2]])
+  found = windows.newest(types, length, count).tolist()
+  for environment, start in found:
+    assert not (types[environment, start + 1:start + length] == 0).any()
+  assert found == wanted
