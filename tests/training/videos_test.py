@@ -102,4 +102,5 @@ def test_a_gif_is_the_film(channels):
       read.seek(k)
       frame = np.asarray(read.convert('L' if channels == 1 else 'RGB'))
       np.testing.assert_allclose(
-          frame.reshape(film[k].shape), film[k], atol=0 if channels == 1 else 40)
+          frame.reshape(film[k].shape), film[k],
+          atol=0 if channels == 1 else 40)  # 256 colours of 512
