@@ -19,6 +19,7 @@ chunks of a byte each would take the thread that serves everybody.
 """
 
 from collections.abc import Callable
+import contextlib
 import json
 import math
 import resource
@@ -313,7 +314,8 @@ class Server(server.TcpWSGIServer):
     """Ends `run` after the requests under way; a signal handler may call it."""
     self._stop_at = time.monotonic() + _STOP_SECONDS
     if self._map:
-      self.pull_trigger()
+      with contextlib.suppress(OSError):  # it has ended meanwhile
+        self.pull_trigger()
 
   def run(self) -> None:
     """Serves until `stop` is called."""

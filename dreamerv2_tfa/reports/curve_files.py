@@ -139,13 +139,16 @@ def _place(path: pathlib.Path, wanted: Wanted) -> tuple[
 
 def _files(root):
   """Files of runs and scores; what is beside a run is not looked at."""
+  from dreamerv2_tfa.training import runs  # imports TensorFlow
+
   found = []
   for folder, folders, files in os.walk(root):
     folders.sort()
-    if 'metrics.jsonl' in files:
-      found.append(pathlib.Path(folder, 'metrics.jsonl'))
+    run = runs.RunFolder(folder)
+    if run.metrics.name in files:
+      found.append(run.metrics)
       folders.clear()
-    elif 'protocol.json' in files:
+    elif run.protocol.name in files:
       folders.clear()  # a run that has not written a metric yet
     elif folder == os.fspath(root):
       found += [pathlib.Path(folder, name) for name in sorted(files)
@@ -171,9 +174,10 @@ def _identity(
     file: pathlib.Path, root: pathlib.Path) -> tuple[str, str, str]:
   """Task, method and seed of a run."""
   from dreamerv2_tfa.training import protocol  # imports TensorFlow
+  from dreamerv2_tfa.training import runs
 
   parts = file.parent.relative_to(root).parts
-  known = protocol.read(file.with_name('protocol.json'))
+  known = protocol.read(runs.RunFolder(file.parent).protocol)
   if known is None:
     if len(parts) != 3:
       raise checks.UserError(

@@ -59,9 +59,8 @@ def check(
   references = _References()
   bound, used = set(), []
   for statement in config_parser.ConfigParser(text, references):
-    if isinstance(statement, config_parser.BindingStatement) and (
-        statement.selector == 'gin.macro'):
-      bound.add(statement.scope)
+    if isinstance(statement, config_parser.BindingStatement):
+      bound.add(_macro(statement))
     used += [(statement, name) for name in references.macros]
     references.macros.clear()
     if isinstance(statement, config_parser.IncludeStatement):
@@ -78,6 +77,15 @@ def check(
       raise checks.UserError(
           f'{_place(path, statement)} takes the macro %{name}, which nothing '
           f'binds. Write a value in its place, or a line {name} = VALUE.')
+
+
+def _macro(binding):
+  """The macro that a line binds; None where it binds a setting."""
+  if binding.selector == 'gin.macro':
+    return binding.scope
+  if binding.arg_name:
+    return None
+  return '/'.join(filter(None, (binding.scope, binding.selector)))
 
 
 def _check_import(path, statement, trusted):

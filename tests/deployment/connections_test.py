@@ -286,3 +286,12 @@ def test_a_server_that_stops_does_not_wait_for_ever(make, monkeypatch):
   until(lambda: site.server.active_channels)
   site.server.stop()
   assert site.end()
+
+
+def test_a_signal_while_the_server_ends_is_no_error(make):
+  served = make()
+  served.server.stop()
+  assert served.end()
+  served.server._map = {0: None}  # as while its files are being closed
+  served.server.stop()
+  served.server._map = {}
