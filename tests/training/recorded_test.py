@@ -122,5 +122,5 @@ def test_every_door_refuses_it(run, folder, use):
 
 def test_a_macro_that_nothing_binds_is_named_with_its_line(folder):
   path = _write(folder, 'size = 32\nRSSM.stoch = %size\nRSSM.deter = %NOPE\n')
-  with pytest.raises(checks.UserError, match=r'line 3, takes the macro %NOPE'):
+  with pytest.raises(checks.UserError, match=r'line 4, takes the macro %NOPE'):
     config.parse_recorded(path)
