@@ -30,7 +30,7 @@ from dreamerv2_tfa.training import sums
 _MOST_POINTS = 1000   # of a line, else means over bins are drawn
 _MOST_METRICS = 200
 _LONG = 10_000        # characters of a setting, which is not parsed
-_RECENT = 5           # reports, of which fps is the median
+_RECENT = 20          # reports, over which the speed is a mean
 _STICKY, _REPEAT = 0.25, 4  # of the published Atari runs
 
 
@@ -192,7 +192,8 @@ def _progress(rows, there, settings):
   repeat = _repeat(there)
   frames = int(max([0.0, *(_number(row['step']) or 0.0 for row in rows)]))
   fps = [y for _, y in _points(rows, 'fps') if y > 0][-_RECENT:]
-  speed = statistics.median(fps) if fps else None
+  # Some reports have an evaluation in them; all have the same frames.
+  speed = statistics.harmonic_mean(fps) if fps else None
   wanted = _number(_literal(settings.get('train.steps', '')))
   left = None
   if wanted is not None and speed:

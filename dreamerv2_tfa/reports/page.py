@@ -53,13 +53,19 @@ def _file(name):
 
 
 def _text(content: Any) -> str:
-  """Any text as HTML; what UTF-8 cannot hold becomes a question mark."""
-  return html.escape(str(content).encode('utf-8', 'replace').decode('utf-8'))
+  """Any text as HTML."""
+  return html.escape(_whole(str(content)))
+
+
+def _whole(text):
+  """A text with a question mark for what UTF-8 cannot hold."""
+  return text.encode('utf-8', 'replace').decode('utf-8')
 
 
 def _json(content: Any) -> str:
   """JSON that no HTML parser finds a tag or a comment in."""
-  written = json.dumps(content, allow_nan=False, separators=(',', ':'))
+  written = _whole(json.dumps(
+      content, allow_nan=False, ensure_ascii=False, separators=(',', ':')))
   for character in '<>&':
     written = written.replace(character, f'\\u{ord(character):04x}')
   return written

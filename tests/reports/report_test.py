@@ -7,6 +7,8 @@ import json
 import os
 import pathlib
 import re
+import shutil
+import subprocess
 
 import pytest
 
@@ -16,6 +18,7 @@ from dreamerv2_tfa.reports import page
 from dreamerv2_tfa.reports import report
 from dreamerv2_tfa.reports import verdict
 
+_CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 _HOSTILE = ('</script><script>alert(1)</script>', '<!--<script>',
             '"><img src=x onerror=alert(1)>', "' onload='x", '&lt;b&gt;\\u003c')
 
@@ -155,12 +158,12 @@ def test_the_chart_of_returns_has_the_published_range(tmp_path):
 
 def test_progress_and_the_time_left_are_said(tmp_path):
   rows = [{'step': 400 * i, 'fps': fps}
-          for i, fps in enumerate([9e9, 10, 30, 20, 10, 30, None], 1)]
-  _run(tmp_path, rows, settings=['train.steps = 100700'])
+          for i, fps in enumerate([1e-9, *10 * [60.0, 12.0], None], 1)]
+  _run(tmp_path, rows, settings=['train.steps = 102200'])
   done = overview.gather(tmp_path).progress
-  assert done == (2800, 700, 100_700, 20.0, 20_000.0)
+  assert done == (8800, 2200, 102_200, 20.0, 20_000.0)
   text = _read(tmp_path).text
-  assert '700 of 100,700 agent steps, 2,800 environment frames.' in text
+  assert '2,200 of 102,200 agent steps, 8,800 environment frames.' in text
   assert '20 frames a second lately. About 5 hours 33 minutes left' in text
 
 
@@ -353,6 +356,7 @@ def test_the_json_of_hostile_strings_parses_back(hostile):
   for name in _HOSTILE:
     assert found.chart(name)['lines'][0]['ys'] == [1.5]
     assert name in ''.join(found.words)
+  assert found.chart('?')['lines'][0]['ys'] == [2.0]  # no half of a character
 
 
 def test_the_page_loads_nothing_and_its_policy_names_its_own_scripts(tmp_path):
@@ -471,3 +475,21 @@ def test_the_same_folder_gives_the_same_page(tmp_path):
   _run(tmp_path, _curve(1.0))
   one = report.write([tmp_path]).read_bytes()
   assert report.write([tmp_path]).read_bytes() == one
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not _CHROMIUM, reason='no browser')
+def test_a_browser_draws_every_chart_from_the_disk(hostile, tmp_path):
+  path = report.write(
+      [hostile, _run(tmp_path / 'other', _curve(1.0))], tmp_path / 'all.html')
+  process = subprocess.run(
+      [_CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu',
+       '--disable-quic', '--no-first-run', '--disable-background-networking',
+       '--disable-component-update', '--disable-sync', '--enable-logging=stderr',
+       f'--user-data-dir={tmp_path / "browser"}', '--virtual-time-budget=4000',
+       '--dump-dom', path.as_uri()],
+      capture_output=True, text=True, errors='replace', check=True,
+      timeout=120)
+  assert 'CONSOLE' not in process.stderr  # an error, or a refusal by the policy
+  drawn = _Page(process.stdout)
+  assert [tag for tag, _ in drawn.tags].count('canvas') == len(drawn.charts)
