@@ -103,13 +103,26 @@ def _standing(run):
       f'<p>Task {_text(run.task)}</p>',
       f'<p><span class="badge {_text(word.replace(" ", "-"))}">{_text(word)}'
       f'</span></p>', f'<p>{_text(run.verdict.sentence)}</p>',
-      *_progress(run)]
+      *_compared(run.verdict.compared), *_progress(run)]
   for heading, sentences, name in (
       ('Warnings', run.warnings, 'warnings'), ('Notes', run.notes, 'soft')):
     if sentences:
       items = ''.join(f'<li>{_text(each)}</li>' for each in sentences)
       lines.append(f'<h4>{heading}</h4><ul class="{name}">{items}</ul>')
   return lines
+
+
+def _compared(compared):
+  """A run at each published frame that it has passed, folded."""
+  if not compared:
+    return []
+  rows = [
+      [f'{point.frames:,.0f}', f'{value:,.4g}', f'{point.low:,.4g}',
+       f'{point.mean:,.4g}', f'{point.high:,.4g}', word]
+      for point, value, word in compared]
+  return ['<details><summary>At every published frame</summary>', _table(
+      ['Frames', 'This run', 'Lowest seed', 'Mean', 'Highest seed', 'Verdict'],
+      rows, 'number'), '</details>']
 
 
 def _protocol(run):

@@ -27,12 +27,21 @@ class Point(NamedTuple):
   seeds: int
 
 
+class Compared(NamedTuple):
+  """A run at a published point."""
+
+  point: Point
+  value: float  # of the run, the same mean
+  word: str     # ABOVE, INSIDE or BELOW the published range
+
+
 class Verdict(NamedTuple):
   """Where a run stands at the last published point that it has passed."""
 
-  word: str            # one of the five above
+  word: str                 # one of the five above
   sentence: str
-  points: list[Point]  # all of the game; none without a published curve
+  points: list[Point]       # of the game; none without a published curve
+  compared: list[Compared]  # at each point that the run has passed
 
 
 def points(task: str) -> list[Point]:
@@ -61,28 +70,33 @@ def judge(task: str, curve: Iterable[tuple[float, float]]) -> Verdict:
   if not known:
     return Verdict(
         UNKNOWN, f'No published curve for {task}: curves of 55 Atari games are '
-        'known.', [])
+        'known.', [], [])
   curve = np.array(list(curve), float).reshape(-1, 2)
   reached = curve[:, 0].max(initial=0.0)
-  found = None
+  compared = []
   for point in known:
     end = point.frames + _AFTER
     within = (curve[:, 0] > point.frames - _BEFORE) & (curve[:, 0] <= end)
     if within.any() and reached >= end:
-      found = point, float(curve[within, 1].mean())
-  if found is None:
-    return Verdict(
-        TOO_EARLY, 'Too early to tell: the first comparison is at '
-        f'{known[0].frames + _AFTER:,.0f} frames, and the last evaluation was '
-        f'at {reached:,.0f}.', known)
-  return _compared(*found, known)
-
-
-def _compared(point, value, known):
-  word = (BELOW if value < point.low else
-          ABOVE if value > point.high else INSIDE)
+      value = float(curve[within, 1].mean())
+      compared.append(Compared(point, value, _word(point, value)))
+  if compared:
+    return Verdict(compared[-1].word, _said(compared[-1]), known, compared)
   return Verdict(
-      word, f'{word.capitalize()} the published range at {point.frames:,.0f} '
+      TOO_EARLY, 'Too early to tell: the first comparison is at '
+      f'{known[0].frames + _AFTER:,.0f} frames, and the last evaluation was '
+      f'at {reached:,.0f}.', known, [])
+
+
+def _word(point, value):
+  return (BELOW if value < point.low else
+          ABOVE if value > point.high else INSIDE)
+
+
+def _said(compared):
+  point, value, word = compared
+  return (
+      f'{word.capitalize()} the published range at {point.frames:,.0f} '
       f'frames: the mean {METRIC} is {value:,.4g}; {point.seeds} published '
       f'seeds have {point.low:,.4g} to {point.high:,.4g}, {point.mean:,.4g} on '
-      'average.', known)
+      'average.')

@@ -121,6 +121,18 @@ def test_the_mean_is_of_evaluations_around_the_frame_alone():
 
 
 @pytest.mark.parametrize('end', [0, 250_000, 1_750_000])
+def test_every_published_frame_that_was_passed_is_in_a_table(tmp_path):
+  points = _points('pong')
+  _run(tmp_path, _curve(-12.0, int(points[2][0] + 1e6)))
+  words = [('inside' if low <= -12 <= high else 'below')
+           for _, _, low, high in points[:3]]
+  assert [each.word for each in overview.gather(tmp_path).verdict.compared] == (
+      words) == ['inside', 'inside', 'below']
+  frames, mean, low, high = points[2]
+  assert (f'{frames:,.0f} -12 {low:,.4g} {mean:,.4g} {high:,.4g} below'
+          in _read(tmp_path).text)
+
+
 def test_before_the_first_comparison_it_is_too_early(end, tmp_path):
   found = overview.gather(_run(tmp_path, _curve(99.0, end)))
   assert found.verdict.word == 'too early'
@@ -182,7 +194,7 @@ def test_a_time_has_its_two_largest_units(seconds, said):
 def test_settings_that_the_preset_binds_otherwise_are_differences(tmp_path):
   _run(tmp_path, settings=[
       'RSSM.deter = 77', 'load_atari.sticky = 0.250', 'Own.setting = 1',
-      "train.task = 'atari_pong'", 'load_atari.size = 64.0'])
+      "train.task = 'atari_freeway'", 'load_atari.size = 64.0'])
   assert overview.gather(tmp_path).differences == [
       ('RSSM.deter', '600', '77')]
   text = _read(tmp_path).text
@@ -291,6 +303,33 @@ def test_open_loop_errors_and_videos_are_shown(tmp_path):
       'data:image/gif;base64', 'data:video/mp4;base64']
   assert 'c.gif is not shown: it is no image/gif' in found.text
   assert 'd.gif is not shown: it has 5,000,004 bytes' in found.text
+
+
+def test_the_picture_of_open_loop_errors_is_shown_without_their_numbers(
+    tmp_path):
+  _run(tmp_path)
+  (tmp_path / 'open_loop.png').write_bytes(b'\x89PNG\r\n\x1a\n')
+  assert [one.name for one in overview.gather(tmp_path).media] == [
+      'open_loop.png']
+  (tmp_path / 'open_loop.json').write_text('{}')
+  assert overview.gather(tmp_path).media == []
+
+
+def test_what_is_left_out_of_many_videos_and_metrics_is_said(tmp_path):
+  _run(tmp_path, [{'step': 4, **{f'm{i:03}': 1.0 for i in range(201)}}])
+  (tmp_path / 'videos').mkdir()
+  for i in range(6):
+    path = tmp_path / 'videos' / f'{i}.gif'
+    path.write_bytes(b'GIF89a')
+    os.utime(path, (i, i))
+  (tmp_path / 'videos' / 'nowhere.gif').symlink_to(tmp_path / 'none')
+  found = overview.gather(tmp_path)
+  assert [one.name for one in found.media] == [
+      '5.gif', '4.gif', '3.gif', '2.gif']
+  assert len(found.metrics) == 200 and 'm200' not in found.metrics
+  metrics, videos = found.notes[0], found.notes[-1]
+  assert '201 metrics; 200 are shown' in metrics
+  assert 'has 6 videos; the newest 4' in videos
 
 
 # Several runs -----------------------------------------------------------------
