@@ -121,7 +121,7 @@ setuptools.setup(
     package_data={
         'dreamerv2_tfa': ['py.typed'],
         'dreamerv2_tfa.gin': ['*.gin'],
-        'dreamerv2_tfa.reports': ['*.csv'],
+        'dreamerv2_tfa.reports': ['*.csv', 'web/*'],
     },
     entry_points={
         'console_scripts': [
@@ -132,6 +132,7 @@ setuptools.setup(
             'dreamerv2-serve = dreamerv2_tfa.commands.serve:main',
             'dreamerv2-import = dreamerv2_tfa.commands.import_published:main',
             'dreamerv2-plot = dreamerv2_tfa.commands.plot:main',
+            'dreamerv2-report = dreamerv2_tfa.commands.report:main',
         ],
     },
 )

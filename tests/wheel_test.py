@@ -30,10 +30,15 @@ pytestmark = pytest.mark.slow
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _SOURCES = ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE')
 _TABLES = ('dreamerv2_tfa/reports/atari_scores.csv',
-           'dreamerv2_tfa/reports/atari_curves.csv')
+           'dreamerv2_tfa/reports/atari_curves.csv',
+           *(f'dreamerv2_tfa/reports/web/{name}' for name in (
+               'report.css', 'report.html', 'report.js',
+               'uPlot.LICENSE.txt', 'uPlot.NOTE.txt', 'uPlot.iife.min.js',
+               'uPlot.min.css')))
 _PRESETS = sorted(path.stem for path in (_ROOT / 'gin').glob('*.gin'))
 _SCRIPTS = (
-    'check-env', 'evaluate', 'export', 'import', 'plot', 'serve', 'train')
+    'check-env', 'evaluate', 'export', 'import', 'plot', 'report', 'serve',
+    'train')
 _SHORT = ('train.steps = 30', 'train.prefill = 24',
           'train.steps_per_update = 6', 'train.eval_every = 30')
 
@@ -316,7 +321,7 @@ def test_a_console_script_lists_its_flags(name, installed):
       check=False, timeout=120)
   flag = {'check-env': '--steps', 'evaluate': '--episodes',
           'export': '--out', 'import': '--from',
-          'plot': '--outdir',
+          'plot': '--outdir', 'report': '--out',
           'serve': '--policy', 'train': '--dry_run'}[name]
   assert flag in process.stdout
   assert (process.returncode, process.stderr) == (0, '')

@@ -88,6 +88,7 @@ _DEFINE = {
         'environments', None, 'Environments that collect side by side '
         '(train.environments), each in a process of its own.'
     ),
+    'out': lambda: flags.DEFINE_string('out', None, 'What to write.'),
     'policy': lambda: flags.DEFINE_string(
         'policy', None, 'Folder that bin/export wrote.'
     ),

@@ -7,8 +7,7 @@ from dreamerv2_tfa.commands import arguments
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import help as help_lib
 
-configuration.define('root_dir', 'task')
-_OUT = flags.DEFINE_string('out', None, 'Folder of the export; new or empty.')
+configuration.define('root_dir', 'out', 'task')
 _FORMAT = flags.DEFINE_string(
     'format', 'saved_model', "'saved_model', 'tflite' or 'onnx'."
 )
@@ -24,7 +23,9 @@ PAGE = help_lib.Page(
             ('root_dir=RUN', 'Folder of the run. --logdir is the same flag.'),
             ('task=TASK', "The task whose episodes are compared, where it is "
              "not the run's own.")],
-        'Where and how': ['out=DIR', 'format=FORMAT'],
+        'Where and how': [
+            ('out=DIR', 'Folder of the export; new or empty.'),
+            'format=FORMAT'],
         'Look, do not write': ['verify', help_lib.VERSION, help_lib.HELP],
     },
     [
@@ -38,8 +39,8 @@ PAGE = help_lib.Page(
 
 def run(unused_argv: list[str]) -> None:
   """Exports, or verifies, and says what was compared."""
-  root_dir, task = map(configuration.value, ('root_dir', 'task'))
-  if not root_dir or not _OUT.value:
+  root_dir, out, task = map(configuration.value, ('root_dir', 'out', 'task'))
+  if not root_dir or not out:
     raise checks.UserError(
         f'Which run, and where to? {help_lib.program(PAGE.name)} '
         '--root_dir=RUN --out=DIR.'
@@ -48,18 +49,18 @@ def run(unused_argv: list[str]) -> None:
   from dreamerv2_tfa.deployment import manifest
 
   if _VERIFY.value:
-    found = export.verify(root_dir, _OUT.value, task)
+    found = export.verify(root_dir, out, task)
   else:
-    found = export.export(root_dir, _OUT.value, _FORMAT.value, task)
+    found = export.export(root_dir, out, _FORMAT.value, task)
   how = f'to within {found["largest"]:.1e}' if found['differ'] else (
       'in every bit'
   )
   print(
-      f'{_OUT.value} acts as the agent does, {how}: {found["steps"]} steps of '
+      f'{out} acts as the agent does, {how}: {found["steps"]} steps of '
       f'{found["episodes"]} episodes, in a process without this package.'
   )
   print(
-      f'Its policy.json has the SHA-256 {manifest.fingerprint(_OUT.value)}; as '
+      f'Its policy.json has the SHA-256 {manifest.fingerprint(out)}; as '
       '--trust of bin/serve and trust= of load_policy: this export alone.'
   )
   if rounding := found.get('rounding'):

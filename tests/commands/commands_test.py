@@ -180,6 +180,7 @@ _READ = {
         'bins', 'agg', 'add', 'at', 'size', 'dpi', 'cols', 'legendcols', 'xlim',
         'ylim', 'ylimticks', 'xticks', 'yticks', 'xlabel', 'ylabel', 'labels',
         'colors', 'palette'},
+    'report': {'out'},
 }
 
 
