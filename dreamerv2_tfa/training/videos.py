@@ -1,6 +1,7 @@
 """What the world model foresees, as videos beside what happened."""
 
 import io
+
 import numpy as np
 import tensorflow as tf
 from tf_agents.utils import common
