@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import tensorflow as tf
-from tf_agents.utils import common
 
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import dream
@@ -41,7 +40,8 @@ class OpenLoop:
         key for key, spec in specs.flat_observation(
             agent.time_step_spec.observation).items()
         if key in decoded and _is_picture(spec)]
-    self._foresee = common.function(self._of_windows)
+    # Traced for each number of windows: the model needs to know it.
+    self._foresee = tf.function(self._of_windows, reduce_retracing=False)
 
   def films(self) -> dict[str, np.ndarray]:
     """Films by the names of the observation's pictures.

@@ -84,6 +84,19 @@ def test_a_film_has_what_happened_what_is_foreseen_and_the_error(root):
       looked.observation['image'][0, videos.CONTEXT:])).any()
 
 
+def test_films_of_other_numbers_of_windows_follow_one_another(root):
+  agent = dreamerv2_tfa.load_agent(root)
+  stored = dreamerv2_tfa.load_rows(root, agent.collect_data_spec)
+  buffer = replay.make_buffer(agent.collect_data_spec, 1, 1000, None)
+  open_loop, sizes, done = videos.OpenLoop(agent, buffer), [], 0
+  for rows in (20, 30, 100, 200):
+    buffer.append(tf.nest.map_structure(
+        lambda x, done=done, rows=rows: np.asarray(x)[done:rows], stored))
+    sizes.append(open_loop.films()['image'].shape[:2])
+    done = rows
+  assert sizes == [(10, 64), (25, 64), (25, 128), (25, 192)]
+
+
 def test_nothing_is_filmed_where_no_episode_is_long_enough(root):
   agent = dreamerv2_tfa.load_agent(root)
   stored = dreamerv2_tfa.load_rows(root, agent.collect_data_spec)
