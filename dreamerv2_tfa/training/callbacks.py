@@ -51,6 +51,9 @@ def load(names: Sequence[str]) -> list[Callback]:
 
 
 def _load(name):
+  if not isinstance(name, str):
+    raise checks.UserError(
+        f'train.callbacks must be names, module:function each; got {name!r}.')
   module, separator, attribute = name.partition(':')
   tasks.find_modules_here()
   try:
