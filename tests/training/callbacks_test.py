@@ -107,7 +107,8 @@ def test_an_error_of_a_callback_ends_the_run_and_loses_nothing(
 
 
 @pytest.mark.parametrize('name, said', [
-    (1, 'must be names'), ('nowhere', 'names no module'), ('no_such_module:f', 'no_such_module'),
+    (1, 'must be names'), ('nowhere', 'names no module'),
+    ('no_such_module:f', 'no_such_module'),
     ('json:nothing', 'nothing'), ('json:__name__', 'must be a function'),
     (':f', 'module:function')])
 def test_a_callback_that_is_none_is_refused_before_the_run(
