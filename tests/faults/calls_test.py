@@ -46,6 +46,7 @@ _KNOWN = {
     'migration/order.py': {'np.load'},
     # Of this machine, this package, or named by the user.
     'devices.py': {'read_text'},
+    'reports/page.py': {'read_text'},
     'experience/memory.py': {'read_text'},
     'training/precision.py': {'read_text'},
     'training/presets.py': {'read_text'},
