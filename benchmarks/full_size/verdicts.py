@@ -24,23 +24,23 @@ from typing import Any
 from typing import NamedTuple
 
 import matplotlib
-import numpy as np
 
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.reports import published as published_scores
+from dreamerv2_tfa.reports import verdict as verdict_lib
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
 
 _HERE = pathlib.Path(__file__).resolve().parent
-_ROOT = _HERE.parents[1]
-TOO_EARLY = 'too early'
+
+
+Point, Compared = verdict_lib.Point, verdict_lib.Compared
 
 
 class Suite(NamedTuple):
   """What was published of a suite, and how a run of it is measured."""
 
-  file: pathlib.Path
   presets: tuple[str, ...]  # the first one is the default
   action_repeat: int        # environment frames an agent step
   metric: str               # of metrics.jsonl, what the figures are means of
@@ -50,41 +50,22 @@ class Suite(NamedTuple):
 
 
 _SUITES = {
-    'dmc': Suite(_HERE / 'dmc_vision.csv', ('dmc_proprio', 'dmc_vision'), 2,
+    'dmc': Suite(('dmc_proprio', 'dmc_vision'), 2,
                  'train_return', 30_000, 0, 5_000),
-    'atari': Suite(_ROOT / 'dreamerv2_tfa' / 'reports' / 'atari_curves.csv',
-                   ('atari', 'atari_paper'), 4, 'eval_return', 2_000_000,
+    'atari': Suite(('atari', 'atari_paper'), 4, 'eval_return', 2_000_000,
                    1_000_000, 25_000),
 }
 
 
-class Point(NamedTuple):
-  """The published runs at one frame, in points of the task."""
-
-  frames: int
-  mean: float
-  low: float   # of the lowest seed
-  high: float  # of the highest one
-  seeds: int
-
-
-class Compared(NamedTuple):
-  """A run at the frame of a published point."""
-
-  point: Point
-  value: float  # of the run
-  verdict: str  # 'inside', 'above' or 'below' the range of the seeds
-
-
 @functools.cache
-def _figures():
-  """The published points of every task: dict of lists of `Point`."""
-  found = {}
-  for name, suite in _SUITES.items():
-    with suite.file.open(encoding='utf-8', newline='') as file:
-      for game, frames, *scores, seeds in list(csv.reader(file))[1:]:
-        found.setdefault(f'{name}_{game}', []).append(
-            Point(int(frames), *map(float, scores), int(seeds)))
+def _figures() -> dict[str, list[Point]]:
+  """The published points of every task."""
+  found = {f'atari_{game}': verdict_lib.points(f'atari_{game}')
+           for game in published_scores.curves()}
+  with (_HERE / 'dmc_vision.csv').open(encoding='utf-8', newline='') as file:
+    for task, frames, *scores, seeds in list(csv.reader(file))[1:]:
+      found.setdefault(f'dmc_{task}', []).append(
+          Point(int(frames), *map(float, scores), int(seeds)))
   return found
 
 
@@ -171,25 +152,15 @@ def compare(
   Returns:
     List of `Compared`, by frames; empty where it is too early.
   """
-  curve = np.array([
-      (row['step'], row[suite.metric]) for row in rows
-      if row.get(suite.metric) is not None
-  ]).reshape(-1, 2)
-  compared = []
-  for point in points:
-    begin, end = point.frames - suite.before, point.frames + suite.after
-    within = curve[(begin < curve[:, 0]) & (curve[:, 0] <= end), 1]
-    if within.size and curve[:, 0].max() >= end:
-      value = float(within.mean())
-      where = ('below' if value < point.low else
-               'above' if value > point.high else 'inside')
-      compared.append(Compared(point, value, where))
-  return compared
+  return verdict_lib.compare(
+      [(row['step'], row[suite.metric]) for row in rows
+       if row.get(suite.metric) is not None],
+      points, suite.before, suite.after)
 
 
 def verdict(compared: list[Compared]) -> str:
   """'inside', 'above' or 'below' at the last frame compared, or 'too early'."""
-  return compared[-1].verdict if compared else TOO_EARLY
+  return compared[-1].word if compared else verdict_lib.TOO_EARLY
 
 
 def text(

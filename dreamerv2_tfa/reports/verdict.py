@@ -18,9 +18,9 @@ _BEFORE, _AFTER = 2e6, 1e6  # frames of a point's mean
 
 
 class Point(NamedTuple):
-  """The published seeds of a game at one number of frames."""
+  """The published seeds of a task at one number of frames."""
 
-  frames: float
+  frames: int
   mean: float
   low: float   # of the lowest seed
   high: float  # of the highest one
@@ -51,7 +51,7 @@ def points(task: str) -> list[Point]:
   if known is None:
     return []
   return [
-      Point(float(frames), float(mean), float(low), float(high), int(seeds))
+      Point(int(frames), float(mean), float(low), float(high), int(seeds))
       for frames, mean, low, high, seeds in zip(*known, strict=True)
       if np.isfinite(low)]
 
@@ -71,21 +71,40 @@ def judge(task: str, curve: Iterable[tuple[float, float]]) -> Verdict:
     return Verdict(
         UNKNOWN, f'No published curve for {task}: curves of 55 Atari games are '
         'known.', [], [])
-  curve = np.array(list(curve), float).reshape(-1, 2)
-  reached = curve[:, 0].max(initial=0.0)
-  compared = []
-  for point in known:
-    end = point.frames + _AFTER
-    within = (curve[:, 0] > point.frames - _BEFORE) & (curve[:, 0] <= end)
-    if within.any() and reached >= end:
-      value = float(curve[within, 1].mean())
-      compared.append(Compared(point, value, _word(point, value)))
+  curve = list(curve)
+  compared = compare(curve, known, _BEFORE, _AFTER)
   if compared:
     return Verdict(compared[-1].word, _said(compared[-1]), known, compared)
   return Verdict(
       TOO_EARLY, 'Too early to tell: the first comparison is at '
       f'{known[0].frames + _AFTER:,.0f} frames, and the last evaluation was '
-      f'at {reached:,.0f}.', known, [])
+      f'at {max((x for x, _ in curve), default=0):,.0f}.', known, [])
+
+
+def compare(
+    curve: Iterable[tuple[float, float]], known: Iterable[Point],
+    before: float, after: float,
+) -> list[Compared]:
+  """Puts a run beside the published points that it has passed.
+
+  Args:
+    curve: Environment frames and returns.
+    known: Points, by frames.
+    before: Environment frames of a point's mean before its own.
+    after: Environment frames after them.
+
+  Returns:
+    List of `Compared`, by frames.
+  """
+  curve = np.array(list(curve), float).reshape(-1, 2)
+  compared = []
+  for point in known:
+    end = point.frames + after
+    within = (curve[:, 0] > point.frames - before) & (curve[:, 0] <= end)
+    if within.any() and curve[:, 0].max() >= end:
+      value = float(curve[within, 1].mean())
+      compared.append(Compared(point, value, _word(point, value)))
+  return compared
 
 
 def _word(point, value):

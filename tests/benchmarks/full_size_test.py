@@ -19,7 +19,7 @@ sys.path.append(str(_PROGRAM.parent))
 import verdicts  # noqa: E402 - needs the path
 
 # A figure at f is the mean over (f - 30, f + 10].
-_SUITE = verdicts.Suite('none.csv', ('one',), 2, 'train_return', 30, 10, 5)
+_SUITE = verdicts.Suite(('one',), 2, 'train_return', 30, 10, 5)
 _POINTS = [
     verdicts.Point(30, 12.0, 10.0, 15.0, 5),
     verdicts.Point(60, 22.0, 20.0, 26.0, 5),
@@ -55,7 +55,7 @@ def test_the_value_is_the_mean_of_the_frames_of_the_figure():
 
 def test_the_verdict_is_the_one_at_the_last_frame():
   compared = verdicts.compare(_rows(f40=30.0, f70=0.0), _POINTS, _SUITE)
-  assert [each.verdict for each in compared] == ['above', 'below']
+  assert [each.word for each in compared] == ['above', 'below']
   assert verdicts.verdict(compared) == 'below'
 
 
