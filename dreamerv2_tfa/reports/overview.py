@@ -6,9 +6,7 @@ presets of this package are parsed.
 
 import ast
 from collections.abc import Sequence
-import contextlib
 import datetime
-import io
 import math
 import os
 import statistics
@@ -322,10 +320,7 @@ def _not_as_published(there, settings, judged):
 
 def _damage(folder):
   """What is noted of files that are not as the run has written them."""
-  said = io.StringIO()
-  with contextlib.redirect_stdout(said):
-    sums.check(folder, checkpoints=False)
-  found = [line.removeprefix('Note: ') for line in said.getvalue().splitlines()]
+  found = sums.changes(folder, checkpoints=False)
   if folder.crash.is_dir():
     found.append(
         f'An update was not finite and was not applied: {folder.crash.name}/ '

@@ -41,7 +41,10 @@ class Sums:
       *paths: In the run's folder.
     """
     names = [_name(self._folder, path) for path in paths]
-    listed, _ = _read(self._folder)
+    try:
+      listed, _ = _read(self._folder)
+    except _Unreadable:  # `check` has told
+      listed = None
     self._write({
         name: each for name, each in (listed or {}).items()
         if name not in names}, names)
@@ -74,7 +77,16 @@ def check(
     folder: 'runs.RunFolder', *, rows: bool = False, checkpoints: bool = True,
     best: bool = False,
 ) -> None:
-  """Prints which files are not as the run has written them.
+  """Prints what `changes` finds; args and errors are its."""
+  for line in changes(folder, rows=rows, checkpoints=checkpoints, best=best):
+    print(f'Note: {line}')
+
+
+def changes(
+    folder: 'runs.RunFolder', *, rows: bool = False, checkpoints: bool = True,
+    best: bool = False,
+) -> list[str]:
+  """Says which files are not as the run has written them, a line each.
 
   They are used as they are, since settings may be edited; a checkpoint is not.
   Of checkpoints and rows only those that are there are compared: a save removes
@@ -92,42 +104,47 @@ def check(
   # Before the sums: a process that trains here notes a file, then makes it.
   saved = _checkpoints(folder) if checkpoints else []
   kept = _best(folder) if checkpoints else []
-  listed, begun = _read(folder)
+  try:
+    listed, begun = _read(folder)
+  except _Unreadable as error:
+    return [str(error)]
   if listed is None:
-    return
-  for path in (*settings(folder), folder.metrics):
-    _tell(folder, path, listed, grows=path == folder.metrics)
-  for path in (_rows(folder) if rows else ()):
-    _tell(folder, path, listed, grows=True)
+    return []
+  found = [
+      _changed(folder, path, listed) for path in (
+          *settings(folder), folder.metrics, *(_rows(folder) if rows else ()))]
   for path in saved + kept:
     name = _name(folder, path)
-    found = _sum(path, reading.LINES)
-    if found is None or name in begun or found == listed.get(name):
+    there = _sum(path, reading.LINES)
+    if there is None or name in begun or there == listed.get(name):
       continue
     if best == (path in kept):
       raise checks.UserError(_foreign(folder, path, name in listed))
     if path in kept:
-      print(f'Note: {path} is not that of this run: it was damaged, or is of '
-            'another run. It is not used here.')
+      found.append(f'{path} is not that of this run: it was damaged, or is of '
+                   'another run. It is not used here.')
+  return [line for line in found if line is not None]
 
 
-def _tell(folder, path, listed, *, grows):
-  """Prints a note where a file is not as it was."""
+def _changed(folder, path, listed):
+  """What is said of a file that is not as it was, or None."""
   size, digest = listed.get(_name(folder, path), (0, None))
-  found = _sum(path, size + (not grows))
+  # Settings do not grow: one byte more would be seen.
+  found = _sum(path, size + (path in settings(folder)))
   if digest is None or found == (size, digest):
-    return
+    return None
   if found is not None:
-    print(
-        f'Note: {path} is not as the run has written it: it was edited, is '
-        'damaged or of another run. What can be read of it is; if you did not '
-        'edit it, put it back from a copy.'
+    return (
+        f'{path} is not as the run has written it: it was edited, is damaged '
+        'or of another run. What can be read of it is; if you did not edit it, '
+        'put it back from a copy.'
     )
-  elif path.suffix != '.tfrecord':  # a process that trains here removes those
-    print(
-        f'Note: {path} is missing, which was there at the last save. If you '
-        'have a copy, put it back.'
-    )
+  if path.suffix == '.tfrecord':  # a process that trains here removes those
+    return None
+  return (
+      f'{path} is missing, which was there at the last save. If you have a '
+      'copy, put it back.'
+  )
 
 
 def _foreign(folder, path, is_listed):
@@ -179,18 +196,26 @@ def _sum(path, at_most=reading.LINES):
   return len(data), hashlib.sha256(data).hexdigest()
 
 
+class _Unreadable(Exception):
+  """The sums that a run has written are gone, or damaged; says so."""
+
+
 def _read(folder):
   """The sums by name, and the names of files that were begun.
 
-  There are None where there is no file, or it is damaged.
+  Both are empty, and the first one is None, for runs of earlier versions.
+
+  Raises:
+    _Unreadable: If others have no sums that can be read.
   """
   path = folder.sums
+  untold = (
+      'so whether files of the run were changed cannot be told. The next save '
+      'writes it again.'
+  )
   if not path.exists():
     if _promised(folder):
-      print(
-          f'Note: {path} is missing, so whether files of the run were changed '
-          'cannot be told. The next save writes it again.'
-      )
+      raise _Unreadable(f'{path} is missing, {untold}')
     return None, []
   try:
     found = reading.parsed(reading.text(path))
@@ -200,11 +225,7 @@ def _read(folder):
         if 0 <= size <= reading.LINES
     }, list(map(str, found['begun']))
   except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-    print(
-        f'Note: {path} cannot be read ({error}), so whether files of the run '
-        'were changed cannot be told. The next save writes it again.'
-    )
-    return None, []
+    raise _Unreadable(f'{path} cannot be read ({error}), {untold}') from error
 
 
 def _promised(folder):
