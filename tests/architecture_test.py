@@ -42,7 +42,7 @@ _ROOMS = {
     'environments': (
         'checks', 'late', 'rendering', 'specs', 'observations',
     ),
-    'experience': ('types', 'checks', 'reading', 'specs'),
+    'experience': ('types', 'durable', 'checks', 'reading', 'specs'),
     'world_model': (
         'types', 'checks', 'noise', 'scopes', 'distributions', 'losses',
         'specs', 'networks',

@@ -3,8 +3,8 @@
 import os
 import pathlib
 
+from dreamerv2_tfa import durable
 from dreamerv2_tfa.experience import folder
-from dreamerv2_tfa.experience import segments
 
 
 class Repair:
@@ -62,7 +62,7 @@ class Repair:
     """Makes the planned changes, each once."""
     for path, length in self._lengths.items():
       os.truncate(path, length)
-      segments.sync(path)
+      durable.sync(path)
     for path in self._leftovers:
       path.unlink(missing_ok=True)
     for path in self.unusable:

@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 from tf_agents.typing import types
 
+from dreamerv2_tfa import durable
 from dreamerv2_tfa.experience import checksums
 
 SUFFIX = '.tfrecord'
@@ -130,9 +131,9 @@ class Writer:
   def commit(self) -> None:
     """Returns when all rows are on the disk, and the file in its folder."""
     self._file.flush()
-    sync(self.path)
+    durable.sync(self.path)
     if not self._bytes:
-      sync(self.path.parent)
+      durable.sync(self.path.parent)
     self._bytes, self.committed = self.path.stat().st_size, self.count
 
   def close(self) -> None:
@@ -145,15 +146,6 @@ class Writer:
       os.truncate(self.path, self._bytes)
     else:
       self.path.unlink(missing_ok=True)
-
-
-def sync(path: pathlib.Path) -> None:
-  """Waits until a file or folder is on the disk."""
-  descriptor = os.open(path, os.O_RDONLY)
-  try:
-    os.fsync(descriptor)
-  finally:
-    os.close(descriptor)
 
 
 def header(path: pathlib.Path) -> Header:

@@ -13,6 +13,7 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa import specs
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.training import videos
 
 ENDINGS = ('.mp4', '.gif')
 _FPS = 15  # agent steps a second: Atari's speed, at four frames a step
@@ -50,7 +51,8 @@ class Film:
       os.environ.setdefault(f'SDL_{device}DRIVER', 'dummy')
     self._environment, self._episodes = environment, episodes
     observed = specs.flat_observation(environment.observation_spec())
-    self._keys = [key for key, spec in observed.items() if _is_picture(spec)]
+    self._keys = [
+        key for key, spec in observed.items() if videos.is_picture(spec)]
     make = _Gif if path.suffix.lower() == '.gif' else _Mp4
     self._final = path
     self._partial = path.with_name(f'.{path.stem}.part{path.suffix}')
@@ -151,11 +153,6 @@ class _Gif:
       self._frames[0].save(
           self._path, save_all=True, append_images=self._frames[1:],
           duration=1000 // _FPS, loop=0)
-
-
-def _is_picture(spec):
-  return spec.dtype == tf.uint8 and spec.shape.rank == 3 and (
-      spec.shape[-1] in (1, 3))
 
 
 def _beside(drawn, views):

@@ -39,7 +39,7 @@ class OpenLoop:
     self._keys = [
         key for key, spec in specs.flat_observation(
             agent.time_step_spec.observation).items()
-        if key in decoded and _is_picture(spec)]
+        if key in decoded and is_picture(spec)]
     # Traced for each number of windows: the model needs to know it.
     self._foresee = tf.function(self._of_windows, reduce_retracing=False)
 
@@ -95,7 +95,8 @@ def _film(truth, model):
       film, [film.shape[0], -1, *film.shape[3:]]), tf.uint8)
 
 
-def _is_picture(spec):
+def is_picture(spec: tf.TensorSpec) -> bool:
+  """Whether a part of an observation can be shown: uint8, grey or RGB."""
   return spec.dtype == tf.uint8 and spec.shape.rank == 3 and (
       spec.shape[-1] in (1, 3))
 
