@@ -49,6 +49,11 @@ NEXT = [
 ONNX = ['onnxruntime==1.32.0', 'tf2onnx==1.17.0']
 ONNX_DEFAULT = ['onnx==1.17.0']  # a newer one wants a newer typing_extensions
 ONNX_NEXT = ['onnx==1.23.2']
+# Newer ones than those of DEFAULT want a newer typing_extensions.
+MLFLOW_DEFAULT = ['mlflow-skinny==2.22.0']
+MLFLOW_NEXT = ['mlflow-skinny==3.17.2']
+WANDB_DEFAULT = ['wandb==0.19.11']
+WANDB_NEXT = ['wandb==0.31.0']
 
 
 def of_each_python(default, following):
@@ -77,9 +82,13 @@ EXTRAS = {
     ],
     'gymnasium': ['gymnasium==1.3.0'],
     'minigrid': ['gym-minigrid==1.1.0'],  # the last that plain Gym runs
+    'mlflow': of_each_python(MLFLOW_DEFAULT, MLFLOW_NEXT),
     'onnx': [*ONNX, *of_each_python(ONNX_DEFAULT, ONNX_NEXT)],
     'reports': ['matplotlib==3.11.2', 'rliable==1.2.0'],
-    'reverb': ['dm-reverb==0.14.0'],  # its own extra pulls a second TensorFlow
+    'reverb': [  # for TensorFlow 2.15; its own extra pulls a second TensorFlow
+        "dm-reverb==0.14.0; python_version < '3.12'",
+    ],
+    'wandb': of_each_python(WANDB_DEFAULT, WANDB_NEXT),
 }
 
 EXTRAS['environments'] = [
