@@ -52,8 +52,8 @@ class Stack(NamedTuple):
 STACKS = (
     Stack('requirements.lock', ('3.11',), "python_version < '3.12'", (), """\
 # Every package that bin/python installs, for CPython 3.11 on x86_64 Linux.
-# Made by bin/lock from setup.py with [dev], [gpu], [mlflow], [onnx],
-# [reports], [reverb], [wandb] and [environments]. bin/python reads the four headings.
+# Made by bin/lock from setup.py with [dev], [gpu], [mlflow], [onnx], [reports],
+# [reverb], [wandb] and [environments]. bin/python reads the four headings.
 """),
     Stack('requirements-next.lock', ('3.11', '3.12', '3.13'),
           "python_version >= '3.12'",
@@ -63,8 +63,8 @@ STACKS = (
 # 3.11, 3.12 and 3.13 on x86_64 Linux; requirements.lock is the default. Made by
 # bin/lock from the pins that setup.py has for Python 3.12, with [dev], [gpu],
 # [mlflow], [onnx], [reports], [wandb] and [environments], over what tf-agents
-# 0.19.0 asks of tensorflow-probability (0.23), typing-extensions (4.5.0) and pygame (2.1.3).
-# labmaze has no wheel for Python 3.13, and dm-control works
+# 0.19.0 asks of tensorflow-probability (0.23), typing-extensions (4.5.0) and
+# pygame (2.1.3). labmaze has no wheel for Python 3.13, and dm-control works
 # without it. bin/python reads the four headings.
 """),
 )

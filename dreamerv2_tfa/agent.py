@@ -206,6 +206,11 @@ class DreamerV2Agent(tf_agent.TFAgent):
     return self._exploration
 
   @property
+  def gamma(self) -> float:
+    """The discount factor of one agent step: float in [0, 1]."""
+    return self._gamma
+
+  @property
   def jit(self) -> bool:
     """Whether XLA compiles the update."""
     return self._jit

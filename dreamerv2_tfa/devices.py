@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 
+import psutil
 import tensorflow as tf
 
 from dreamerv2_tfa import checks
@@ -31,6 +32,21 @@ def resolve(name: str, switch: str) -> bool:
   """
   checks.choice(name, switch, _SWITCH)
   return has_gpu() if switch == 'auto' else switch == 'on'
+
+
+def memory() -> dict[str, float]:
+  """Memory in GB (1e9 bytes).
+
+  Returns:
+    `memory/process`: resident memory of this process, without those of its
+    environments. `memory/gpu`: the most that the first GPU has held so far,
+    where there is one.
+  """
+  found = {'memory/process': psutil.Process().memory_info().rss / 1e9}
+  if has_gpu():
+    peak = tf.config.experimental.get_memory_info('GPU:0')['peak']
+    found['memory/gpu'] = peak / 1e9
+  return found
 
 
 def unused_gpu() -> str | None:

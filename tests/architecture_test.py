@@ -60,10 +60,14 @@ _ROOMS = {
         'types', 'checks', 'noise', 'specs', 'experience', 'world_model',
         'agent',
     ),
+    'diagnostics': (
+        'types', 'returns', 'distributions', 'specs', 'experience',
+        'world_model', 'agent', 'dream',
+    ),
     'training': (
         'durable', 'quiet', 'checks', 'late', 'reading', 'devices', 'scopes',
         'optimizers', 'specs', 'observations', 'environments', 'experience',
-        'behaviour', 'agent', 'dream',
+        'behaviour', 'agent', 'dream', 'diagnostics',
     ),
     'migration': ('reading', 'specs', 'agent', 'training'),
     'deployment': (
@@ -77,7 +81,7 @@ _ROOMS = {
     'reports': (
         'durable', 'quiet', 'columns', 'checks', 'reading', 'specs', 'networks',
         'environments', 'experience', 'behaviour', 'agent', 'dream',
-        'training', 'deployment',
+        'diagnostics', 'training', 'deployment',
     ),
     'commands': (
         'quiet', 'columns', 'checks', 'environments', 'training', 'migration',
@@ -200,7 +204,8 @@ _WORDS = {
 # Of stored steps of replay; elsewhere batch elements are counted by what they
 # are. `Session` is a client's with bin/serve.
 _ONLY_IN = {
-    'rows': ('experience', 'migration', 'training', 'reports', 'dream'),
+    'rows': ('experience', 'migration', 'training', 'reports', 'dream',
+             'diagnostics'),
     'Session': ('deployment',),
 }
 

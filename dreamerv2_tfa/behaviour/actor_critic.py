@@ -120,6 +120,20 @@ class ActorCritic(tf.Module):
         1.0, dtype=tf.float64, trainable=False  # pyright: ignore[reportArgumentType]
     )
 
+  @property
+  def horizon(self) -> int:
+    """Imagined steps H."""
+    return self._horizon
+
+  def normalised(self, rewards: tf.Tensor) -> tf.Tensor:
+    """Rewards as the critic counts them, by the magnitude so far.
+
+    Args:
+      rewards: float32, after the world model's transform.
+    """
+    return returns.normalise(
+        rewards, self.reward_magnitude, **{**self._norm, 'momentum': 1.0})[0]
+
   def loss(
       self, world_model: world_model_lib.WorldModel, starts: types.Starts,
       seed: tf.Tensor, *, step: tf.Tensor,

@@ -306,6 +306,18 @@ class Samples:
     with tf.control_dependencies(counted):
       return next(self._iterator)
 
+  def ages(self) -> dict[str, float]:
+    """How many rows batches are drawn from, and how old these are.
+
+    Returns:
+      `replay/rows`; and `replay/age`, the mean over them, in agent steps: where
+      `sampling` is 'rows', also that of the rows in a batch.
+    """
+    rows = min(int(self._buffer.added), self._buffer.length)
+    environments = self._buffer.environments
+    return {'replay/rows': float(rows * environments),
+            'replay/age': (rows - 1) / 2 * environments}
+
   def settle(self, taken: int | None = None) -> None:
     """Waits until no thread reads the buffer.
 

@@ -1,5 +1,7 @@
 """Windows of replay: the laws by which they are drawn, each from a seed."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 from tf_agents.trajectories import time_step as ts
@@ -144,6 +146,8 @@ def newest(types: np.ndarray, length: int, count: int) -> np.ndarray:
   found = []
   for environment, each in enumerate(types):
     firsts = np.flatnonzero(each == ts.StepType.FIRST)
+    if not len(firsts):  # one episode, whose beginning was overwritten
+      firsts = np.zeros(1, int)
     ends = np.append(firsts[1:], len(each))
     starts = []
     for first, end in list(zip(firsts, ends, strict=True))[::-1]:
@@ -153,6 +157,36 @@ def newest(types: np.ndarray, length: int, count: int) -> np.ndarray:
     found += [(environment, start) for start in starts[:count]]
   found.sort(key=lambda place: -place[1])
   return np.array(found[:count], np.int64).reshape(-1, 2)
+
+
+def read_newest(
+    buffer: buffer_lib.Buffer, lengths: Sequence[int], count: int, *,
+    repeat: bool = False,
+) -> trajectories.Trajectory | None:
+  """Reads the newest windows of replay that are each inside one episode.
+
+  Args:
+    buffer: Of `Trajectory` rows.
+    lengths: Rows of each; the first that episodes allow is taken.
+    count: Windows, at most.
+    repeat: Whether windows are repeated up to `count` where there are fewer.
+
+  Returns:
+    `[at most count, length, ...]`, the newest first; None without any.
+  """
+  types = buffer.step_types().numpy()
+  for length in lengths:
+    starts = newest(types, length, count)
+    if len(starts):
+      break
+  else:
+    return None
+  if repeat:
+    starts = starts[np.arange(count) % len(starts)]
+  environment, first = starts.T[..., None]
+  oldest = max(int(buffer.added) - buffer.length, 0)
+  rows = oldest + first + np.arange(length)
+  return buffer.read(buffer.place(rows, environment))
 
 
 def of_rows(

@@ -28,6 +28,7 @@ from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import columns
 from dreamerv2_tfa import dream
 from dreamerv2_tfa import specs
+from dreamerv2_tfa.diagnostics import horizon as horizon_lib
 from dreamerv2_tfa.experience import windows as windows_lib
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import runs
@@ -72,7 +73,7 @@ def measure(
   }
   truth['reward'] = agent.world_model.transformed(sequence.reward)[:, context:]
   truth['continue'] = sequence.continue_[:, context:]
-  return _errors(truth, _named(open_loop), _named(filtered))
+  return horizon_lib.errors(truth, _named(open_loop), _named(filtered))
 
 
 def _named(foresight):
@@ -81,22 +82,6 @@ def _named(foresight):
       **{specs.metric_name(key): x for key, x in parts.items()},
       'reward': foresight.reward, 'continue': foresight.continue_,
   }
-
-
-def _errors(truth, open_loop, filtered):
-  found = {}
-  for key, target in truth.items():
-    unit = 255.0 if target.dtype == tf.uint8 else 1.0
-    target = np.asarray(target, np.float64) / unit
-    axes = (0, *range(2, target.ndim))
-    off = lambda guess, unit=unit, target=target, axes=axes: np.mean(
-        (np.asarray(guess, np.float64) / unit - target) ** 2, axes
-    )
-    found[key] = {
-        'open_loop': off(open_loop[key]), 'filtered': off(filtered[key]),
-        'mean': off(target.mean(0, keepdims=True) * unit),
-    }
-  return found
 
 
 def table(errors: dict[str, Any]) -> str:

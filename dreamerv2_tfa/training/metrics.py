@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 from concurrent import futures
+import io
 import json
 import math
 import os
@@ -21,9 +22,13 @@ from dreamerv2_tfa.training import events
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import videos
 
+# Of the machine: these differ where a run is repeated, so that they have a file
+# of their own, and those of the run are equal to the last digit (but `fps`).
+_MACHINE = ('time/', 'memory/')
+
 
 class Writer:
-  """Writes one line and one set of TensorBoard points a call."""
+  """Writes a line of each file and one set of TensorBoard points a call."""
 
   def __init__(
       self, folder: runs.RunFolder, step: int, *, reported: int,
@@ -51,6 +56,7 @@ class Writer:
       with path.open('r+b') as file:
         file.truncate(whole)
     self._lines = path.open('a', encoding='utf-8')
+    self._machine = _appending(folder.machine)
     if whole and not reading.data(path, reading.LINES).endswith(b'\n'):
       self._lines.write('\n')
     last = {'train': reported, 'eval': evaluated}
@@ -62,7 +68,7 @@ class Writer:
     if last['eval'] != last['train']:
       mark['evaluated'] = last['eval']
     if _live(live, mark) != live:
-      self._write_line(mark)
+      _write_line(self._lines, mark)
     self._events = {
         name: events.writer(directory, last[name]) for name, directory in (
             ('train', folder.train_events), ('eval', folder.eval_events))
@@ -76,13 +82,18 @@ class Writer:
       metrics: Those called `eval_...` go to the events of the
         evaluation. Numbers that are not finite are written as null.
     """
-    finite = {
-        key: value if math.isfinite(value) else None
-        for key, value in metrics.items()
-    }
-    self._write_line({'step': step, **finite})
+    for lines, machine in ((self._lines, False), (self._machine, True)):
+      finite = {
+          key: value if math.isfinite(value) else None
+          for key, value in metrics.items()
+          if key.startswith(_MACHINE) == machine
+      }
+      if finite:
+        _write_line(lines, {'step': step, **finite})
     for key, value in metrics.items():
-      name = 'eval' if key.startswith('eval_') else 'train'
+      evaluated = key.startswith('eval_') or (
+          '/' in key and 'eval_return' in metrics)
+      name = 'eval' if evaluated else 'train'
       with self._events[name].as_default(step=step):
         tf.summary.scalar(key, value)
     for each in self._events.values():
@@ -107,19 +118,43 @@ class Writer:
       durable.write_bytes(path, data)
     self._events['eval'].flush()
 
+  def histograms(self, step: int, arrays: dict[str, np.ndarray]) -> None:
+    """Writes distributions to the events of the evaluation.
+
+    Args:
+      step: Environment frames.
+      arrays: By name, float `[N]` each.
+    """
+    with self._events['eval'].as_default(step=step):
+      for name, values in arrays.items():
+        tf.summary.histogram(f'histograms/{name}', values)
+    self._events['eval'].flush()
+
   def sync(self) -> None:
     """Flushes `metrics.jsonl` to the disk."""
     os.fsync(self._lines.fileno())
 
-  def _write_line(self, row):
-    self._lines.write(json.dumps(row) + '\n')
-    self._lines.flush()
-
   def close(self) -> None:
     """Closes the files."""
     self._lines.close()
+    self._machine.close()
     for each in self._events.values():
       each.close()
+
+
+def _appending(path):
+  """Opens a file of lines; a line that a kill has cut short ends there."""
+  file = path.open('ab+')
+  if file.tell():
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) != b'\n':
+      file.write(b'\n')
+  return io.TextIOWrapper(file, encoding='utf-8')
+
+
+def _write_line(file, row):
+  file.write(json.dumps(row) + '\n')
+  file.flush()
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:

@@ -1,8 +1,10 @@
 """What tells of a run: the terminal, `metrics.jsonl`, TensorBoard."""
 
 from collections.abc import Sequence
+import json
 
 from dreamerv2_tfa import devices
+from dreamerv2_tfa import durable
 from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import interrupt
@@ -33,7 +35,7 @@ class Reporter:
       ValueError: If `metrics.jsonl` is damaged.
     """
     self._parts, self._settings, self._trainer = parts, settings, trainer
-    self._root, self._callbacks, self._events = folder.root, callbacks, []
+    self._folder, self._callbacks, self._events = folder, callbacks, []
     self._tell_lost_rows()
     repeat = parts.task.action_repeat
     self._writer = metrics_lib.Writer(
@@ -106,7 +108,8 @@ class Reporter:
             metrics.get('train_length', 0.0), self._settings.eval_steps
         ),
     )
-    self._writer.write(trainer.frames, metrics)
+    with trainer.stopwatch.part('log'):
+      self._writer.write(trainer.frames, metrics)
     for name in trainer.at_floor:
       self.progress.say(
           f'Note: the loss scale of the {name} optimizer is 1, the smallest '
@@ -133,7 +136,7 @@ class Reporter:
       for callback in self._callbacks:
         callback(callbacks_lib.Event(
             kind, self._trainer.frames, self._trainer.updates, dict(metrics),
-            self._root, stop.request))
+            self._folder.root, stop.request))
 
   def evaluated(self, metrics: dict[str, float] | None) -> bool:
     """Writes an evaluation.
@@ -150,8 +153,8 @@ class Reporter:
       )
       return False
     frames = self._trainer.frames
-    self._writer.write(frames, metrics)
-    self._writer.film(frames, self._trainer.films())
+    with self._trainer.stopwatch.part('look'):
+      metrics = self._look(frames, metrics)
     self.progress.say(
         f'Evaluation at {frames:,} frames: return '
         f'{metrics["eval_return"]:.2f}, length {metrics["eval_length"]:.1f}.'
@@ -161,6 +164,20 @@ class Reporter:
     )
     self._events.append(('evaluation', metrics))
     return True
+
+  def _look(self, frames, metrics):
+    """Writes an evaluation with what else there is to see; returns it all."""
+    looks = self._trainer.looks
+    found = looks.diagnose()
+    if found is not None:
+      metrics = {**metrics, **found.metrics}
+      durable.write_text(self._folder.diagnostics, json.dumps(
+          {'step': frames, **found.curves}) + '\n')
+    self._writer.write(frames, metrics)
+    self._writer.film(frames, looks.films())
+    if found is not None:
+      self._writer.histograms(frames, found.histograms)
+    return metrics
 
   def stopped(self) -> None:
     """Says that the run was stopped and saved."""

@@ -50,12 +50,14 @@ class RunFolder:
     protocol: `protocol.json`, see `protocol.describe`.
     specs: `specs.pbtxt`, TF-Agents' specs of a `Trajectory` of the run.
     metrics: `metrics.jsonl`, one line a report or evaluation.
+    machine: `machine.jsonl`, a line a report: time and memory.
     train_events: TensorBoard events of training.
     eval_events: TensorBoard events of evaluations.
     checkpoints: Folder of the checkpoints.
     replay: Folder of the stored rows; `replay.json` beside it counts them.
     policies: Folder of the SavedModels `greedy` and `collect`.
     videos: Folder of videos.
+    diagnostics: Curves of the last evaluation, see docs/diagnostics.md.
     sums: `sums.json`, checksums of these files, see `sums`.
     crash: Folder of an update that was not finite, see `crash`.
     lock: File that a process locks while it trains here.
@@ -76,12 +78,14 @@ class RunFolder:
     self.protocol = self.root / 'protocol.json'
     self.specs = self.root / 'specs.pbtxt'
     self.metrics = self.root / 'metrics.jsonl'
+    self.machine = self.root / 'machine.jsonl'
     self.train_events = self.root / 'train'
     self.eval_events = self.root / 'eval'
     self.checkpoints = self.root / 'checkpoints'
     self.replay = self.root / 'replay'
     self.policies = self.root / 'policies'
     self.videos = self.root / 'videos'
+    self.diagnostics = self.root / 'diagnostics.json'
     self.sums = self.root / 'sums.json'
     self.crash = self.root / 'crash'
     self.lock = self.root / 'lock'

@@ -38,6 +38,7 @@ class Settings(NamedTuple):
   model_from: str | None
   callbacks: tuple[str, ...]
   videos: bool
+  diagnostics: bool
 
 
 @gin.configurable('train')  # pyright: ignore[reportCallIssue], not annotated
@@ -56,7 +57,7 @@ def read(
     save_every: float = 1e4, keep_checkpoints: int = 2,
     replay_from: str | None = None,
     model_from: str | None = None, callbacks: Sequence[str] = (),
-    videos: bool = True,
+    videos: bool = True, diagnostics: bool = True,
 ) -> Settings:
   """Reads the settings `train.*` from gin.
 
@@ -100,7 +101,10 @@ def read(
       checkpoint and frozen; only the actor-critic learns. None: learn a model.
     callbacks: Functions that are told what the run has done, `module:function`
       each, see `callbacks`.
-    videos: Whether each evaluation films what the world model foresees.
+    videos: Whether each evaluation films what the world model foresees, and
+      what the policy does.
+    diagnostics: Whether each evaluation examines model and critic, see
+      docs/diagnostics.md.
 
   Raises:
     ValueError: If a setting cannot be used.
@@ -110,6 +114,7 @@ def read(
   checks.choice('train.processes', processes, ('auto', True, False))
   checks.flag('train.eager', eager)
   checks.flag('train.videos', videos)
+  checks.flag('train.diagnostics', diagnostics)
   environments = checks.integer('train.environments', environments)
   return Settings(
       task=task,
@@ -144,4 +149,5 @@ def read(
       model_from=model_from,
       callbacks=checks.several('train.callbacks', callbacks),
       videos=videos,
+      diagnostics=diagnostics,
   )

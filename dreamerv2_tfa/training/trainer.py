@@ -3,9 +3,9 @@
 import time
 from typing import Any
 
-import numpy as np
 from tf_agents.trajectories import trajectory
 
+from dreamerv2_tfa import devices
 from dreamerv2_tfa.behaviour import fused_policy
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.experience import collection
@@ -15,6 +15,7 @@ from dreamerv2_tfa.training import commit
 from dreamerv2_tfa.training import crash
 from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import interrupt
+from dreamerv2_tfa.training import looks
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import pace
 from dreamerv2_tfa.training import parts as parts_lib
@@ -22,8 +23,8 @@ from dreamerv2_tfa.training import policies
 from dreamerv2_tfa.training import progress as progress_lib
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
+from dreamerv2_tfa.training import stopwatch
 from dreamerv2_tfa.training import timetable as timetable_lib
-from dreamerv2_tfa.training import videos
 
 _PREFILL_SLICE = 1000  # agent steps between looks at Ctrl-C, at most
 
@@ -41,6 +42,8 @@ class Trainer:
     reported: Agent steps at the last report, see `Position`, an int.
     evaluated: Agent steps at the last evaluation, an int.
     commit: `Commit` of the run: what was restored, and is saved.
+    looks: `Looks` at what an evaluation has shown.
+    stopwatch: `Stopwatch` of the run's parts.
   """
 
   def __init__(
@@ -99,15 +102,14 @@ class Trainer:
     self.evaluated = int(position.evaluated)
     self._taken = int(position.taken)  # batches, also by an update that runs
     self._make_updates(folder)
+    self.looks = looks.Looks(parts.agent, buffer, settings)
     self._evaluation = evaluation.Evaluation(
         parts.evaluation_environment,
         fused_policy.of(parts.agent.policy, parts.agent.jit),
-        settings.eval_episodes, settings.eval_steps,
+        settings.eval_episodes, settings.eval_steps, self.looks.recorder,
     )
     self._policies = policies.Policies(folder.policies, parts.agent)
-    self._open_loop = (
-        videos.OpenLoop(parts.agent, buffer) if settings.videos else None)
-    self._pace = pace.Pace()
+    self.stopwatch, self._pace = stopwatch.Stopwatch(), pace.Pace()
     self._collected = self._compiled = False  # by this process
     self._saved = None  # counts at the last save
 
@@ -208,9 +210,10 @@ class Trainer:
     progress.phase('prefill', prefill)
     progress.say(f'Prefill: {prefill:,} random steps.')
     while self.steps < prefill and not stop.requested:
-      self._pace.take(
-          self._collector.prefill, min(prefill - self.steps, _PREFILL_SLICE)
-      )
+      with self.stopwatch.part('collect'):
+        self._pace.take(
+            self._collector.prefill, min(prefill - self.steps, _PREFILL_SLICE)
+        )
       self.steps = self._collector.steps
       progress.advance(self.steps, self.updates)
 
@@ -223,7 +226,8 @@ class Trainer:
       self, progress: progress_lib.Progress, stop: interrupt.Interrupt,
   ) -> None:
     """Takes the steps between two updates."""
-    self._samples.settle(self._taken)
+    with self.stopwatch.part('sample'):
+      self._samples.settle(self._taken)
     if self.steps < self._timetable.prefill:  # offline, with no such steps
       progress.phase('prefill', self._timetable.prefill)
     else:  # the first call compiles the policy, which is no part of its speed
@@ -232,10 +236,11 @@ class Trainer:
         self._timetable.next_update(self.acted), self._timetable.steps
     )
     before, start = self.steps, time.monotonic()
-    while self.steps < wanted and not stop.requested:
-      self._pace.take(self._collector.collect, wanted - self.steps)
-      self.steps = self._collector.steps
-      progress.beat()
+    with self.stopwatch.part('collect'):
+      while self.steps < wanted and not stop.requested:
+        self._pace.take(self._collector.collect, wanted - self.steps)
+        self.steps = self._collector.steps
+        progress.beat()
     if self._collected:
       progress.forecast.acted(time.monotonic() - start, self.steps - before)
     progress.advance(self.steps, self.updates)
@@ -250,7 +255,8 @@ class Trainer:
       if not self._compiled:
         progress.phase('compile')
         progress.say('Compile the first update (up to a minute).')
-      self._updates()
+      with self.stopwatch.part('update'):
+        self._updates()
       # Counted here as well: to read the agent's count would be to wait.
       self.updates += 1
       self._compiled = True
@@ -271,7 +277,8 @@ class Trainer:
         **self._collector.episode_metrics(), **self._achievements.report(),
         **self._updates.report(), **self._guard.report(self.updates),
         **({'env_restarts': float(restarts)} if restarts else {}),
-        'updates': float(self.updates),
+        'updates': float(self.updates), **self._samples.ages(),
+        **self.stopwatch.report(), **devices.memory(),
     }
 
   def _count_achievements(self):
@@ -288,7 +295,9 @@ class Trainer:
     """
     self._updates.check()
     progress.phase('evaluate', self._settings.eval_episodes)
-    found = self._evaluation.run(stop, progress.episodes)
+    self.looks.begin()
+    with self.stopwatch.part('evaluate'):
+      found = self._evaluation.run(stop, progress.episodes)
     # The achievements of training alone count.
     batch.pop_metrics(self._parts.evaluation_environment)
     if found is not None:
@@ -297,12 +306,6 @@ class Trainer:
       assert self._evaluation.start is not None  # it could be stopped
       self.commit.evaluation_start.write(self.steps, self._evaluation.start)
     return found
-
-  def films(self) -> dict[str, np.ndarray]:
-    """Films of what the world model foresees, see `videos.OpenLoop`."""
-    return {} if self._open_loop is None else {
-        f'open_loop/{name}': film
-        for name, film in self._open_loop.films().items()}
 
   def save(
       self, progress: progress_lib.Progress, *, whole: bool = True,
@@ -331,11 +334,13 @@ class Trainer:
     position.acted.assign(self.acted)
     position.reported.assign(self.reported)
     position.evaluated.assign(self.evaluated)
-    self.commit.save(self._samples, self._updates.unreported(), whole=whole)
+    with self.stopwatch.part('save'):
+      self.commit.save(self._samples, self._updates.unreported(), whole=whole)
     self._saved = moment
 
   def export(self, progress: progress_lib.Progress) -> None:
     """Writes the SavedModels."""
     self._updates.check()
     progress.phase('export')
-    self._policies.save(self.steps)
+    with self.stopwatch.part('save'):
+      self._policies.save(self.steps)

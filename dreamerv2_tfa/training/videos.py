@@ -1,29 +1,37 @@
-"""What the world model foresees, as videos beside what happened."""
+"""What the world model foresees, and what the policy does, as videos."""
 
 import io
 
 import numpy as np
 import tensorflow as tf
+from tf_agents.trajectories import trajectory as trajectories
 
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import dream
 from dreamerv2_tfa import specs
+from dreamerv2_tfa.diagnostics import forward
 from dreamerv2_tfa.experience import buffer as buffer_lib
 from dreamerv2_tfa.experience import windows
 
-CONTEXT = 5  # frames that the model looks at
+CONTEXT = forward.CONTEXT  # frames that the model looks at
 _HORIZONS = (45, 20, 5)  # frames that it foresees: the first that rows allow
 _WINDOWS = 3  # one below the other
+_FRAMES = 256  # of the policy's episode, at most
+_CHUNK = 64  # frames that are decoded at once
 _MILLISECONDS = 100  # a frame
 
 
-class OpenLoop:
-  """Foresees the newest rows of replay from the frames before them.
+class Videos:
+  """Films the world model, and the policy, at an evaluation.
 
-    frame      1 ... CONTEXT    CONTEXT + 1 ...
-    left       what happened
-    middle     the model looks  follows the actions taken, without looking
-    right      the error: grey is none
+    open_loop/<key>   the newest rows of replay: three windows, one below the
+                      other
+      frame      1 ... CONTEXT    CONTEXT + 1 ...
+      left       what happened
+      middle     the model looks  follows the actions taken, without looking
+      right      the error: grey is none
+    open_loop_eval/<key>   likewise, of the evaluation's first episode
+    policy/<key>           that episode, beside what the model makes of it
   """
 
   def __init__(
@@ -40,34 +48,60 @@ class OpenLoop:
         key for key, spec in specs.flat_observation(
             agent.time_step_spec.observation).items()
         if key in decoded and is_picture(spec)]
-    # Traced for each number of windows: the model needs to know it.
-    self._foresee = tf.function(self._of_windows, reduce_retracing=False)
+    # Traced for each number of windows and rows: the model needs to know it.
+    function = lambda body: tf.function(
+        body, reduce_retracing=False, autograph=False)
+    self._foresee = function(self._of_windows)
+    self._recall = function(lambda rows: agent.world_model.rssm.feature(
+        dream.recall(agent, rows, (0, 0))[0])[0])
+    self._decode = function(
+        lambda feature: dream.decoded(agent, feature, self._keys))
 
-  def films(self) -> dict[str, np.ndarray]:
-    """Films by the names of the observation's pictures.
+  def films(
+      self, episode: trajectories.Trajectory | None, rows: int,
+  ) -> dict[str, np.ndarray]:
+    """Films by their names, as far as there is something to film.
+
+    Args:
+      episode: Of `Recorder`, `[1, L + 1, ...]`.
+      rows: How many of the L model rows are of the episode.
 
     Returns:
-      Dict of uint8 `[frames, height, 3 * width, 1 or 3]`, of up to three
-      windows one below the other; {} where no picture is decoded, or no
-      episode is as long as a window.
+      Dict of uint8 `[frames, height, width, 1 or 3]`; {} where no picture is
+      decoded.
     """
     if not self._keys:
       return {}
-    types = self._buffer.step_types().numpy()
-    for horizon in _HORIZONS:
-      length = CONTEXT + horizon + 1
-      starts = windows.newest(types, length, _WINDOWS)
-      if len(starts):
-        break
-    else:
-      return {}
-    environment, first = starts.T[..., None]
-    oldest = max(int(self._buffer.added) - self._buffer.length, 0)
-    rows = oldest + first + np.arange(length)
-    films = self._foresee(self._buffer.read(
-        self._buffer.place(rows, environment)))
-    return {specs.metric_name(key): film.numpy()
-            for key, film in films.items()}
+    lengths = [CONTEXT + steps + 1 for steps in _HORIZONS]
+    found = {}
+    replayed = windows.read_newest(self._buffer, lengths, _WINDOWS)
+    if replayed is not None:
+      found.update(self._open_loop('open_loop', replayed))
+    if episode is None:
+      return found
+    length = next((each for each in lengths if each <= rows + 1), None)
+    if length is not None:
+      starts = np.linspace(0, rows + 1 - length, _WINDOWS).astype(int)
+      index = starts[:, None] + np.arange(length)
+      found.update(self._open_loop('open_loop_eval', tf.nest.map_structure(
+          lambda x: tf.gather(x[0], index), episode)))
+    return {**found, **self._policy(episode, min(rows, _FRAMES))}
+
+  def _open_loop(self, name, rows):
+    return {f'{name}/{specs.metric_name(key)}': film.numpy()
+            for key, film in self._foresee(rows).items()}
+
+  def _policy(self, episode, frames):
+    """What was seen, left, and what the model makes of it, right."""
+    feature = self._recall(episode)
+    chunks = [self._decode(feature[i:i + _CHUNK])
+              for i in range(0, frames, _CHUNK)]
+    seen = specs.flat_observation(episode.observation)
+    return {
+        f'policy/{specs.metric_name(key)}': np.concatenate([
+            seen[key][0, 1:frames + 1].numpy(),
+            np.concatenate([each[key] for each in chunks])[:frames],
+        ], 2) for key in self._keys}
 
   def _of_windows(self, rows):
     """Films of windows `[N, C + H + 1, ...]`."""

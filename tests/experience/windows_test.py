@@ -251,3 +251,12 @@ def test_the_newest_windows_are_inside_an_episode(length, count, wanted):
   for environment, start in found:
     assert not (types[environment, start + 1:start + length] == 0).any()
   assert found == wanted
+
+
+def test_an_episode_whose_first_rows_were_overwritten_has_windows_too():
+  types = np.array([[1, 1, 1, 1, 1, 2], [1, 1, 1, 0, 1, 1]])
+  assert windows.newest(types, 3, 9).tolist() == [[0, 3], [1, 3], [0, 0]]
+
+
+def test_without_rows_there_is_no_window():
+  assert windows.newest(np.zeros([2, 0], np.int32), 3, 9).tolist() == []

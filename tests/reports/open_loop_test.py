@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from dreamerv2_tfa import dream
 from dreamerv2_tfa import types
+from dreamerv2_tfa.diagnostics import horizon
 from dreamerv2_tfa.reports import open_loop
 
 CONTEXT, HORIZON = 2, 3   # of 5 model rows
@@ -76,7 +77,7 @@ def test_errors_are_mean_squares_with_images_in_units_of_their_range():
   guess = {
       'image': tf.constant([[[255, 255]], [[255, 255]]], tf.uint8),
       'reward': tf.constant([[2.0], [5.0]]), 'continue': 0.5 * tf.ones([2, 1])}
-  found = open_loop._errors(truth, guess, truth)
+  found = horizon.errors(truth, guess, truth)
   assert found['image']['open_loop'].tolist() == [0.25]
   assert found['reward']['open_loop'].tolist() == [2.5]
   assert found['continue']['open_loop'].tolist() == [0.25]

@@ -64,7 +64,8 @@ def test_a_film_has_what_happened_what_is_foreseen_and_the_error(root):
   stored = dreamerv2_tfa.load_rows(root, agent.collect_data_spec)
   buffer = replay.make_buffer(agent.collect_data_spec, 1, 1000, None)
   buffer.append(stored)
-  film = videos.OpenLoop(agent, buffer).films()['image'].astype(np.int32)
+  films = videos.Videos(agent, buffer).films(None, 0)
+  film = films['open_loop/image'].astype(np.int32)
   truth, model, error = np.split(film, 3, 2)
   np.testing.assert_array_equal(error, (model - truth + 255) // 2)
   starts = windows.newest(np.asarray(stored.step_type).T, 26, 3)
@@ -88,11 +89,11 @@ def test_films_of_other_numbers_of_windows_follow_one_another(root):
   agent = dreamerv2_tfa.load_agent(root)
   stored = dreamerv2_tfa.load_rows(root, agent.collect_data_spec)
   buffer = replay.make_buffer(agent.collect_data_spec, 1, 1000, None)
-  open_loop, sizes, done = videos.OpenLoop(agent, buffer), [], 0
+  filmed, sizes, done = videos.Videos(agent, buffer), [], 0
   for rows in (20, 30, 100, 200):
     buffer.append(tf.nest.map_structure(
         lambda x, done=done, rows=rows: np.asarray(x)[done:rows], stored))
-    sizes.append(open_loop.films()['image'].shape[:2])
+    sizes.append(filmed.films(None, 0)['open_loop/image'].shape[:2])
     done = rows
   assert sizes == [(10, 64), (25, 64), (25, 128), (25, 192)]
 
@@ -102,7 +103,7 @@ def test_nothing_is_filmed_where_no_episode_is_long_enough(root):
   stored = dreamerv2_tfa.load_rows(root, agent.collect_data_spec)
   buffer = replay.make_buffer(agent.collect_data_spec, 1, 1000, None)
   buffer.append(tf.nest.map_structure(lambda x: np.asarray(x)[:8], stored))
-  assert videos.OpenLoop(agent, buffer).films() == {}
+  assert videos.Videos(agent, buffer).films(None, 0) == {}
 
 
 @pytest.mark.parametrize('channels', [1, 3])
