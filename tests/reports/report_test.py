@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -17,6 +18,7 @@ from dreamerv2_tfa.reports import overview
 from dreamerv2_tfa.reports import page
 from dreamerv2_tfa.reports import report
 from dreamerv2_tfa.reports import verdict
+from dreamerv2_tfa.training import callbacks
 
 _CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 _HOSTILE = ('</script><script>alert(1)</script>', '<!--<script>',
@@ -330,6 +332,51 @@ def test_what_is_left_out_of_many_videos_and_metrics_is_said(tmp_path):
   metrics, videos = found.notes[0], found.notes[-1]
   assert '201 metrics; 200 are shown' in metrics
   assert 'has 6 videos; the newest 4' in videos
+
+
+# While a run trains -----------------------------------------------------------
+
+
+def _event(kind, root):
+  return callbacks.Event(kind, 4, 1, {}, root, lambda reason: None)
+
+
+def _age(path, seconds):
+  then = time.time() - seconds
+  os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize('kind, seconds, metrics, writes', [
+    ('save', 1000, 0, False), ('evaluation', 1000, 0, True),
+    ('evaluation', 5, 0, False), ('evaluation', 15, 0, True),
+    ('evaluation', 15, 10**6, False), ('evaluation', 25, 10**6, True),
+    ('evaluation', -1000, 0, True), ('end', 5, 10**6, True)])
+def test_a_page_is_written_at_the_end_and_at_evaluations_that_are_far_apart(
+    kind, seconds, metrics, writes, tmp_path):
+  _run(tmp_path, [{'step': 4, 'kl_loss': 1.0, 'text': 'x' * metrics}])
+  (tmp_path / 'report.html').write_text('old')
+  _age(tmp_path / 'report.html', seconds)
+  report.write_after(_event(kind, tmp_path))
+  assert ((tmp_path / 'report.html').read_text() != 'old') == writes
+
+
+def test_the_first_evaluation_writes_the_page(tmp_path):
+  _run(tmp_path)
+  report.write_after(_event('evaluation', tmp_path))
+  assert _Page((tmp_path / 'report.html').read_text()).charts
+
+
+@pytest.mark.parametrize('name, said', [
+    ('report.html', 'it is a folder'), ('report.html.part', 'Is a directory'),
+    ('metrics.jsonl', 'no regular file')])
+def test_a_page_that_cannot_be_written_is_one_note(
+    name, said, tmp_path, capsys):
+  _run(tmp_path)
+  (tmp_path / name).mkdir()
+  report.write_after(_event('end', tmp_path))
+  text = capsys.readouterr().out
+  assert text.startswith('Note: report.html was not written: ')
+  assert said in text and text.count('\n') == 1
 
 
 # Several runs -----------------------------------------------------------------
