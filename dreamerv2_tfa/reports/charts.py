@@ -60,7 +60,8 @@ def _returns(runs):
   for task in tasks:
     for name in _NAMES:
       lines = _lines(runs, name, task)
-      known = _published(runs, task) if name == verdict_lib.METRIC else None
+      known = (_published(runs, task)
+               if name == verdict_lib.mean(task).metric else None)
       if lines or known:
         found.append(Chart(f'{name}, {task}', FRAMES, lines, known))
   return found

@@ -30,6 +30,7 @@ _MOST_METRICS = 200
 _LONG = 10_000        # characters of a setting, which is not parsed
 _RECENT = 20          # reports, over which the speed is a mean
 _STICKY, _REPEAT = 0.25, 4  # of the published Atari runs
+_PIXELS, _CONTROL_REPEAT = 'pixels as observations', 2  # of DM Control's
 
 
 class Series(NamedTuple):
@@ -103,7 +104,8 @@ def gather(root: str | os.PathLike) -> Overview:
   differences, more = _differences(there['presets'], settings)
   errors = attachments.open_loop_errors(folder.root)
   media, left_out = attachments.media(folder, errors)
-  judged = verdict_lib.judge(there['task'], _points(rows, verdict_lib.METRIC))
+  judged = verdict_lib.judge(there['task'], _points(
+      rows, verdict_lib.mean(there['task']).metric))
   return Overview(
       folder.root.resolve().name or str(folder.root), there['task'], metrics,
       judged, _progress(rows, there, settings), _protocol(there, settings),
@@ -309,13 +311,24 @@ def _warnings(rows, metrics):
 
 def _not_as_published(there, settings, judged):
   """A warning where the run's protocol is not that of the published runs."""
-  sticky = _literal(settings.get('load_atari.sticky', str(_STICKY)))
-  if judged.points and (sticky, there['action_repeat']) != (_STICKY, _REPEAT):
-    return [
-        f'Not comparable: this run has sticky actions {sticky} and '
-        f'{there["action_repeat"]} frames an agent step; the published runs '
-        f'have {_STICKY} and {_REPEAT}.']
-  return []
+  if not judged.points:
+    return []
+  if there['task'].startswith('dmc_'):
+    setting = lambda name, value: _literal(
+        settings.get(f'load_dmc.{name}', value))
+    pixels, joints = setting('pixels', 'True'), setting('proprio', 'False')
+    mine = ('joint positions as observations' if not pixels else
+            'pixels and joint positions as observations' if joints else _PIXELS)
+    theirs, repeat = _PIXELS, _CONTROL_REPEAT
+  else:
+    sticky = _literal(settings.get('load_atari.sticky', str(_STICKY)))
+    mine, theirs = f'sticky actions {sticky}', f'sticky actions {_STICKY}'
+    repeat = _REPEAT
+  if (mine, there['action_repeat']) == (theirs, repeat):
+    return []
+  return [
+      f'Not comparable: this run has {mine} and {there["action_repeat"]} '
+      f'frames an agent step; the published runs have {theirs} and {repeat}.']
 
 
 def _damage(folder):
