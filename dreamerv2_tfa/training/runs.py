@@ -56,6 +56,7 @@ class RunFolder:
     replay: Folder of the stored rows; `replay.json` beside it counts them.
     policies: Folder of the SavedModels `greedy` and `collect`.
     videos: Folder of videos.
+    diagnostics: `diagnostics.json`, curves of the last evaluation.
     sums: `sums.json`, checksums of these files, see `sums`.
     crash: Folder of an update that was not finite, see `crash`.
     lock: File that a process locks while it trains here.
@@ -82,6 +83,7 @@ class RunFolder:
     self.replay = self.root / 'replay'
     self.policies = self.root / 'policies'
     self.videos = self.root / 'videos'
+    self.diagnostics = self.root / 'diagnostics.json'
     self.sums = self.root / 'sums.json'
     self.crash = self.root / 'crash'
     self.lock = self.root / 'lock'

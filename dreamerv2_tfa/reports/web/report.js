@@ -13,12 +13,17 @@ const number = (x) => {
   return small || Math.abs(x) >= 1e15 ? x.toExponential(2) : compact.format(x);
 };
 
+const guideStyle = () => ({
+  stroke: style('--mean'), width: 1.5, dash: [4, 4], points: {show: false}});
+
 function lines(chart) {
-  const found = chart.lines.map(({run, label, xs, ys}) => ({
+  const found = chart.lines.map(({run, label, xs, ys, guide}) => ({
     data: [xs, ys], label,
-    stroke: style(`--line-${run % COLOURS}`),
-    dash: run < COLOURS ? undefined : [6, 4],
-    width: 2,
+    ...(guide ? guideStyle() : {
+      stroke: style(`--line-${run % COLOURS}`),
+      dash: run < COLOURS ? undefined : [6, 4],
+      width: 2,
+    }),
   }));
   if (!chart.published) return found;
   const {xs, mean, low, high} = chart.published;
@@ -27,8 +32,7 @@ function lines(chart) {
     ...found,
     {...edge, data: [xs, high], label: 'highest published seed'},
     {...edge, data: [xs, low], label: 'lowest published seed'},
-    {data: [xs, mean], label: 'mean of published seeds',
-     stroke: style('--mean'), width: 1.5, dash: [4, 4], points: {show: false}},
+    {data: [xs, mean], label: 'mean of published seeds', ...guideStyle()},
   ];
 }
 
