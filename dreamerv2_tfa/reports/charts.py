@@ -121,8 +121,9 @@ def _diagnostics(runs):
               _steps(number, curves.value), None),
         Chart('imagined and real rewards', 'steps of a rollout',
               _steps(number, curves.imagined), None)]
-    found += [chart._replace(title=named(chart.title))
-              for chart in each if any(line['xs'] for line in chart.lines)]
+    found += [
+        chart._replace(title=named(chart.title)) for chart in each
+        if any(y is not None for line in chart.lines for y in line['ys'])]
   return found
 
 

@@ -234,19 +234,25 @@ def _findings(run):
                  'frames.</p>')
   if not run.findings:
     return [*lines, '<p>There are no diagnostics among the metrics.</p>']
-  rows = [
-      f'<tr><th scope="row">{_text(each.name)}'
-      + ('<br><span class="badge below">not healthy</span>' * bool(each.says))
-      + f'</th><td class="number">{_text(f"{each.value:,.4g}")}</td>'
-      f'<td>{_text(each.healthy or "any")}</td><td class="meaning">'
-      f'{_text(each.meaning)}'
-      + (f'<br><strong>{_text(each.says)}</strong>' if each.says else '')
-      + '</td></tr>' for each in run.findings]
   return [
-      *lines, '<div class="scroll" tabindex="0"><table><thead><tr>',
-      '<th scope="col">Metric</th><th scope="col" class="number">Value</th>',
-      '<th scope="col">Healthy</th><th scope="col">Meaning</th>',
-      '</tr></thead><tbody>', *rows, '</tbody></table></div>']
+      *lines, '<div class="scroll" tabindex="0"><table class="findings">',
+      '<thead><tr><th scope="col">Metric</th>',
+      '<th scope="col" class="number">Value</th>',
+      '<th scope="col">Healthy</th><th scope="col">Meaning</th></tr></thead>',
+      '<tbody>', *map(_found, run.findings), '</tbody></table></div>']
+
+
+def _found(finding):
+  """A row of the table; what is wrong is marked by words too."""
+  mark = said = ''
+  if finding.says:
+    mark = '<br><span class="badge below">not healthy</span>'
+    said = f'<br><strong>{_text(finding.says)}</strong>'
+  return (
+      f'<tr><th scope="row">{_text(finding.name)}{mark}</th>'
+      f'<td class="number" data-head="Value">{finding.value:,.4g}</td>'
+      f'<td data-head="Healthy">{_text(finding.healthy or "any")}</td>'
+      f'<td>{_text(finding.meaning)}{said}</td></tr>')
 
 
 def _drawn(charts):

@@ -117,7 +117,7 @@ def test_the_diagnostics_of_several_runs_have_a_card_and_charts_each(
   text = report.write([old, one, two], tmp_path / 'all.html').read_text()
   assert 'Curves as of 4,000 frames.' in text
   assert text.count('<h2>Diagnostics</h2>') == 1
-  assert text.count('<td class="number">0.75</td>') == 3
+  assert text.count('<td class="number" data-head="Value">0.75') == 3
 
 
 # Curves -----------------------------------------------------------------------
@@ -156,7 +156,7 @@ def test_latents_are_sorted_by_their_kl(tmp_path):
 
 
 @pytest.mark.parametrize('content', [
-    {}, {'step': 3}, {'horizon': {}, 'latents': {'kl': []}},
+    {}, {'step': 3}, {'horizon': {}, 'latents': {'kl': [None]}},
     {'reliability': {'continue': {'predicted': [None], 'observed': [1]}}}])
 def test_curves_without_a_number_have_no_chart(content, tmp_path):
   _run(tmp_path, content)

@@ -36,6 +36,10 @@ function lines(chart) {
   ];
 }
 
+// Between ticks of what is counted; no step is half a step.
+const WHOLE = Array.from({length: 15}, (_, e) => [1, 2, 5].map((x) => x * 10 ** e))
+  .flat();
+
 function draw(chart) {
   const place = document.getElementById(chart.id);
   const all = lines(chart);
@@ -44,12 +48,16 @@ function draw(chart) {
     grid: {stroke: style('--grid'), width: 1},
     ticks: {stroke: style('--grid'), width: 1},
   };
+  const counted = chart.lines.every(({xs}) => xs.every(Number.isInteger));
+  const below = counted ? {incrs: WHOLE} : {};
   const bands = chart.published ?
     [{series: [all.length - 2, all.length - 1], fill: style('--band')}] : [];
   const plot = new uPlot({
     width: place.clientWidth, height: HEIGHT, bands,
     scales: {x: {time: false}},
-    axes: [{...axis, space: 60, size: 34, label: chart.x, labelSize: 18}, {...axis, size: 60}],
+    axes: [
+      {...axis, ...below, space: 60, size: 34, label: chart.x, labelSize: 18},
+      {...axis, size: 60}],
     cursor: {sync: {key: chart.x}, drag: {x: true, y: false}},
     series: [
       {label: chart.x, value: (_, x) => number(x)},
