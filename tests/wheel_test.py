@@ -31,6 +31,7 @@ _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _SOURCES = ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE')
 _TABLES = ('dreamerv2_tfa/reports/atari_scores.csv',
            'dreamerv2_tfa/reports/atari_curves.csv',
+           'dreamerv2_tfa/reports/dmc_vision.csv',
            *(f'dreamerv2_tfa/reports/web/{name}' for name in (
                'report.css', 'report.html', 'report.js',
                'uPlot.LICENSE.txt', 'uPlot.NOTE.txt', 'uPlot.iife.min.js',

@@ -1,15 +1,15 @@
 """Published learning curves, and where a run lies beside them.
 
 The authors of DreamerV2 published the scores of their runs, seed by seed
-(github.com/danijar/dreamerv2, `scores/`). Two tables restate of them the mean,
-the lowest and the highest seed at some environment frames f, in points of the
-task. A seed's figure at f is a mean over frames:
+(github.com/danijar/dreamerv2, `scores/`). Two tables in `dreamerv2_tfa/reports`
+restate of them the mean, the lowest and the highest seed at some environment
+frames f, in points of the task. A seed's figure at f is a mean over frames:
 
 - `dmc_vision.csv`: 20 tasks from pixels, 5 seeds, rounded to whole points; of
   the training episodes in (f - 30,000, f], one in 1,000 frames.
-- `dreamerv2_tfa/reports/atari_curves.csv`: 55 games, 2 to 8 seeds; of the
-  evaluations in (f - 2e6, f + 1e6], ten episodes in 1e6 frames; from f = 2e7
-  on, of a few million frames more.
+- `atari_curves.csv`: 55 games, 2 to 8 seeds; of the evaluations in
+  (f - 2e6, f + 1e6], ten episodes in 1e6 frames; from f = 2e7 on, of a few
+  million frames more.
 
 A run is compared by the same mean over the same frames. No figures of runs
 from joint positions (`dmc_proprio`) were published: those runs are compared
@@ -32,9 +32,6 @@ from dreamerv2_tfa.reports import verdict as verdict_lib
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
 
-_HERE = pathlib.Path(__file__).resolve().parent
-
-
 Point, Compared = verdict_lib.Point, verdict_lib.Compared
 
 
@@ -51,22 +48,19 @@ class Suite(NamedTuple):
 
 _SUITES = {
     'dmc': Suite(('dmc_proprio', 'dmc_vision'), 2,
-                 'train_return', 30_000, 0, 5_000),
-    'atari': Suite(('atari', 'atari_paper'), 4, 'eval_return', 2_000_000,
-                   1_000_000, 25_000),
+                 *verdict_lib.MEANS['dmc'], 5_000),
+    'atari': Suite(('atari', 'atari_paper'), 4,
+                   *verdict_lib.MEANS['atari'], 25_000),
 }
 
 
 @functools.cache
 def _figures() -> dict[str, list[Point]]:
   """The published points of every task."""
-  found = {f'atari_{game}': verdict_lib.points(f'atari_{game}')
-           for game in published_scores.curves()}
-  with (_HERE / 'dmc_vision.csv').open(encoding='utf-8', newline='') as file:
-    for task, frames, *scores, seeds in list(csv.reader(file))[1:]:
-      found.setdefault(f'dmc_{task}', []).append(
-          Point(int(frames), *map(float, scores), int(seeds)))
-  return found
+  tasks = [
+      *(f'atari_{game}' for game in published_scores.curves()),
+      *(f'dmc_{task}' for task in published_scores.control_curves())]
+  return {task: verdict_lib.points(task) for task in tasks}
 
 
 def published(task: str | None) -> list[Point]:

@@ -56,6 +56,7 @@ def run(argv: list[str]) -> None:
     return
   arguments.task(argv, PAGE)
   # After the flags: slow to import.
+  from dreamerv2_tfa.reports import report
   from dreamerv2_tfa.training import crash
   from dreamerv2_tfa.training import train
 
@@ -69,7 +70,8 @@ def run(argv: list[str]) -> None:
     return
   if _DRY_RUN.value:
     train.describe(root_dir, presets=presets)
-  elif ended := train.train(root_dir, presets=presets):
+  elif ended := train.train(
+      root_dir, presets=presets, callbacks=[report.write_after]):
     sys.exit(128 + ended)
 
 

@@ -4,32 +4,30 @@ Everything in the folder is data: no file of it is run, and of gin files only
 presets of this package are parsed.
 """
 
-import ast
 from collections.abc import Sequence
 import datetime
-import math
 import os
 import statistics
-from typing import Any
 from typing import NamedTuple
 
 import numpy as np
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.diagnostics import findings as findings_lib
 from dreamerv2_tfa.reports import attachments
+from dreamerv2_tfa.reports import cautions
+from dreamerv2_tfa.reports import diagnostics as diagnostics_lib
+from dreamerv2_tfa.reports import values
 from dreamerv2_tfa.reports import verdict as verdict_lib
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import presets as presets_lib
 from dreamerv2_tfa.training import protocol as protocol_lib
 from dreamerv2_tfa.training import runs
-from dreamerv2_tfa.training import sums
 
 _MOST_POINTS = 1000   # of a line, else means over bins are drawn
 _MOST_METRICS = 200
-_LONG = 10_000        # characters of a setting, which is not parsed
 _RECENT = 20          # reports, over which the speed is a mean
-_STICKY, _REPEAT = 0.25, 4  # of the published Atari runs
 
 
 class Series(NamedTuple):
@@ -70,6 +68,8 @@ class Overview(NamedTuple):
   differences: list[Difference]
   warnings: list[str]
   notes: list[str]
+  findings: list[findings_lib.Finding]
+  diagnostics: diagnostics_lib.Curves | None
   open_loop: dict[str, dict[str, list[float | None]]] | None
   media: list[attachments.Media]
   versions: str  # of Python and packages, a line each
@@ -103,14 +103,20 @@ def gather(root: str | os.PathLike) -> Overview:
   differences, more = _differences(there['presets'], settings)
   errors = attachments.open_loop_errors(folder.root)
   media, left_out = attachments.media(folder, errors)
-  judged = verdict_lib.judge(there['task'], _points(rows, verdict_lib.METRIC))
+  curves, damage = diagnostics_lib.read(folder)
+  last = {name: series.last for name, series in metrics.items()}
+  findings = findings_lib.findings(last)
+  judged = verdict_lib.judge(there['task'], values.points(
+      rows, verdict_lib.mean(there['task']).metric))
   return Overview(
       folder.root.resolve().name or str(folder.root), there['task'], metrics,
       judged, _progress(rows, there, settings), _protocol(there, settings),
       differences,
-      [*_warnings(rows, metrics), *_not_as_published(there, settings, judged),
-       *_damage(folder)],
-      notes + more + left_out, errors, media, _versions(there),
+      [*cautions.of_metrics(rows, last),
+       *cautions.of_protocol(there, settings, judged),
+       *cautions.of_findings(findings), *cautions.of_files(folder)],
+      notes + more + left_out + damage, findings, curves, errors, media,
+      _versions(there),
       ''.join(f'{name} = {value}\n' for name, value in settings.items()),
       _written(folder.metrics))
 
@@ -123,28 +129,6 @@ def _written(path):
   return then.strftime('%Y-%m-%d %H:%M UTC')
 
 
-def _number(value: Any) -> float | None:
-  """A finite float; None of all else that JSON can hold."""
-  if isinstance(value, bool) or not isinstance(value, int | float):
-    return None
-  try:
-    value = float(value)
-  except OverflowError:
-    return None
-  return value if math.isfinite(value) else None
-
-
-def _points(
-    rows: Sequence[dict[str, Any]], name: str) -> list[tuple[float, float]]:
-  """Frames and values of a metric, by frames."""
-  found = []
-  for row in rows:
-    x, y = _number(row['step']), _number(row.get(name))
-    if x is not None and y is not None:
-      found.append((x, y))
-  return sorted(found)
-
-
 def _series(rows):
   """Metrics as `Series` by name, and notes."""
   names = sorted({name for row in rows for name in row} - {'step'})
@@ -152,7 +136,7 @@ def _series(rows):
       f'metrics.jsonl has {len(names):,} metrics; {_MOST_METRICS} are shown.']
   found, longest = {}, 0
   for name in names[:_MOST_METRICS]:
-    points = _points(rows, name)
+    points = values.points(rows, name)
     if points:
       xs, ys = np.array(points).T
       longest = max(longest, len(xs))
@@ -173,26 +157,18 @@ def _thinned(xs, ys):
   return xs.tolist(), ys.tolist()
 
 
-def _literal(text):
-  """The value of a setting as gin has written it; the text if it is none."""
-  try:
-    return ast.literal_eval(text) if len(text) < _LONG else text
-  except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-    return text
-
-
 def _repeat(there):
   """Frames an agent step, as a float within bounds."""
-  return min(max(_number(there['action_repeat']) or 1.0, 1.0), 1e6)
+  return min(max(values.number(there['action_repeat']) or 1.0, 1.0), 1e6)
 
 
 def _progress(rows, there, settings):
   repeat = _repeat(there)
-  frames = int(max([0.0, *(_number(row['step']) or 0.0 for row in rows)]))
-  fps = [y for _, y in _points(rows, 'fps') if y > 0][-_RECENT:]
+  frames = int(max([0.0, *(values.number(row['step']) or 0.0 for row in rows)]))
+  fps = [y for _, y in values.points(rows, 'fps') if y > 0][-_RECENT:]
   # Some reports have an evaluation in them; all have the same frames.
   speed = statistics.harmonic_mean(fps) if fps else None
-  wanted = _number(_literal(settings.get('train.steps', '')))
+  wanted = values.number(values.literal(settings.get('train.steps', '')))
   left = None
   if wanted is not None and speed:
     left = max(wanted * repeat - frames, 0.0) / speed
@@ -205,7 +181,7 @@ def _protocol(there, settings):
   """Lines of the protocol card: what, and its value, as text."""
   get = lambda name: settings.get(name, '')
   sticky, full = get('load_atari.sticky'), get('load_atari.full_action_space')
-  every = _number(_literal(get('train.steps_per_update')))
+  every = values.number(values.literal(get('train.steps_per_update')))
   listed = lambda each: ', '.join(map(str, each)) if isinstance(
       each, list) else ''
   lines = [
@@ -273,57 +249,4 @@ def _differences(
       Difference(name, bound[name], value)
       for name, value in sorted(settings.items())
       if name in bound and name != 'train.task'
-      and _literal(bound[name]) != _literal(value)], notes
-
-
-def _warnings(rows, metrics):
-  """What the metrics warn of, a sentence each."""
-  last = lambda name: metrics[name].last if name in metrics else 0.0
-  found = []
-  if last('skipped_updates'):
-    found.append(
-        f'{last("skipped_updates"):,.0f} updates were skipped, because a '
-        'gradient was not finite under the loss scale. A few are normal.')
-  if last('env_restarts'):
-    found.append(
-        f'Environments failed and were restarted {last("env_restarts"):,.0f} '
-        'times.')
-  cut = len(_points(rows, 'eval_cut'))
-  if cut:
-    found.append(
-        f'{cut} evaluations had episodes without an end, which were cut after '
-        'train.eval_steps steps; their returns count as they were then.')
-  for name, series in metrics.items():
-    if name.endswith('_loss_scale') and series.last <= 1.0:
-      found.append(
-          f'{name} is {series.last:g}, the smallest there is: float16 is too '
-          'narrow here. Train with --precision=bf16 or 32.')
-  null = sorted({name for row in rows for name, value in row.items()
-                 if value is None})
-  if null:
-    found.append(
-        f'Not finite at times: {", ".join(null[:8])}'
-        + (f' and {len(null) - 8} others.' if len(null) > 8 else '.'))
-  return found
-
-
-def _not_as_published(there, settings, judged):
-  """A warning where the run's protocol is not that of the published runs."""
-  sticky = _literal(settings.get('load_atari.sticky', str(_STICKY)))
-  if judged.points and (sticky, there['action_repeat']) != (_STICKY, _REPEAT):
-    return [
-        f'Not comparable: this run has sticky actions {sticky} and '
-        f'{there["action_repeat"]} frames an agent step; the published runs '
-        f'have {_STICKY} and {_REPEAT}.']
-  return []
-
-
-def _damage(folder):
-  """What is noted of files that are not as the run has written them."""
-  found = sums.changes(folder, checkpoints=False)
-  if folder.crash.is_dir():
-    found.append(
-        f'An update was not finite and was not applied: {folder.crash.name}/ '
-        'has its batch. bin/train --root_dir=RUN --replay_crash names the '
-        'first operation that was not finite.')
-  return found
+      and values.literal(bound[name]) != values.literal(value)], notes

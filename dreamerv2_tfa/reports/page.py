@@ -37,15 +37,18 @@ def render(runs: Sequence[overview_lib.Overview]) -> str:
 
 def _body(runs, charts):
   """Sections: how the runs do first, then what they are."""
-  returns, *others = _figures(charts)
-  if charts_lib.RETURNS not in charts:
-    returns, others = '', [returns, *others]
+  figures = _figures(charts)
+  returns = figures.pop(charts_lib.RETURNS, [])
+  measured = figures.pop(charts_lib.DIAGNOSTICS, [])
   return [
-      _cards('Run' if len(runs) == 1 else 'Runs', runs, _standing),
+      _section('Run' if len(runs) == 1 else 'Runs', *_cards(runs, _standing)),
       '<noscript><p>The charts need JavaScript; the last values are in a '
       'table below.</p></noscript>',
-      returns, _cards('Protocol and settings', runs, _protocol),
-      *others, *_last(runs), *_media(runs)]
+      *([_section(charts_lib.RETURNS, *returns)] if returns else []),
+      *_diagnostics(runs, measured),
+      _section('Protocol and settings', *_cards(runs, _protocol)),
+      *(_section(heading, *lines) for heading, lines in figures.items()),
+      *_last(runs), *_media(runs)]
 
 
 def _file(name):
@@ -86,14 +89,14 @@ def _section(heading, *lines):
       ['<section>', f'<h2>{_text(heading)}</h2>', *lines, '</section>'])
 
 
-def _cards(heading, runs, lines):
-  """A section with a card a run."""
-  return _section(heading, '<div class="cards">', *(
+def _cards(runs, lines):
+  """A card a run."""
+  return ['<div class="cards">', *(
       '\n'.join([
           '<article class="card">',
           f'<h3><span class="swatch s{number % _COLOURS}"></span>'
           f'{_text(run.name)}</h3>', *lines(run), '</article>'])
-      for number, run in enumerate(runs)), '</div>')
+      for number, run in enumerate(runs)), '</div>']
 
 
 def _standing(run):
@@ -203,15 +206,53 @@ def _numbered(charts: Mapping[str, Sequence[charts_lib.Chart]]):
 
 
 def _figures(charts):
-  """A section a heading, with a place for each chart."""
+  """Lines by heading, with a place for each chart."""
+  return {
+      heading: ['<div class="charts">', *(
+          f'<figure><figcaption>{_text(chart.title)}</figcaption>'
+          f'<div id="{name}"></div></figure>'
+          for each, name, chart in _numbered(charts) if each == heading),
+                '</div>']
+      for heading in charts}
+
+
+def _diagnostics(runs, figures):
+  """What is found healthy or not, and the curves of the last evaluation."""
+  found = any(run.findings for run in runs)
+  if not found and not figures:
+    return []
+  return [_section(
+      charts_lib.DIAGNOSTICS, *(_cards(runs, _findings) if found else []),
+      *figures)]
+
+
+def _findings(run):
+  """A table of what is found of a run."""
   lines = []
-  for heading in charts:
-    lines.append(_section(heading, '<div class="charts">', *(
-        f'<figure><figcaption>{_text(chart.title)}</figcaption>'
-        f'<div id="{name}"></div></figure>'
-        for each, name, chart in _numbered(charts) if each == heading),
-        '</div>'))
-  return lines or ['']
+  if run.diagnostics is not None and run.diagnostics.step is not None:
+    lines.append(f'<p class="soft">Curves as of {run.diagnostics.step:,} '
+                 'frames.</p>')
+  if not run.findings:
+    return [*lines, '<p>There are no diagnostics among the metrics.</p>']
+  return [
+      *lines, '<div class="scroll" tabindex="0"><table class="findings">',
+      '<thead><tr><th scope="col">Metric</th>',
+      '<th scope="col" class="number">Value</th>',
+      '<th scope="col">Healthy</th><th scope="col">Meaning</th></tr></thead>',
+      '<tbody>', *map(_found, run.findings), '</tbody></table></div>']
+
+
+def _found(finding):
+  """A row of the table; what is wrong is marked by words too."""
+  mark = said = ''
+  if finding.says:
+    mark = '<br><span class="badge below">not healthy</span>'
+    said = f'<br><strong>{_text(finding.says)}</strong>'
+  return (
+      f'<tr><th scope="row">{_text(finding.name)}{mark}</th>'
+      f'<td class="number" data-head="Value">{finding.value:,.4g}</td>'
+      f'<td data-head="Healthy">{_text(finding.healthy or "any")}</td>'
+      f'<td>{_text(finding.meaning)}{said}</td></tr>')
 
 
 def _drawn(charts):

@@ -1,4 +1,4 @@
-"""Published Atari scores and learning curves of 55 games.
+"""Published scores and learning curves: 55 Atari games, 20 tasks of DM Control.
 
 `atari_scores.csv` restates scores after 200 million frames, one game a line,
 all with sticky actions:
@@ -14,7 +14,14 @@ all with sticky actions:
 `atari_curves.csv` restates the learning curves behind `dreamerv2`, which the
 authors publish as `scores/atari-dreamerv2.json` of their repository: mean,
 least and largest return over the seeds at 13 numbers of frames from 1 to 199
-million; `seeds`: how many runs got so far.
+million; `seeds`: how many runs got so far. Each is a mean of the evaluations in
+(f - 2e6, f + 1e6], ten episodes in 1e6 frames; from f = 2e7 on, of a few
+million frames more.
+
+`dmc_vision.csv` restates the same, from their `scores/`, of 20 tasks from
+pixels: 5 seeds, rounded to whole points, at 40 numbers of frames from 30,000 to
+1.2 million. Each is a mean of the training episodes in (f - 30,000, f], one in
+1,000 frames.
 """
 
 from collections.abc import Iterable
@@ -36,6 +43,7 @@ END = 200e6  # frames that `atari_scores.csv` is after
 _PATH = pathlib.Path(__file__).with_name('atari_scores.csv')
 _POINT = ('mean', 'min', 'max', 'seeds')  # over seeds
 _CURVES = _PATH.with_name('atari_curves.csv')
+_CONTROL = _PATH.with_name('dmc_vision.csv')
 
 
 class Seeds(NamedTuple):
@@ -81,19 +89,34 @@ def curves() -> dict[str, Seeds]:
   The last point, after 200 million frames, is the score `dreamerv2`: its mean
   counts seeds that ended earlier by their last return.
   """
-  rows = {}
-  with _CURVES.open(encoding='utf-8', newline='') as file:
-    for row in csv.DictReader(file):
-      rows.setdefault(row['game'], []).append([
-          float(row[name]) for name in ('frames', *_POINT)])
   end = {
       game: [END, float(row['dreamerv2']), np.nan, np.nan, np.nan]
       for game, row in _table().items()
   }
   return {
       game: Seeds(*np.array([*points, end[game]]).T)
-      for game, points in rows.items()
+      for game, points in _points(_CURVES, 'game').items()
   }
+
+
+@functools.cache
+def control_curves() -> dict[str, Seeds]:
+  """Returns the published learning curve of every task of DM Control.
+
+  The keys are as `walker_walk`. All points have a range and a count.
+  """
+  return {task: Seeds(*np.array(points).T)
+          for task, points in _points(_CONTROL, 'task').items()}
+
+
+def _points(path, key):
+  """Rows of a table of curves by the column `key`: lists of numbers."""
+  found = {}
+  with path.open(encoding='utf-8', newline='') as file:
+    for row in csv.DictReader(file):
+      found.setdefault(row[key], []).append([
+          float(row[name]) for name in ('frames', *_POINT)])
+  return found
 
 
 def check(what: str, name: str, known: Iterable[str]) -> None:

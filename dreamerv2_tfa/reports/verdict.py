@@ -1,7 +1,7 @@
-"""A run against the published seeds of its game, at the same frames.
+"""A run against the published seeds of its task, at the same frames.
 
-The published points are means of evaluations in (f - 2e6, f + 1e6], see
-`published`; a run is compared by the mean of its own in the same frames.
+The published points are means over some frames around f, see `published`; a run
+is compared by the mean of the same metric over the same frames.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,22 @@ import numpy as np
 
 from dreamerv2_tfa.reports import published
 
-METRIC = 'eval_return'
 UNKNOWN, TOO_EARLY = 'no published curve', 'too early'
 ABOVE, INSIDE, BELOW = 'above', 'inside', 'below'
-_BEFORE, _AFTER = 2e6, 1e6  # frames of a point's mean
+
+
+class Mean(NamedTuple):
+  """What the published points of a suite are means of."""
+
+  metric: str  # of metrics.jsonl, which a run is compared by
+  before: int  # environment frames before f, without the first
+  after: int   # environment frames after f
+
+
+MEANS = {
+    'atari': Mean('eval_return', 2_000_000, 1_000_000),
+    'dmc': Mean('train_return', 30_000, 0),
+}
 
 
 class Point(NamedTuple):
@@ -40,14 +52,21 @@ class Verdict(NamedTuple):
 
   word: str                 # one of the five above
   sentence: str
-  points: list[Point]       # of the game; none without a published curve
+  points: list[Point]       # of the task; none without a published curve
   compared: list[Compared]  # at each point that the run has passed
+
+
+def mean(task: str) -> Mean:
+  """What a run of the task is compared by; evaluations, if by nothing."""
+  return MEANS.get(task.partition('_')[0], MEANS['atari'])
 
 
 def points(task: str) -> list[Point]:
   """The published points of a task that have a range, by frames."""
-  game = task.removeprefix('atari_')
-  known = published.curves().get(game) if game != task else None
+  suite, _, name = task.partition('_')
+  curves = {
+      'atari': published.curves, 'dmc': published.control_curves}.get(suite)
+  known = curves().get(name) if curves else None
   if known is None:
     return []
   return [
@@ -60,24 +79,25 @@ def judge(task: str, curve: Iterable[tuple[float, float]]) -> Verdict:
   """Compares a run with the published seeds.
 
   Args:
-    task: Such as 'atari_pong'.
-    curve: Environment frames and `eval_return` of each evaluation.
+    task: Such as 'atari_pong' or 'dmc_walker_walk'.
+    curve: Environment frames and the metric of `mean(task)`.
 
   Returns:
     `Verdict` at the last point whose frames the run has passed.
   """
-  known = points(task)
+  known, of = points(task), mean(task)
   if not known:
     return Verdict(
-        UNKNOWN, f'No published curve for {task}: curves of 55 Atari games are '
-        'known.', [], [])
+        UNKNOWN, f'No published curve for {task}: curves of 55 Atari games and '
+        '20 tasks of DM Control are known.', [], [])
   curve = list(curve)
-  compared = compare(curve, known, _BEFORE, _AFTER)
+  compared = compare(curve, known, of.before, of.after)
   if compared:
-    return Verdict(compared[-1].word, _said(compared[-1]), known, compared)
+    return Verdict(
+        compared[-1].word, _said(compared[-1], of.metric), known, compared)
   return Verdict(
       TOO_EARLY, 'Too early to tell: the first comparison is at '
-      f'{known[0].frames + _AFTER:,.0f} frames, and the last evaluation was '
+      f'{known[0].frames + of.after:,.0f} frames, and the last {of.metric} was '
       f'at {max((x for x, _ in curve), default=0):,.0f}.', known, [])
 
 
@@ -112,10 +132,10 @@ def _word(point, value):
           ABOVE if value > point.high else INSIDE)
 
 
-def _said(compared):
+def _said(compared, metric):
   point, value, word = compared
   return (
       f'{word.capitalize()} the published range at {point.frames:,.0f} '
-      f'frames: the mean {METRIC} is {value:,.4g}; {point.seeds} published '
+      f'frames: the mean {metric} is {value:,.4g}; {point.seeds} published '
       f'seeds have {point.low:,.4g} to {point.high:,.4g}, {point.mean:,.4g} on '
       'average.')

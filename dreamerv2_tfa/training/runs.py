@@ -57,7 +57,7 @@ class RunFolder:
     replay: Folder of the stored rows; `replay.json` beside it counts them.
     policies: Folder of the SavedModels `greedy` and `collect`.
     videos: Folder of videos.
-    diagnostics: Curves of the last evaluation, see docs/diagnostics.md.
+    diagnostics: `diagnostics.json`, curves of the last evaluation.
     sums: `sums.json`, checksums of these files, see `sums`.
     crash: Folder of an update that was not finite, see `crash`.
     lock: File that a process locks while it trains here.

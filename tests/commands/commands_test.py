@@ -13,6 +13,7 @@ import pytest
 
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import train as train_command
+from dreamerv2_tfa.reports import report
 from dreamerv2_tfa.training import train
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -132,7 +133,8 @@ def test_the_folder_is_given_as_root_dir_or_logdir(command, trained, flag):
   assert command(f'--{flag}=somewhere') == (0, '')
   (args, kwargs), = trained
   assert args == ('somewhere',)
-  assert kwargs == {'presets': ['quickstart']}
+  assert kwargs == {
+      'presets': ['quickstart'], 'callbacks': [report.write_after]}
 
 
 def test_without_a_folder_a_run_gets_a_fresh_one(command, trained):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from absl.testing import flagsaver
+import disturbed
 import pytest
 
 from dreamerv2_tfa.commands import arguments
@@ -79,3 +80,23 @@ def test_the_program_runs_by_itself(tmp_path):
       env={**os.environ, 'PYTHONPATH': str(_ROOT)})
   assert (process.returncode, process.stdout) == (
       0, 'Written: one/report.html.\n'), process.stderr
+
+
+@pytest.mark.slow
+def test_training_writes_the_page_of_its_run(tmp_path):
+  status, output = disturbed.run(tmp_path / 'run')
+  assert status == 0 and 'report.html' not in output, output
+  text = (tmp_path / 'run' / 'report.html').read_text()
+  assert '250 of 250 agent steps' in text and 'open_loop_image.gif' in text
+  assert not list((tmp_path / 'run').glob('*.part'))
+
+
+@pytest.mark.slow
+def test_training_continues_where_its_page_cannot_be_written(tmp_path):
+  (tmp_path / 'run' / 'report.html').mkdir(parents=True)
+  os.utime(tmp_path / 'run' / 'report.html', (1, 1))
+  status, output = disturbed.run(tmp_path / 'run')
+  assert status == 0 and 'Done: 250 frames' in output, output
+  notes = [line for line in output.splitlines() if 'report.html' in line]
+  assert notes and all(line.startswith(
+      'Note: report.html was not written: ') for line in notes)

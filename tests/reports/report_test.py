@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -17,6 +18,7 @@ from dreamerv2_tfa.reports import overview
 from dreamerv2_tfa.reports import page
 from dreamerv2_tfa.reports import report
 from dreamerv2_tfa.reports import verdict
+from dreamerv2_tfa.training import callbacks
 
 _CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 _HOSTILE = ('</script><script>alert(1)</script>', '<!--<script>',
@@ -80,12 +82,18 @@ def _read(*folders, out=None):
   return _Page(report.write(folders, out).read_text(encoding='utf-8'))
 
 
-def _points(game):
-  """Lines of the published table: frames, mean, low, high."""
-  table = pathlib.Path(verdict.__file__).with_name('atari_curves.csv')
+def _points(task, table='atari_curves'):
+  """Lines of a published table: frames, mean, low, high."""
+  path = pathlib.Path(verdict.__file__).with_name(f'{table}.csv')
   return [tuple(map(float, line.split(',')[1:5]))
-          for line in table.read_text().splitlines()
-          if line.startswith(f'{game},')]
+          for line in path.read_text().splitlines()
+          if line.startswith(f'{task},')]
+
+
+def _control(folder, rows=(), *settings, **protocol):
+  """A run of DM Control from pixels."""
+  return _run(folder, rows, 'dmc_walker_walk', settings, **{
+      'action_repeat': 2, 'presets': ['dmc_vision'], **protocol})
 
 
 # The verdict ------------------------------------------------------------------
@@ -136,11 +144,12 @@ def test_every_published_frame_that_was_passed_is_in_a_table(tmp_path):
 def test_before_the_first_comparison_it_is_too_early(end, tmp_path):
   found = overview.gather(_run(tmp_path, _curve(99.0, end)))
   assert found.verdict.word == 'too early'
-  assert f'2,000,000 frames, and the last evaluation was at {end:,}' in (
+  assert f'2,000,000 frames, and the last eval_return was at {end:,}' in (
       found.verdict.sentence)
 
 
-@pytest.mark.parametrize('task', ['catch', 'dmc_walker_walk', 'pong'])
+@pytest.mark.parametrize(
+    'task', ['catch', 'dmc_dog_walk', 'pong', 'walker_walk'])
 def test_a_task_without_published_figures_has_no_published_curve(
     task, tmp_path):
   assert overview.gather(_run(tmp_path, _curve(1.0), task)).verdict.word == (
@@ -163,6 +172,54 @@ def test_the_chart_of_returns_has_the_published_range(tmp_path):
                    strict=True))
   assert shown == points[:len(shown)] and len(shown) >= 3
   assert chart['lines'][0]['ys'] == [1.0] * 12
+
+
+@pytest.mark.parametrize('value, word', [
+    (239.5, 'above'), (239.0, 'inside'), (83.0, 'inside'), (82.5, 'below')])
+def test_a_run_of_dm_control_is_judged_by_its_training_episodes(
+    value, word, tmp_path):
+  frames, _, low, high = _points('walker_walk', 'dmc_vision')[0]
+  assert (frames, low, high) == (30_000, 83, 239)
+  _control(tmp_path, [
+      {'step': 0, 'train_return': 9e9}, {'step': 10_000, 'train_return': value},
+      {'step': 30_000, 'train_return': value, 'eval_return': 9e9},
+      {'step': 30_002, 'train_return': -9e9}])
+  found = overview.gather(tmp_path)
+  assert found.verdict.word == word and found.warnings == []
+  assert f'at 30,000 frames: the mean train_return is {value:,.4g}; 5' in (
+      found.verdict.sentence)
+  assert word in _read(tmp_path).text
+
+
+def test_a_young_run_of_dm_control_is_told_when_it_will_be_compared(tmp_path):
+  found = overview.gather(_control(
+      tmp_path, [{'step': 29_998, 'train_return': 1.0}]))
+  assert found.verdict.word == 'too early'
+  assert 'at 30,000 frames, and the last train_return was at 29,998' in (
+      found.verdict.sentence)
+
+
+def test_the_training_returns_of_dm_control_have_the_published_range(tmp_path):
+  _control(tmp_path, [{'step': 30_000, 'train_return': 90.0, 'eval_return': 9}])
+  found = _read(tmp_path)
+  points = _points('walker_walk', 'dmc_vision')
+  known = found.chart('train_return, dmc_walker_walk')['published']
+  assert list(zip(*(known[name] for name in ('xs', 'mean', 'low', 'high')),
+                  strict=True)) == points[:3]
+  assert found.chart('eval_return, dmc_walker_walk')['published'] is None
+
+
+@pytest.mark.parametrize('settings, repeat, said', [
+    (['load_dmc.pixels = False', 'load_dmc.proprio = True'], 2,
+     'this run has joint positions as observations and 2 frames'),
+    (['load_dmc.proprio = True'], 2, 'has pixels and joint positions as obs'),
+    ([], 4, 'has pixels as observations and 4 frames an agent step; the '
+     'published runs have pixels as observations and 2.')])
+def test_what_differs_from_the_published_runs_of_dm_control_is_said(
+    settings, repeat, said, tmp_path):
+  _control(tmp_path, [], *settings, action_repeat=repeat)
+  warning, = overview.gather(tmp_path).warnings
+  assert said in warning
 
 
 # What else is said ------------------------------------------------------------
@@ -330,6 +387,51 @@ def test_what_is_left_out_of_many_videos_and_metrics_is_said(tmp_path):
   metrics, videos = found.notes[0], found.notes[-1]
   assert '201 metrics; 200 are shown' in metrics
   assert 'has 6 videos; the newest 4' in videos
+
+
+# While a run trains -----------------------------------------------------------
+
+
+def _event(kind, root):
+  return callbacks.Event(kind, 4, 1, {}, root, lambda reason: None)
+
+
+def _age(path, seconds):
+  then = time.time() - seconds
+  os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize('kind, seconds, metrics, writes', [
+    ('save', 1000, 0, False), ('evaluation', 1000, 0, True),
+    ('evaluation', 5, 0, False), ('evaluation', 15, 0, True),
+    ('evaluation', 15, 10**6, False), ('evaluation', 25, 10**6, True),
+    ('evaluation', -1000, 0, True), ('end', 5, 10**6, True)])
+def test_a_page_is_written_at_the_end_and_at_evaluations_that_are_far_apart(
+    kind, seconds, metrics, writes, tmp_path):
+  _run(tmp_path, [{'step': 4, 'kl_loss': 1.0, 'text': 'x' * metrics}])
+  (tmp_path / 'report.html').write_text('old')
+  _age(tmp_path / 'report.html', seconds)
+  report.write_after(_event(kind, tmp_path))
+  assert ((tmp_path / 'report.html').read_text() != 'old') == writes
+
+
+def test_the_first_evaluation_writes_the_page(tmp_path):
+  _run(tmp_path)
+  report.write_after(_event('evaluation', tmp_path))
+  assert _Page((tmp_path / 'report.html').read_text()).charts
+
+
+@pytest.mark.parametrize('name, said', [
+    ('report.html', 'it is a folder'), ('report.html.part', 'Is a directory'),
+    ('metrics.jsonl', 'no regular file')])
+def test_a_page_that_cannot_be_written_is_one_note(
+    name, said, tmp_path, capsys):
+  _run(tmp_path)
+  (tmp_path / name).mkdir()
+  report.write_after(_event('end', tmp_path))
+  text = capsys.readouterr().out
+  assert text.startswith('Note: report.html was not written: ')
+  assert said in text and text.count('\n') == 1
 
 
 # Several runs -----------------------------------------------------------------

@@ -13,12 +13,17 @@ const number = (x) => {
   return small || Math.abs(x) >= 1e15 ? x.toExponential(2) : compact.format(x);
 };
 
+const guideStyle = () => ({
+  stroke: style('--mean'), width: 1.5, dash: [4, 4], points: {show: false}});
+
 function lines(chart) {
-  const found = chart.lines.map(({run, label, xs, ys}) => ({
+  const found = chart.lines.map(({run, label, xs, ys, guide}) => ({
     data: [xs, ys], label,
-    stroke: style(`--line-${run % COLOURS}`),
-    dash: run < COLOURS ? undefined : [6, 4],
-    width: 2,
+    ...(guide ? guideStyle() : {
+      stroke: style(`--line-${run % COLOURS}`),
+      dash: run < COLOURS ? undefined : [6, 4],
+      width: 2,
+    }),
   }));
   if (!chart.published) return found;
   const {xs, mean, low, high} = chart.published;
@@ -27,10 +32,13 @@ function lines(chart) {
     ...found,
     {...edge, data: [xs, high], label: 'highest published seed'},
     {...edge, data: [xs, low], label: 'lowest published seed'},
-    {data: [xs, mean], label: 'mean of published seeds',
-     stroke: style('--mean'), width: 1.5, dash: [4, 4], points: {show: false}},
+    {data: [xs, mean], label: 'mean of published seeds', ...guideStyle()},
   ];
 }
+
+// Between ticks of what is counted; no step is half a step.
+const WHOLE = Array.from({length: 15}, (_, e) => [1, 2, 5].map((x) => x * 10 ** e))
+  .flat();
 
 function draw(chart) {
   const place = document.getElementById(chart.id);
@@ -40,12 +48,16 @@ function draw(chart) {
     grid: {stroke: style('--grid'), width: 1},
     ticks: {stroke: style('--grid'), width: 1},
   };
+  const counted = chart.lines.every(({xs}) => xs.every(Number.isInteger));
+  const below = counted ? {incrs: WHOLE} : {};
   const bands = chart.published ?
     [{series: [all.length - 2, all.length - 1], fill: style('--band')}] : [];
   const plot = new uPlot({
     width: place.clientWidth, height: HEIGHT, bands,
     scales: {x: {time: false}},
-    axes: [{...axis, space: 60, size: 34, label: chart.x, labelSize: 18}, {...axis, size: 60}],
+    axes: [
+      {...axis, ...below, space: 60, size: 34, label: chart.x, labelSize: 18},
+      {...axis, size: 60}],
     cursor: {sync: {key: chart.x}, drag: {x: true, y: false}},
     series: [
       {label: chart.x, value: (_, x) => number(x)},
