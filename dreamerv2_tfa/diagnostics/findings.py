@@ -36,7 +36,8 @@ RULES = (
          'Error without looking, over 5 or 15 steps, divided by that of '
          'repeating the last row.'),
     Rule('(.+)_against_mean',
-         'The same, divided by the error of the mean over all windows.'),
+         'Error without looking, over 5 or 15 steps, divided by that of the '
+         'mean over all windows.'),
     Rule('(reward)_filtered',
          'Error right after looking, divided by that of the mean reward.'),
     Rule('(continue)_filtered',
@@ -50,13 +51,14 @@ RULES = (
          'Mean distance of predicted rewards from what came, over bins of '
          'equal predictions.'),
     Rule('continue_calibration',
-         'The same of the probability that the episode continues.', 0, 0.2,
+         'Mean distance of the predicted probability that the episode continues '
+         'from how often it did.', 0, 0.2,
          'The continue head is wrong about where episodes end: its '
          'probabilities are {value} off on average.'),
     Rule('kl_per_latent', 'KL of posterior and prior per latent, nats.'),
     Rule('kl_share',
-         'The same as a share of the most that C classes can tell, ln C.',
-         0, 0.7,
+         'KL of posterior and prior per latent, as a share of the most that C '
+         'classes can tell, ln C.', 0, 0.7,
          'The prior does not learn to predict the posterior: looking tells '
          '{value} of all that a latent can say. Is WorldModel.kl_scale too '
          'small?'),
@@ -74,23 +76,28 @@ RULES = (
     Rule('value_bias',
          'Critic minus realised discounted return, mean along the episode.'),
     Rule('value_error',
-         'Root mean squared error of the critic there, in standard deviations '
-         'of the return.', 0, 5,
+         'Root mean squared error of the critic along the episode, in standard '
+         'deviations of the realised return.', 0, 5,
          'The critic is far from the returns of an episode: {value} of their '
          'standard deviations. It is trained on what the model imagines: '
          'compare imagined_return with real_return.'),
-    Rule('value_correlation', 'Correlation of critic and return there.'),
+    Rule('value_correlation',
+         'Correlation of critic and realised return along the episode.'),
     Rule('imagined_bias',
          'Imagined minus real discounted rewards of the next H steps.'),
     Rule('imagined_error',
-         'Root mean squared error there, in standard deviations.', 0, 5,
+         'Root mean squared error of imagined rewards of the next H steps, in '
+         'standard deviations of the real ones.', 0, 5,
          'What the model imagines is not what happens: rewards of the next '
          'steps are {value} standard deviations off.'),
-    Rule('imagined_correlation', 'Correlation there.'),
+    Rule('imagined_correlation',
+         'Correlation of imagined and real rewards of the next H steps.'),
     Rule('imagined_return',
          'Discounted rewards of the next H steps in imagination, mean over '
          '32 starts along the episode.'),
-    Rule('real_return', 'The same as it came in the environment.'),
+    Rule('real_return',
+         'Discounted rewards of the next H steps in the environment, mean over '
+         'the same 32 starts.'),
 )
 
 

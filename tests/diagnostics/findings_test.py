@@ -1,10 +1,14 @@
 """Tests of what diagnostics say."""
 
+import pathlib
 import re
 
 import pytest
 
 from dreamerv2_tfa.diagnostics import findings
+
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def _says(**metrics):
@@ -38,10 +42,18 @@ def test_a_finding_has_its_value_meaning_and_bound():
   found, = findings.findings({'diagnostics/kl_share': 0.25})
   assert found == findings.Finding(
       'diagnostics/kl_share', 0.25,
-      'The same as a share of the most that C classes can tell, ln C.',
+      'KL of posterior and prior per latent, as a share of the most that C '
+      'classes can tell, ln C.',
       '0 to 0.7', '')
 
 
 def test_other_metrics_are_left_out():
   assert findings.findings(
       {'kl_loss': 1.0, 'diagnostics/of_a_later_version': 1.0}) == []
+
+
+def test_the_documentation_has_each_meaning_and_bound():
+  text = (_ROOT / 'docs' / 'diagnostics.md').read_text(encoding='utf-8')
+  for rule in findings.RULES:
+    bound = f'{rule.low:g} to {rule.high:g}' if rule.says else ''
+    assert f'| {rule.meaning} | {bound} |' in text
