@@ -7,7 +7,6 @@ import pytest
 
 from dreamerv2_tfa.diagnostics import findings
 
-
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
