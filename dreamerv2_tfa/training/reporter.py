@@ -1,4 +1,4 @@
-"""What tells of a run: the terminal, `metrics.jsonl`, TensorBoard."""
+"""What tells of a run: the terminal, and its loggers."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,15 @@ from dreamerv2_tfa import devices
 from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import interrupt
-from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import progress as progress_lib
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
 from dreamerv2_tfa.training import trainer as trainer_lib
 from dreamerv2_tfa.training import trial
+from dreamerv2_tfa.training.loggers import described
+from dreamerv2_tfa.training.loggers import group
+from dreamerv2_tfa.training.loggers import logger
 
 
 class Reporter:
@@ -25,25 +27,29 @@ class Reporter:
   def __init__(
       self, folder: runs.RunFolder, parts: parts_lib.Parts,
       settings: settings_lib.Settings, trainer: trainer_lib.Trainer,
+      loggers: Sequence[logger.Chosen],
       callbacks: Sequence[callbacks_lib.Callback] = (),
   ):
-    """Opens the files of the run; draws nothing yet.
+    """Opens the loggers of the run; draws nothing yet.
 
     Raises:
-      ValueError: If `metrics.jsonl` is damaged.
+      ValueError: If `metrics.jsonl` is damaged, or a logger cannot be opened.
     """
     self._parts, self._settings, self._trainer = parts, settings, trainer
-    self._root, self._callbacks, self._events = folder.root, callbacks, []
+    self._folder, self._callbacks, self._events = folder, callbacks, []
+    self._texts = described.texts(folder)  # of an earlier session
     self._tell_lost_rows()
     repeat = parts.task.action_repeat
-    self._writer = metrics_lib.Writer(
-        folder, trainer.frames, reported=trainer.reported * repeat,
-        evaluated=trainer.evaluated * repeat,
-    )
     self.progress = progress_lib.Progress(
         settings.timetable, trainer.steps, trainer.updates,
-        repeat=parts.task.action_repeat,
-        evaluates=bool(settings.eval_episodes), gpu=devices.has_gpu(),
+        repeat=repeat, evaluates=bool(settings.eval_episodes),
+        gpu=devices.has_gpu(),
+    )
+    self._writer = group.Group(
+        loggers, logger.Start(
+            folder, trainer.frames, trainer.reported * repeat,
+            trainer.evaluated * repeat),
+        self.progress.say,
     )
 
   def _tell_lost_rows(self):
@@ -74,11 +80,12 @@ class Reporter:
       )
 
   def begin(self) -> None:
-    """Starts the display, and says where the run starts from.
+    """Starts the display, and says what the run is and where it starts from.
 
     A long run is told first what it will take, by one update that is tried.
     """
     self.progress.start()
+    self._describe()
     trainer = self._trainer
     if trainer.commit.resumed:
       self.progress.say(
@@ -92,8 +99,17 @@ class Reporter:
           self._settings.batch_size, self._settings.sequence_length,
       )
 
+  def _describe(self):
+    """Tells the loggers the settings, if an earlier session had others."""
+    texts = described.texts(self._folder)
+    if texts == self._texts:
+      return
+    for name, text in texts.items():
+      self._writer.text(name, text)
+    self._writer.hparams(described.hparams(self._folder))
+
   def report(self) -> None:
-    """Writes the means since the last report, to files and terminal.
+    """Writes the means since the last report, to loggers and terminal.
 
     Raises:
       FloatingPointError: If a loss was not finite.
@@ -133,7 +149,7 @@ class Reporter:
       for callback in self._callbacks:
         callback(callbacks_lib.Event(
             kind, self._trainer.frames, self._trainer.updates, dict(metrics),
-            self._root, stop.request))
+            self._folder.root, stop.request))
 
   def evaluated(self, metrics: dict[str, float] | None) -> bool:
     """Writes an evaluation.
@@ -179,6 +195,6 @@ class Reporter:
     self._events.append(('end', {}))
 
   def close(self) -> None:
-    """Ends display and files."""
+    """Ends display and loggers."""
     self.progress.close()
     self._writer.close()

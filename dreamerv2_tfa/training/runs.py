@@ -31,7 +31,7 @@ from dreamerv2_tfa.training import sums
 from dreamerv2_tfa.training import surroundings
 
 _FILES = (  # where training would write them
-    'lock', '*.json', '*.jsonl', '*.gin', '*.pbtxt', '*.part',
+    'lock', 'metrics.csv', '*.json', '*.jsonl', '*.gin', '*.pbtxt', '*.part',
     'checkpoints/checkpoint', 'checkpoints/ckpt-*.*', 'policies/*.json',
     'train/events.*', 'eval/events.*',
 )
@@ -50,12 +50,16 @@ class RunFolder:
     protocol: `protocol.json`, see `protocol.describe`.
     specs: `specs.pbtxt`, TF-Agents' specs of a `Trajectory` of the run.
     metrics: `metrics.jsonl`, one line a report or evaluation.
+    table: `metrics.csv`, the same as one table, if it is asked for.
     train_events: TensorBoard events of training.
     eval_events: TensorBoard events of evaluations.
     checkpoints: Folder of the checkpoints.
     replay: Folder of the stored rows; `replay.json` beside it counts them.
     policies: Folder of the SavedModels `greedy` and `collect`.
     videos: Folder of videos.
+    logged: `loggers.json`, which runs of W&B and MLflow are this one.
+    mlflow: Folder of MLflow's files, where it has no server.
+    wandb: Folder of the files of W&B.
     sums: `sums.json`, checksums of these files, see `sums`.
     crash: Folder of an update that was not finite, see `crash`.
     lock: File that a process locks while it trains here.
@@ -76,12 +80,16 @@ class RunFolder:
     self.protocol = self.root / 'protocol.json'
     self.specs = self.root / 'specs.pbtxt'
     self.metrics = self.root / 'metrics.jsonl'
+    self.table = self.root / 'metrics.csv'
     self.train_events = self.root / 'train'
     self.eval_events = self.root / 'eval'
     self.checkpoints = self.root / 'checkpoints'
     self.replay = self.root / 'replay'
     self.policies = self.root / 'policies'
     self.videos = self.root / 'videos'
+    self.logged = self.root / 'loggers.json'
+    self.mlflow = self.root / 'mlruns'
+    self.wandb = self.root / 'wandb'
     self.sums = self.root / 'sums.json'
     self.crash = self.root / 'crash'
     self.lock = self.root / 'lock'
@@ -96,7 +104,8 @@ class RunFolder:
       ValueError: If nothing can be written there, or it has pipes in it, or
         links that lead out of it.
     """
-    reading.check_kinds(self.root, writes=True)
+    reading.check_kinds(
+        self.root, writes=True, except_in=self.wandb.name)
     path = self.root.expanduser().absolute()
     nearest = path
     try:

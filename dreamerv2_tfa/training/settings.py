@@ -37,6 +37,7 @@ class Settings(NamedTuple):
   replay_from: str | None
   model_from: str | None
   callbacks: tuple[str, ...]
+  loggers: tuple[str, ...]
   videos: bool
 
 
@@ -56,6 +57,7 @@ def read(
     save_every: float = 1e4, keep_checkpoints: int = 2,
     replay_from: str | None = None,
     model_from: str | None = None, callbacks: Sequence[str] = (),
+    loggers: Sequence[str] = ('tensorboard', 'jsonl'),
     videos: bool = True,
 ) -> Settings:
   """Reads the settings `train.*` from gin.
@@ -100,6 +102,8 @@ def read(
       checkpoint and frozen; only the actor-critic learns. None: learn a model.
     callbacks: Functions that are told what the run has done, `module:function`
       each, see `callbacks`.
+    loggers: What shows the metrics: names, or `module:factory` of the user's
+      own, see `loggers.load`.
     videos: Whether each evaluation films what the world model foresees.
 
   Raises:
@@ -143,5 +147,6 @@ def read(
       replay_from=replay_from,
       model_from=model_from,
       callbacks=checks.several('train.callbacks', callbacks),
+      loggers=checks.several('train.loggers', loggers),
       videos=videos,
   )
