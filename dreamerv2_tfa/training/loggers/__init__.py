@@ -18,7 +18,7 @@ from dreamerv2_tfa.training.loggers import mlflow
 from dreamerv2_tfa.training.loggers import tensorboard
 from dreamerv2_tfa.training.loggers import wandb
 
-_KNOWN = {
+_KNOWN: dict[str, Any] = {
     'tensorboard': tensorboard, 'jsonl': jsonl, 'csv': csv, 'wandb': wandb,
     'mlflow': mlflow,
 }

@@ -25,13 +25,16 @@ def texts(folder: runs.RunFolder) -> dict[str, str]:
 
 
 def hparams(folder: runs.RunFolder) -> dict[str, bool | int | float | str]:
-  """The settings that are a plain value each, by name.
+  """The settings that gin has bound to a plain value each, by name.
 
   Args:
-    folder: Of the run.
+    folder: Of the run. What is recorded there and not bound is a default of
+      TF-Agents' parts, such as a name.
   """
-  found = {}
+  found, bound = {}, config.bound()
   for name, text in config.recorded(folder.config).items():
+    if name not in bound:
+      continue
     try:
       value = ast.literal_eval(text)
     except (ValueError, SyntaxError):  # a function, such as a schedule

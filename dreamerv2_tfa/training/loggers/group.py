@@ -37,7 +37,7 @@ class Group:
       UserError: If a remote logger cannot be opened.
       ValueError: If a file of a local one is damaged.
     """
-    members = []
+    members: list[Any] = []
     with contextlib.ExitStack() as stack:
       for each in sorted(chosen, key=lambda one: not one.is_remote):
         if each.is_remote:

@@ -1,8 +1,11 @@
 """Which charts TensorBoard's tab CUSTOM SCALARS shows, in groups."""
 
-from tensorboard.plugins.custom_scalar import layout_pb2
+from typing import Any
+
+from tensorboard.plugins.custom_scalar import layout_pb2 as layout_lib
 from tensorboard.plugins.custom_scalar import summary
 
+_layout_pb2: Any = layout_lib  # its names are made at import
 # Titles, and regular expressions of whole tags. The metrics have the published
 # package's names, without a slash, so its other tabs have no groups for them.
 _GROUPS = {
@@ -45,11 +48,11 @@ def pattern(regex: str) -> str:
 def charts() -> bytes:
   """The groups as TensorBoard reads them: a serialized `tf.Summary`."""
   groups = [
-      layout_pb2.Category(title=group, chart=[
-          layout_pb2.Chart(
-              title=title, multiline=layout_pb2.MultilineChartContent(
+      _layout_pb2.Category(title=group, chart=[
+          _layout_pb2.Chart(
+              title=title, multiline=_layout_pb2.MultilineChartContent(
                   tag=[pattern(regex)]))
           for title, regex in tags.items()])
       for group, tags in _GROUPS.items()]
   return summary.pb(
-      layout_pb2.Layout(category=groups)).SerializeToString()
+      _layout_pb2.Layout(category=groups)).SerializeToString()

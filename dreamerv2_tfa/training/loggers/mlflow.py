@@ -91,13 +91,13 @@ class MLflow:
         for key, value in metrics.items()])
 
   def film(self, step: int, films: dict[str, np.ndarray]) -> None:
-    """Logs films as artifacts: `videos/<name>_<step>.gif`."""
+    """Logs films as artifacts: `films/<name>_<step>.gif`."""
     with tempfile.TemporaryDirectory() as folder:
       for name, film in films.items():
         path = pathlib.Path(
             folder, f'{name_of(name).replace("/", "_")}_{step:09}.gif')
         path.write_bytes(videos.gif(film))
-        self._client.log_artifact(self._id, str(path), 'videos')
+        self._client.log_artifact(self._id, str(path), 'films')
 
   def histograms(self, step: int, arrays: dict[str, np.ndarray]) -> None:
     """Does nothing."""
