@@ -142,8 +142,7 @@ def read(
       eval_episodes=checks.integer('train.eval_episodes', eval_episodes, 0),
       eval_steps=checks.integer('train.eval_steps', eval_steps),
       keep_checkpoints=checks.integer(
-          'train.keep_checkpoints', keep_checkpoints
-      ),
+          'train.keep_checkpoints', keep_checkpoints),
       replay_from=replay_from,
       model_from=model_from,
       callbacks=checks.several('train.callbacks', callbacks),

@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import re
+import struct
 import sys
 import time
 import types
@@ -33,6 +34,7 @@ from dreamerv2_tfa.training import loggers
 from dreamerv2_tfa.training import run_settings
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
+from dreamerv2_tfa.training import summary
 from dreamerv2_tfa.training.loggers import described
 from dreamerv2_tfa.training.loggers import group
 from dreamerv2_tfa.training.loggers import layout
@@ -236,18 +238,31 @@ def test_a_damaged_line_of_a_table_is_refused_and_stays(tmp_path):
 # W&B --------------------------------------------------------------------------
 
 
+def _records(path):
+  """The records of a file of W&B: LevelDB's log, after seven bytes."""
+  data, place, part = path.read_bytes(), 7, b''
+  while place + 7 <= len(data):
+    left = 2**15 - place % 2**15
+    length, kind = struct.unpack('<HB', data[place + 4:place + 7])
+    if left < 7 or not kind:  # no record begins at the end of a block
+      place += left
+      continue
+    part += data[place + 7:place + 7 + length]
+    place += 7 + length
+    if kind in (1, 4):  # whole, or the last part
+      yield part
+      part = b''
+
+
 def _wandb_records(root):
   """The history, config and id in the files of W&B's sessions, in order."""
   from wandb.proto import wandb_internal_pb2
-  from wandb.sdk.internal import datastore
 
   history, settings, ids = [], {}, set()
   paths = sorted(root.glob('wandb/offline-run-*/run-*.wandb'),
                  key=lambda path: path.stat().st_mtime_ns)
   for path in paths:
-    store = datastore.DataStore()
-    store.open_for_scan(str(path))
-    while (data := store.scan_data()) is not None:
+    for data in _records(path):  # none of a session that was killed early
       record = wandb_internal_pb2.Record.FromString(data)
       kind = record.WhichOneof('record_type')
       if kind == 'history':
@@ -273,13 +288,25 @@ def test_wandb_offline_has_rows_films_and_settings_of_two_sessions(tmp_path):
   assert losses == [(40, 3.5), (100, 3.5)]
   returns = [row['env_frames'] for row in history if 'eval_return' in row]
   assert returns == [50, 110]
-  assert any('weights' in row for row in history)
+  assert any(key.startswith('weights') for row in history for key in row)
   assert json.loads(settings['train.batch_size']) == 3
   stored = json.loads((root / 'loggers.json').read_text())
   assert ids == {stored['wandb']}
-  assert len(list(root.glob('wandb/*/files/media/**/*.gif'))) == 2
-  text, = root.glob('wandb/*/files/protocol.md')
+  assert len(list(root.glob('wandb/offline-*/files/media/**/*.gif'))) == 2
+  text, = root.glob('wandb/offline-*/files/protocol.md')
   assert 'seed' in text.read_text()
+
+
+def test_the_run_of_wandb_that_a_program_has_begun_is_its_own(tmp_path):
+  import wandb
+
+  with wandb.init(dir=str(tmp_path), settings=wandb.Settings(console='off')) \
+      as begun:
+    _session(tmp_path / 'run', 'wandb')
+    assert wandb.run is begun
+    begun.log({'mine': 1.0})
+  history, _, ids = _wandb_records(tmp_path / 'run')
+  assert begun.id not in ids and not any('mine' in row for row in history)
 
 
 def test_a_run_with_the_files_of_wandb_may_be_written(tmp_path):
@@ -570,6 +597,11 @@ def test_texts_are_the_files_that_are_there(tmp_path):
   assert described.texts(folder) == {}
   folder.protocol.write_text('{}\n')
   assert described.texts(folder) == {'protocol': '```\n{}\n```\n'}
+
+
+def test_without_tensorboard_its_command_is_not_shown(tmp_path):
+  assert 'tensorboard --logdir' in summary.where(tmp_path)
+  assert summary.where(tmp_path, ('jsonl',)) == f'Run folder: {tmp_path}'
 
 
 def test_a_pattern_is_of_a_whole_tag():

@@ -5,6 +5,7 @@ the module that it needs and the extra that installs it, or None. Where it needs
 one it may fail, and the run trains on.
 """
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ def _load(name):
   return logger.Chosen(name, module.OPEN, module.EXTRA is not None)
 
 
-def _own(name):
+def _own(name: str) -> Callable[[logger.Start], Any]:
   """A function of a `Start` that calls the user's factory."""
   factory = own.load('train.loggers', 'logger', name)
   if not callable(factory):

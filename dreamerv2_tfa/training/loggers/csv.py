@@ -40,9 +40,7 @@ class Table:
       ValueError: If a line is damaged, other than the last one cut short.
     """
     path = start.folder.table
-    before = b''
-    if path.exists():
-      before = reading.data(path, reading.LINES)
+    before = _data(path)
     kept = '\n'.join([_HEADER, *_kept(path, before, start)]) + '\n'
     if kept.encode() != before:
       durable.write_text(path, kept)
@@ -76,6 +74,17 @@ class Table:
   def close(self) -> None:
     """Closes the file."""
     self._file.close()
+
+
+def _data(path):
+  """The bytes of the file; none where there is no file."""
+  try:
+    return reading.data(path, reading.LINES) if path.exists() else b''
+  except ValueError as error:
+    raise ValueError(
+        f'{path} cannot be read: {error}. Move it away: training writes a new '
+        'one.'
+    ) from error
 
 
 def _one_line(name):

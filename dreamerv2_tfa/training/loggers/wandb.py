@@ -41,9 +41,9 @@ class Wandb:
         id=known or os.environ.get('WANDB_RUN_ID'), resume='allow',
         dir=os.environ.get('WANDB_DIR') or str(root),
         name=os.environ.get('WANDB_NAME') or root.name,
-        # It would put itself in the place of the streams, which the bar draws
-        # on.
-        settings=self._wandb.Settings(console='off'),
+        # Else it takes the streams, which the bar draws on, and the run that
+        # the caller's own program has begun.
+        settings=self._wandb.Settings(console='off', reinit='create_new'),
     )
     remote_runs.write(folder.logged, 'wandb', self._run.id)
     self._run.define_metric(_STEP)
