@@ -37,7 +37,6 @@ class Reporter:
     """
     self._parts, self._settings, self._trainer = parts, settings, trainer
     self._folder, self._callbacks, self._events = folder, callbacks, []
-    self._texts = described.texts(folder)  # of an earlier session
     self._tell_lost_rows()
     repeat = parts.task.action_repeat
     self.progress = progress_lib.Progress(
@@ -100,11 +99,8 @@ class Reporter:
       )
 
   def _describe(self):
-    """Tells the loggers the settings, if an earlier session had others."""
-    texts = described.texts(self._folder)
-    if texts == self._texts:
-      return
-    for name, text in texts.items():
+    """Tells the loggers the settings, and what else the run is."""
+    for name, text in described.texts(self._folder).items():
       self._writer.text(name, text)
     self._writer.hparams(described.hparams(self._folder))
 

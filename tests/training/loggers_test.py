@@ -122,6 +122,22 @@ def test_a_text_is_there_when_a_run_begins(events):
   assert _tags(events['train'], 'text') == {'protocol'}
 
 
+def test_a_text_that_a_session_before_has_told_is_not_written_again(tmp_path):
+  folder = runs.RunFolder(tmp_path / 'run')
+  for text in ('{1}\n', '{1}\n', '{2}\n'):
+    opened = _open(folder.root, 'tensorboard')
+    folder.protocol.write_text(text)
+    for name, markdown in described.texts(folder).items():
+      opened.text(name, markdown)
+    opened.close()
+  found = []
+  for path in sorted((folder.root / 'train').iterdir()):
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
+      found += [tf.make_ndarray(value.tensor).item()
+                for value in event.summary.value if value.tag == 'protocol']
+  assert sorted(found) == [b'```\n{1}\n```\n', b'```\n{2}\n```\n']
+
+
 def test_settings_are_those_of_the_session_that_hparams_shows(events):
   tag, = _tags(events['eval'], 'hparams')
   content = events['eval'].summary_metadata[tag].plugin_data.content

@@ -48,7 +48,7 @@ class Logger(Protocol):
   def text(self, name: str, markdown: str) -> None:
     """Takes a text about the run, in Markdown.
 
-    A run sends its texts when it begins, and when it is resumed with others.
+    Each session sends them at its start.
 
     Args:
       name: 'operative_config', 'protocol'.

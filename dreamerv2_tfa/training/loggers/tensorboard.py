@@ -8,6 +8,7 @@ import tensorflow as tf
 from dreamerv2_tfa.training import events
 from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import videos
+from dreamerv2_tfa.training.loggers import described
 from dreamerv2_tfa.training.loggers import layout
 from dreamerv2_tfa.training.loggers import logger
 
@@ -36,6 +37,9 @@ class TensorBoard:
         'eval': events.writer(folder.eval_events, start.evaluated),
     }
     self._kind = 'train'  # of what was written last
+    # Those of the session before: this one has written none yet.
+    self._there = {} if fresh else described.texts(folder)
+    self._described = False  # whether the session before has told the same
     if fresh:
       with self._events['train'].as_default(step=0):
         tf.summary.experimental.write_raw_pb(layout.charts())
@@ -68,13 +72,18 @@ class TensorBoard:
     self._events[self._kind].flush()
 
   def text(self, name: str, markdown: str) -> None:
-    """Writes a text."""
+    """Writes a text that the session before had not."""
+    self._described = self._there.get(name) == markdown
+    if self._described:
+      return
     with self._events['train'].as_default(step=0):
       tf.summary.text(name, markdown)
     self._events['train'].flush()
 
   def hparams(self, values: dict[str, bool | int | float | str]) -> None:
     """Writes settings; of several, TensorBoard shows the first."""
+    if self._described:
+      return
     with self._events['eval'].as_default(step=0):
       hparams_lib.hparams(values)
     self._events['eval'].flush()
