@@ -298,6 +298,9 @@ def test_wandb_offline_has_rows_films_and_settings_of_two_sessions(tmp_path):
   _session(root, 'wandb')
   time.sleep(1.1)  # W&B names its folder by the second
   _session(root, 'wandb', step=60)
+  deadline = time.monotonic() + 60  # W&B's own process writes
+  while len(_wandb_records(root)[0]) < 10 and time.monotonic() < deadline:
+    time.sleep(0.1)
   history, settings, ids = _wandb_records(root)
   losses = [(row['env_frames'], row['model_loss'])
             for row in history if 'model_loss' in row]
