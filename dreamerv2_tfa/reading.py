@@ -99,13 +99,17 @@ def arrays(path: pathlib.Path, at_most: int = LARGE) -> dict[str, np.ndarray]:
     raise ValueError(str(error) or 'it claims more than there is') from error
 
 
-def check_kinds(root: pathlib.Path, *, writes: bool = False) -> None:
+def check_kinds(
+    root: pathlib.Path, *, writes: bool = False, except_in: str = '',
+) -> None:
   """Refuses a folder with something else in it than files and folders.
 
   Args:
     root: The folder, which need not exist. A link to it is followed.
     writes: Whether it will be written: then links that lead out of it are
       refused too.
+    except_in: Name of a folder in it whose links may lead out: another program
+      makes new ones and follows none.
 
   Raises:
     UserError: If there is a pipe, a socket or a device, or such a link.
@@ -115,7 +119,9 @@ def check_kinds(root: pathlib.Path, *, writes: bool = False) -> None:
     for name in (*folders, *files):
       path = os.path.join(folder, name)
       target = os.path.realpath(path)
-      if writes and os.path.commonpath([home, target]) != home:
+      within = os.path.relpath(folder, home).partition(os.sep)[0]
+      if writes and within != except_in and (
+          os.path.commonpath([home, target]) != home):
         raise checks.UserError(
             f'{path} is a link to {target}, where training would write. Put '
             'what it leads to in its place; to train on another disk, move '

@@ -173,6 +173,19 @@ _TASKS = [
     _line('train gymnasium_CartPole-v1', r"package gymnasium.*\[gymnasium\]",
           hides='gymnasium'),
 ]
+_LOGGERS = [
+    Mistake(['train', _SMALL, f'--gin_bindings=train.loggers = {names}', *more],
+            says, hides=hides)
+    for names, says, hides, *more in (
+        ("('jsonl', 'wandb')", r'package wandb .*install.*\[wandb\]', 'wandb'),
+        ("('jsonl', 'mlflow')", r'package mlflow .*install.*\[mlflow\]',
+         'mlflow', '--dry_run'),
+        ("('jsonl', 'tensorbord')", r'Did you mean tensorboard\?', ''),
+        ("('csv',)", "train.loggers must have 'jsonl'", ''),
+        ("'csv'", 'train.loggers must be several values in brackets', ''),
+        ("('jsonl', 'own:make')", "There is no logger 'own:make'", ''),
+    )
+]
 _GIN = [
     Mistake(['train', "--gin_bindings=train.task=atari_pong"],
             r'(?s)The quotes around atari_pong are missing.*'
@@ -403,7 +416,7 @@ def _name(mistake):
   return ' '.join(mistake.typed)
 
 
-_ALL = [*_FLAGS, *_WORDS, *_TASKS, *_GIN, *_VALUES, *_FOLDERS, *_OWN]
+_ALL = [*_FLAGS, *_WORDS, *_TASKS, *_LOGGERS, *_GIN, *_VALUES, *_FOLDERS, *_OWN]
 
 
 def play(program, *arguments):

@@ -95,9 +95,13 @@ def run(argv):
 
 def writing(root, looks):
   """A function that makes and writes all that an evaluation shows."""
-  from dreamerv2_tfa.training import metrics
+  from dreamerv2_tfa.training import loggers
+  from dreamerv2_tfa.training.loggers import group
+  from dreamerv2_tfa.training.loggers import logger
 
-  writer = metrics.Writer(root, 0, reported=0, evaluated=0)
+  writer = group.Group(
+      loggers.load(('tensorboard', 'jsonl')), logger.Start(root, 0, 0, 0),
+      print)
 
   def look():
     found = looks.diagnose()

@@ -51,7 +51,7 @@ RULES = (
          'Mean distance of predicted rewards from what came, over bins of '
          'equal predictions.'),
     Rule('continue_calibration',
-         'Mean distance of the predicted probability that the episode continues '
+         'Mean distance of the predicted chance that the episode continues '
          'from how often it did.', 0, 0.2,
          'The continue head is wrong about where episodes end: its '
          'probabilities are {value} off on average.'),

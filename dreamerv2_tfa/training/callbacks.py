@@ -15,8 +15,7 @@ import pathlib
 from typing import NamedTuple
 
 from dreamerv2_tfa import checks
-from dreamerv2_tfa import late
-from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.training import own
 
 
 class Event(NamedTuple):
@@ -47,25 +46,9 @@ def load(names: Sequence[str]) -> list[Callback]:
   Raises:
     UserError: If there is none of this name, or it cannot be called.
   """
-  return [_load(name) for name in names]
-
-
-def _load(name):
-  if not isinstance(name, str):
-    raise checks.UserError(
-        f'train.callbacks must be names, module:function each; got {name!r}.')
-  module, separator, attribute = name.partition(':')
-  tasks.find_modules_here()
-  try:
-    if not separator:
-      raise ImportError('it names no module')
-    function = getattr(late.imported(module), attribute)
-  except (ImportError, AttributeError, ValueError) as error:
-    raise checks.UserError(
-        f'There is no callback {name!r}: {error}. Wanted module:function, with '
-        'the module importable from here.'
-    ) from error
-  return check(name, function)
+  return [
+      check(name, own.load('train.callbacks', 'callback', name))
+      for name in names]
 
 
 def check(name: str, function: Callback) -> Callback:

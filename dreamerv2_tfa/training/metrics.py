@@ -1,160 +1,19 @@
-"""Numbers to TensorBoard and to `metrics.jsonl`."""
+"""The lines of `metrics.jsonl`, and the means in them."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent import futures
-import io
 import json
-import math
-import os
 import pathlib
 from typing import Any
 
 import numpy as np
-from tensorboard.plugins.image import metadata as image_metadata
 import tensorflow as tf
 from tf_agents.agents import tf_agent
 from tf_agents.utils import common
 
-from dreamerv2_tfa import durable
 from dreamerv2_tfa import reading
-from dreamerv2_tfa.training import events
-from dreamerv2_tfa.training import runs
-from dreamerv2_tfa.training import videos
-
-# Of the machine: these differ where a run is repeated, so that they have a file
-# of their own, and those of the run are equal to the last digit (but `fps`).
-_MACHINE = ('time/', 'memory/')
-
-
-class Writer:
-  """Writes a line of each file and one set of TensorBoard points a call."""
-
-  def __init__(
-      self, folder: runs.RunFolder, step: int, *, reported: int,
-      evaluated: int,
-  ):
-    """Opens the files of a run for appending.
-
-    Where a session that was killed has written what the run that is resumed
-    does not know of, a line in `metrics.jsonl` marks it as superseded, see
-    `read`. TensorBoard's events of it are removed, see `events`.
-
-    Args:
-      folder: Of the run; it exists.
-      step: Environment frames that the run resumes at.
-      reported: Frames at the last report that it knows of, up to `step`.
-      evaluated: Frames at the last evaluation that it knows of, up to `step`.
-
-    Raises:
-      ValueError: If a line is damaged, other than the last one cut short.
-    """
-    self._videos = folder.videos
-    path = folder.metrics
-    live, whole = _parse(path)
-    if path.exists() and path.stat().st_size != whole:
-      with path.open('r+b') as file:
-        file.truncate(whole)
-    self._lines = path.open('a', encoding='utf-8')
-    self._machine = _appending(folder.machine)
-    if whole and not reading.data(path, reading.LINES).endswith(b'\n'):
-      self._lines.write('\n')
-    last = {'train': reported, 'eval': evaluated}
-    for kind in last:  # `step` itself, where it says the same
-      if not any(_kind(row) == kind and last[kind] < row['step'] <= step
-                 for row in live):
-        last[kind] = step
-    mark = {'step': step, 'resumed': last['train']}
-    if last['eval'] != last['train']:
-      mark['evaluated'] = last['eval']
-    if _live(live, mark) != live:
-      _write_line(self._lines, mark)
-    self._events = {
-        name: events.writer(directory, last[name]) for name, directory in (
-            ('train', folder.train_events), ('eval', folder.eval_events))
-    }
-
-  def write(self, step: int, metrics: dict[str, float]) -> None:
-    """Writes metrics.
-
-    Args:
-      step: Environment frames.
-      metrics: Those called `eval_...` go to the events of the
-        evaluation. Numbers that are not finite are written as null.
-    """
-    for lines, machine in ((self._lines, False), (self._machine, True)):
-      finite = {
-          key: value if math.isfinite(value) else None
-          for key, value in metrics.items()
-          if key.startswith(_MACHINE) == machine
-      }
-      if finite:
-        _write_line(lines, {'step': step, **finite})
-    for key, value in metrics.items():
-      evaluated = key.startswith('eval_') or (
-          '/' in key and 'eval_return' in metrics)
-      name = 'eval' if evaluated else 'train'
-      with self._events[name].as_default(step=step):
-        tf.summary.scalar(key, value)
-    for each in self._events.values():
-      each.flush()
-
-  def film(self, step: int, films: dict[str, np.ndarray]) -> None:
-    """Writes films: to TensorBoard, and the last one of each to `videos/`.
-
-    Args:
-      step: Environment frames.
-      films: By name, uint8 `[frames, height, width, 1 or 3]`.
-    """
-    for name, film in films.items():
-      data = videos.gif(film)
-      height, width = film.shape[1:3]
-      with self._events['eval'].as_default(step=step):
-        tf.summary.write(
-            name, tf.constant([str(width), str(height), data]),
-            metadata=image_metadata.create_summary_metadata(name, ''))
-      self._videos.mkdir(exist_ok=True)
-      path = self._videos / f'{name.replace("/", "_")}.gif'
-      durable.write_bytes(path, data)
-    self._events['eval'].flush()
-
-  def histograms(self, step: int, arrays: dict[str, np.ndarray]) -> None:
-    """Writes distributions to the events of the evaluation.
-
-    Args:
-      step: Environment frames.
-      arrays: By name, float `[N]` each.
-    """
-    with self._events['eval'].as_default(step=step):
-      for name, values in arrays.items():
-        tf.summary.histogram(f'histograms/{name}', values)
-    self._events['eval'].flush()
-
-  def sync(self) -> None:
-    """Flushes `metrics.jsonl` to the disk."""
-    os.fsync(self._lines.fileno())
-
-  def close(self) -> None:
-    """Closes the files."""
-    self._lines.close()
-    self._machine.close()
-    for each in self._events.values():
-      each.close()
-
-
-def _appending(path):
-  """Opens a file of lines; a line that a kill has cut short ends there."""
-  file = path.open('ab+')
-  if file.tell():
-    file.seek(-1, os.SEEK_END)
-    if file.read(1) != b'\n':
-      file.write(b'\n')
-  return io.TextIOWrapper(file, encoding='utf-8')
-
-
-def _write_line(file, row):
-  file.write(json.dumps(row) + '\n')
-  file.flush()
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -168,7 +27,7 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
   Raises:
     ValueError: If a line is damaged, other than the last one cut short.
   """
-  return _parse(path)[0]
+  return parse(path)[0]
 
 
 def last_evaluation(path: pathlib.Path) -> dict[str, Any] | None:
@@ -177,11 +36,15 @@ def last_evaluation(path: pathlib.Path) -> dict[str, Any] | None:
   Raises:
     ValueError: As `read`.
   """
-  return next((row for row in read(path)[::-1] if _kind(row) == 'eval'), None)
+  return next((row for row in read(path)[::-1] if kind(row) == 'eval'), None)
 
 
-def _parse(path):
-  """Live rows, and how many bytes of the file are whole lines."""
+def parse(path: pathlib.Path) -> tuple[list[dict[str, Any]], int]:
+  """The rows of `read`, and how many bytes of the file are whole lines.
+
+  Raises:
+    ValueError: As `read`.
+  """
   live, whole = [], 0
   try:
     data = reading.data(path, reading.LINES) if path.exists() else b''
@@ -199,21 +62,24 @@ def _parse(path):
       raise
     whole += len(line)
     if 'resumed' in row:
-      live = _live(live, row)
+      live = left(live, row)
     else:
       live.append(row)
   return live, whole
 
 
-def _kind(row):
+def kind(row: Mapping[str, Any]) -> str:
+  """'eval' for the metrics of an evaluation, 'train' for a report's."""
   return 'eval' if 'eval_return' in row else 'train'
 
 
-def _live(rows, mark):
-  """The rows that a mark leaves."""
+def left(
+    rows: list[dict[str, Any]], mark: dict[str, Any],
+) -> list[dict[str, Any]]:
+  """The rows that a mark does not supersede, see `read`."""
   last = {'train': mark['resumed'],
           'eval': mark.get('evaluated', mark['resumed'])}
-  return [row for row in rows if row['step'] <= last[_kind(row)]]
+  return [row for row in rows if row['step'] <= last[kind(row)]]
 
 
 def _row(path, number, line):

@@ -1,4 +1,4 @@
-"""What tells of a run: the terminal, `metrics.jsonl`, TensorBoard."""
+"""What tells of a run: the terminal, and its loggers."""
 
 from collections.abc import Sequence
 import json
@@ -8,13 +8,15 @@ from dreamerv2_tfa import durable
 from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import interrupt
-from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import progress as progress_lib
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
 from dreamerv2_tfa.training import trainer as trainer_lib
 from dreamerv2_tfa.training import trial
+from dreamerv2_tfa.training.loggers import described
+from dreamerv2_tfa.training.loggers import group
+from dreamerv2_tfa.training.loggers import logger
 
 
 class Reporter:
@@ -27,25 +29,28 @@ class Reporter:
   def __init__(
       self, folder: runs.RunFolder, parts: parts_lib.Parts,
       settings: settings_lib.Settings, trainer: trainer_lib.Trainer,
+      loggers: Sequence[logger.Chosen],
       callbacks: Sequence[callbacks_lib.Callback] = (),
   ):
-    """Opens the files of the run; draws nothing yet.
+    """Opens the loggers of the run; draws nothing yet.
 
     Raises:
-      ValueError: If `metrics.jsonl` is damaged.
+      ValueError: If `metrics.jsonl` is damaged, or a logger cannot be opened.
     """
     self._parts, self._settings, self._trainer = parts, settings, trainer
     self._folder, self._callbacks, self._events = folder, callbacks, []
     self._tell_lost_rows()
     repeat = parts.task.action_repeat
-    self._writer = metrics_lib.Writer(
-        folder, trainer.frames, reported=trainer.reported * repeat,
-        evaluated=trainer.evaluated * repeat,
-    )
     self.progress = progress_lib.Progress(
         settings.timetable, trainer.steps, trainer.updates,
-        repeat=parts.task.action_repeat,
-        evaluates=bool(settings.eval_episodes), gpu=devices.has_gpu(),
+        repeat=repeat, evaluates=bool(settings.eval_episodes),
+        gpu=devices.has_gpu(),
+    )
+    self._writer = group.Group(
+        loggers, logger.Start(
+            folder, trainer.frames, trainer.reported * repeat,
+            trainer.evaluated * repeat),
+        self.progress.say,
     )
 
   def _tell_lost_rows(self):
@@ -76,11 +81,12 @@ class Reporter:
       )
 
   def begin(self) -> None:
-    """Starts the display, and says where the run starts from.
+    """Starts the display, and says what the run is and where it starts from.
 
     A long run is told first what it will take, by one update that is tried.
     """
     self.progress.start()
+    self._describe()
     trainer = self._trainer
     if trainer.commit.resumed:
       self.progress.say(
@@ -94,8 +100,14 @@ class Reporter:
           self._settings.batch_size, self._settings.sequence_length,
       )
 
+  def _describe(self):
+    """Tells the loggers the settings, and what else the run is."""
+    for name, text in described.texts(self._folder).items():
+      self._writer.text(name, text)
+    self._writer.hparams(described.hparams(self._folder))
+
   def report(self) -> None:
-    """Writes the means since the last report, to files and terminal.
+    """Writes the means since the last report, to loggers and terminal.
 
     Raises:
       FloatingPointError: If a loss was not finite.
@@ -176,7 +188,8 @@ class Reporter:
     self._writer.write(frames, metrics)
     self._writer.film(frames, looks.films())
     if found is not None:
-      self._writer.histograms(frames, found.histograms)
+      self._writer.histograms(frames, {
+          f'histograms/{name}': x for name, x in found.histograms.items()})
     return metrics
 
   def stopped(self) -> None:
@@ -196,6 +209,6 @@ class Reporter:
     self._events.append(('end', {}))
 
   def close(self) -> None:
-    """Ends display and files."""
+    """Ends display and loggers."""
     self.progress.close()
     self._writer.close()

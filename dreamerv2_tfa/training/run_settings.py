@@ -89,13 +89,19 @@ def parse(
 def _without_modules(*names):
   """Unbinds recorded settings that would import a module; returns them."""
   found = {}
-  for name in (*names, 'train.callbacks'):
+  for name in (*names, 'train.callbacks', 'train.loggers'):
     value = config.value(name)
-    if value and not (name == 'train.task' and isinstance(value, str) and (
-        not tasks.names_module(value))):
+    if value and _imports(name, value):
       config.bind(name, None)
       found[name] = value
   return found
+
+
+def _imports(name, value):
+  """Whether a value of one of these settings would import a module."""
+  if name == 'train.task':
+    return not isinstance(value, str) or tasks.names_module(value)
+  return name != 'train.loggers' or ':' in repr(value)
 
 
 def _no_word(folder, name, value):

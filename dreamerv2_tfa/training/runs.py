@@ -31,7 +31,7 @@ from dreamerv2_tfa.training import sums
 from dreamerv2_tfa.training import surroundings
 
 _FILES = (  # where training would write them
-    'lock', '*.json', '*.jsonl', '*.gin', '*.pbtxt', '*.part',
+    'lock', 'metrics.csv', '*.json', '*.jsonl', '*.gin', '*.pbtxt', '*.part',
     'checkpoints/checkpoint', 'checkpoints/ckpt-*.*', 'policies/*.json',
     'train/events.*', 'eval/events.*',
 )
@@ -51,6 +51,7 @@ class RunFolder:
     specs: `specs.pbtxt`, TF-Agents' specs of a `Trajectory` of the run.
     metrics: `metrics.jsonl`, one line a report or evaluation.
     machine: `machine.jsonl`, a line a report: time and memory.
+    table: `metrics.csv`, the same as one table, if it is asked for.
     train_events: TensorBoard events of training.
     eval_events: TensorBoard events of evaluations.
     checkpoints: Folder of the checkpoints.
@@ -58,6 +59,9 @@ class RunFolder:
     policies: Folder of the SavedModels `greedy` and `collect`.
     videos: Folder of videos.
     diagnostics: `diagnostics.json`, curves of the last evaluation.
+    logged: `loggers.json`, which runs of W&B and MLflow are this one.
+    mlflow: Folder of MLflow's files, where it has no server.
+    wandb: Folder of the files of W&B.
     sums: `sums.json`, checksums of these files, see `sums`.
     crash: Folder of an update that was not finite, see `crash`.
     lock: File that a process locks while it trains here.
@@ -79,6 +83,7 @@ class RunFolder:
     self.specs = self.root / 'specs.pbtxt'
     self.metrics = self.root / 'metrics.jsonl'
     self.machine = self.root / 'machine.jsonl'
+    self.table = self.root / 'metrics.csv'
     self.train_events = self.root / 'train'
     self.eval_events = self.root / 'eval'
     self.checkpoints = self.root / 'checkpoints'
@@ -86,6 +91,9 @@ class RunFolder:
     self.policies = self.root / 'policies'
     self.videos = self.root / 'videos'
     self.diagnostics = self.root / 'diagnostics.json'
+    self.logged = self.root / 'loggers.json'
+    self.mlflow = self.root / 'mlruns'
+    self.wandb = self.root / 'wandb'
     self.sums = self.root / 'sums.json'
     self.crash = self.root / 'crash'
     self.lock = self.root / 'lock'
@@ -100,7 +108,8 @@ class RunFolder:
       ValueError: If nothing can be written there, or it has pipes in it, or
         links that lead out of it.
     """
-    reading.check_kinds(self.root, writes=True)
+    reading.check_kinds(
+        self.root, writes=True, except_in=self.wandb.name)
     path = self.root.expanduser().absolute()
     nearest = path
     try:

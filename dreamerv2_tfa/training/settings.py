@@ -37,6 +37,7 @@ class Settings(NamedTuple):
   replay_from: str | None
   model_from: str | None
   callbacks: tuple[str, ...]
+  loggers: tuple[str, ...]
   videos: bool
   diagnostics: bool
 
@@ -57,6 +58,7 @@ def read(
     save_every: float = 1e4, keep_checkpoints: int = 2,
     replay_from: str | None = None,
     model_from: str | None = None, callbacks: Sequence[str] = (),
+    loggers: Sequence[str] = ('tensorboard', 'jsonl'),
     videos: bool = True, diagnostics: bool = True,
 ) -> Settings:
   """Reads the settings `train.*` from gin.
@@ -101,6 +103,8 @@ def read(
       checkpoint and frozen; only the actor-critic learns. None: learn a model.
     callbacks: Functions that are told what the run has done, `module:function`
       each, see `callbacks`.
+    loggers: What shows the metrics: names, or `module:factory` of the user's
+      own, see `loggers.load`.
     videos: Whether each evaluation films what the world model foresees, and
       what the policy does.
     diagnostics: Whether each evaluation examines model and critic, see
@@ -143,11 +147,11 @@ def read(
       eval_episodes=checks.integer('train.eval_episodes', eval_episodes, 0),
       eval_steps=checks.integer('train.eval_steps', eval_steps),
       keep_checkpoints=checks.integer(
-          'train.keep_checkpoints', keep_checkpoints
-      ),
+          'train.keep_checkpoints', keep_checkpoints),
       replay_from=replay_from,
       model_from=model_from,
       callbacks=checks.several('train.callbacks', callbacks),
+      loggers=checks.several('train.loggers', loggers),
       videos=videos,
       diagnostics=diagnostics,
   )

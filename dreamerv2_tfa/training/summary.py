@@ -25,9 +25,13 @@ from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
 
 
-def where(root: str | os.PathLike) -> str:
-  """Two lines: the run's folder, and the command that watches it."""
+def where(
+    root: str | os.PathLike, loggers: Sequence[str] = ('tensorboard',),
+) -> str:
+  """The run's folder and, for TensorBoard, the command that watches it."""
   root_dir = os.path.abspath(root)
+  if 'tensorboard' not in loggers:
+    return f'Run folder: {root_dir}'
   program = shutil.which('tensorboard')
   if program is None:  # the one beside this Python, which is not on the PATH
     beside = pathlib.Path(sys.executable).with_name('tensorboard')
@@ -40,14 +44,17 @@ def where(root: str | os.PathLike) -> str:
   )
 
 
-def print_start(folder: runs.RunFolder, described: dict[str, Any]) -> None:
+def print_start(
+    folder: runs.RunFolder, described: dict[str, Any], loggers: Sequence[str],
+) -> None:
   """Prints where a run is and, where it is resumed, what has changed.
 
   Args:
     folder: Of the run.
     described: Of `protocol.describe`.
+    loggers: Names, as in `train.loggers`.
   """
-  lines = [where(folder.root), *comparison.notes(folder, described)]
+  lines = [where(folder.root, loggers), *comparison.notes(folder, described)]
   print('\n'.join(lines), flush=True)
 
 

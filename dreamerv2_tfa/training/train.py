@@ -21,6 +21,7 @@ from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import disk
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import lock
+from dreamerv2_tfa.training import loggers as loggers_lib
 from dreamerv2_tfa.training import output
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import protocol
@@ -32,6 +33,7 @@ from dreamerv2_tfa.training import sums
 from dreamerv2_tfa.training import surroundings
 from dreamerv2_tfa.training import timetable as timetable_lib
 from dreamerv2_tfa.training import trainer as trainer_lib
+from dreamerv2_tfa.training.loggers import logger
 
 
 class Built(NamedTuple):
@@ -43,6 +45,7 @@ class Built(NamedTuple):
   capacity: replay.Fit  # of replay memory
   described: dict  # of `protocol.describe`
   resumed_steps: int | None  # agent steps; None where the run is new
+  loggers: Sequence[logger.Chosen]
   callbacks: Sequence[callbacks_lib.Callback]
 
   def record(self) -> None:
@@ -232,6 +235,7 @@ def built(
     if trains:
       timetable_lib.check_updates(settings.timetable)
       callbacks = (*callbacks_lib.load(settings.callbacks), *callbacks)
+    loggers = loggers_lib.load(settings.loggers)
     settings = _with_other_runs(settings, stored)
     comparison.check_model(folder, settings.model_from, stored=stored)
     parts = parts_lib.build(settings, resumed_steps or 0)
@@ -243,11 +247,12 @@ def built(
     comparison.check(folder, parts, stored=stored)
     described = protocol.describe(parts, presets, settings.seed)
     if writes:
-      summary.print_start(folder, described)
+      summary.print_start(folder, described, settings.loggers)
     capacity = capacity_lib.take(parts, settings, folder, resumed=stored)
     print(summary.describe(parts, settings, presets), flush=True)
     yield Built(
-        folder, settings, parts, capacity, described, resumed_steps, callbacks)
+        folder, settings, parts, capacity, described, resumed_steps, loggers,
+        callbacks)
 
 
 def open_run(
@@ -256,13 +261,14 @@ def open_run(
   """Restores a run from its folder, and opens its files.
 
   Raises:
-    ValueError: If a checkpoint, the stored rows or metrics do not fit.
+    ValueError: If a checkpoint, the stored rows or metrics do not fit, or a
+      logger cannot be opened.
   """
   trainer = trainer_lib.Trainer(
       run.folder, run.parts, run.settings, run.capacity
   )
   reporter = reporter_lib.Reporter(
-      run.folder, run.parts, run.settings, trainer, run.callbacks
+      run.folder, run.parts, run.settings, trainer, run.loggers, run.callbacks
   )
   summary.print_unused(run.folder, run.settings.task)
   return trainer, reporter

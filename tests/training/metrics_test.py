@@ -12,20 +12,31 @@ import tensorflow as tf
 from tensorflow.core.util import event_pb2
 from tf_agents.agents import tf_agent
 
+from dreamerv2_tfa.training import loggers
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import runs
+from dreamerv2_tfa.training.loggers import group
+from dreamerv2_tfa.training.loggers import logger
+
+
+def _writer(root, step, reported=None, evaluated=None):
+  """The loggers of a run without others, which resumes at a step."""
+  known = [step if x is None else x for x in (reported, evaluated)]
+  return group.Group(
+      loggers.load(('tensorboard', 'jsonl')),
+      logger.Start(runs.RunFolder(root), step, *known), print)
 
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
   """A folder that two writers, one after another, wrote to."""
   root = tmp_path_factory.mktemp('run')
-  first = metrics.Writer(runs.RunFolder(root), 0, reported=0, evaluated=0)
+  first = _writer(root, 0)
   first.write(40, {'model_loss': 3.5, 'fps': 20.0})
   first.write(48, {'eval_return': -1.25})
   first.write(80, {'model_loss': math.nan, 'actor_loss': -math.inf})
   first.close()
-  second = metrics.Writer(runs.RunFolder(root), 80, reported=80, evaluated=80)
+  second = _writer(root, 80)
   second.write(120, {'model_loss': 2.5})
   second.close()
   return root
@@ -40,6 +51,8 @@ def _events(folder):
     for record in tf.data.TFRecordDataset(str(path)):
       event = event_pb2.Event.FromString(record.numpy())
       for value in event.summary.value:
+        if value.metadata.plugin_data.plugin_name != 'scalars':
+          continue
         number = float(tf.make_ndarray(value.tensor))
         points.append((value.tag, event.step, number))
   return points
@@ -99,8 +112,8 @@ def test_evaluation_goes_to_the_events_in_eval(root):
 
 
 def test_a_line_can_be_read_before_the_writer_is_closed(tmp_path):
-  writer = metrics.Writer(runs.RunFolder(tmp_path), 0, reported=0, evaluated=0)
-  writer.write(4, {'fps': 1.0, 'eval_return': 2.0})
+  writer = _writer(tmp_path, 0)
+  writer.write(4, {'fps': 1.0})
   assert len(_lines(tmp_path)) == 1
   assert _events(tmp_path / 'train') == [('fps', 4, 1.0)]
   writer.close()
@@ -109,10 +122,9 @@ def test_a_line_can_be_read_before_the_writer_is_closed(tmp_path):
 def _written(root, *sessions):
   """Lets writers write, one after another: pairs of start and steps."""
   for start, steps in sessions:
-    writer = metrics.Writer(
-        runs.RunFolder(root), start, reported=start, evaluated=start)
+    writer = _writer(root, start)
     for step in steps:
-      writer.write(step, {'fps': float(start), 'eval_return': 1.0})
+      writer.write(step, {'fps': float(start)})
     writer.close()
 
 
@@ -148,21 +160,20 @@ def test_there_are_no_metrics_without_a_file(tmp_path):
 def test_tensorboard_shows_each_step_of_a_killed_run_once(tmp_path, name):
   from tensorboard.backend.event_processing import plugin_event_accumulator
 
-  _written(tmp_path, (0, (40, 80, 120)))
+  key = {'train': 'fps', 'eval': 'eval_return'}[name]
+  _write(tmp_path, 0, [(key, step) for step in (40, 80, 120)])
   for path in tmp_path.glob('*/events*'):   # TensorBoard reads by name
     path.rename(path.with_name('events.out.tfevents.1.first'))
-  _written(tmp_path, (80, (100, 120)))
+  _write(tmp_path, 80, [(key, step) for step in (100, 120)])
   events = plugin_event_accumulator.EventAccumulator(str(tmp_path / name))
   events.Reload()
-  tag, = events.Tags()[plugin_event_accumulator.TENSORS]
-  assert [event.step for event in events.Tensors(tag)] == [40, 80, 100, 120]
+  assert [event.step for event in events.Tensors(key)] == [40, 80, 100, 120]
 
 
 def test_a_line_that_a_killed_process_left_half_written_is_dropped(tmp_path):
   (tmp_path / 'metrics.jsonl').write_text('{"step": 40, "fps": 1.0}\n{"step"')
   assert len(metrics.read(tmp_path / 'metrics.jsonl')) == 1
-  writer = metrics.Writer(
-      runs.RunFolder(tmp_path), 80, reported=80, evaluated=80)
+  writer = _writer(tmp_path, 80)
   writer.write(120, {'fps': 1.0})
   writer.close()
   assert [json.loads(line)['step'] for line in _lines(tmp_path)] == [40, 120]
@@ -170,8 +181,7 @@ def test_a_line_that_a_killed_process_left_half_written_is_dropped(tmp_path):
 
 def test_a_whole_last_line_is_kept_without_its_end(tmp_path):
   (tmp_path / 'metrics.jsonl').write_text('{"step": 40, "fps": 1.0}')
-  metrics.Writer(
-      runs.RunFolder(tmp_path), 80, reported=80, evaluated=80).close()
+  _writer(tmp_path, 80).close()
   assert (tmp_path / 'metrics.jsonl').read_text() == (
       '{"step": 40, "fps": 1.0}\n')
 
@@ -182,7 +192,7 @@ def test_a_whole_last_line_is_kept_without_its_end(tmp_path):
 ])
 @pytest.mark.parametrize('read', [
     lambda folder: metrics.read(folder.metrics),
-    lambda folder: metrics.Writer(folder, 0, reported=0, evaluated=0)])
+    lambda folder: _writer(folder.root, 0)])
 def test_a_damaged_line_is_refused_by_its_number_and_stays(
     tmp_path, line, read):
   text = f'{{"step": 40}}\n{line}\n{{"step": 120}}\n'
@@ -368,7 +378,7 @@ def test_achievements_are_restored_from_a_checkpoint(tmp_path):
 
 
 def _write(root, step, kinds, **known):
-  writer = metrics.Writer(runs.RunFolder(root), step, **known)
+  writer = _writer(root, step, **known)
   for kind, at in kinds:
     writer.write(at, {kind: float(at)})
   writer.close()
