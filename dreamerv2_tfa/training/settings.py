@@ -116,9 +116,9 @@ def read(
   checks.choice('train.sampling', sampling, windows.LAWS)
   checks.choice('train.replay_storage', replay_storage, replay.STORAGE)
   checks.choice('train.processes', processes, ('auto', True, False))
-  checks.flag('train.eager', eager)
-  checks.flag('train.videos', videos)
-  checks.flag('train.diagnostics', diagnostics)
+  for name, flag in dict(
+      eager=eager, videos=videos, diagnostics=diagnostics).items():
+    checks.flag(f'train.{name}', flag)
   environments = checks.integer('train.environments', environments)
   return Settings(
       task=task,
@@ -134,13 +134,11 @@ def read(
       environments=environments,
       processes=environments > 1 if processes == 'auto' else bool(processes),
       environment_timeout=checks.number(
-          'train.environment_timeout', environment_timeout
-      ),
+          'train.environment_timeout', environment_timeout),
       overlap=devices.resolve('train.overlap', overlap),
       batch_size=checks.integer('train.batch_size', batch_size),
       sequence_length=checks.integer(
-          'train.sequence_length', sequence_length
-      ),
+          'train.sequence_length', sequence_length),
       replay_capacity=replay_capacity,
       replay_storage=replay_storage,
       sampling=sampling,

@@ -450,7 +450,9 @@ class Mine:
   def write(self, step, metrics):
     with open(self.root / 'mine.txt', 'a') as file:
       file.write(f'{step} {sorted(metrics)}\\n')
-  film = histograms = text = hparams = write
+  film = histograms = text = write
+  def hparams(self, values):
+    self.write(0, values)
   def sync(self):
     pass
   close = sync
