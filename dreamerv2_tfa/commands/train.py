@@ -25,6 +25,22 @@ _REPLAY_CRASH = flags.DEFINE_bool(
     'replay_crash', False, 'Run the update again that was not finite and ended '
     'the run in --root_dir, and name the first operation that is not finite.'
 )
+_ROLE = flags.DEFINE_enum(
+    'role', None, ['replay', 'learner', 'collector', 'evaluator', 'all'],
+    'Be one process of a run in several (docs/distributed.md), or start all on '
+    'this machine.'
+)
+_REPLAY_ADDRESS = flags.DEFINE_string(
+    'replay_address', None, 'HOST:PORT of the replay server. With a HOST other '
+    'than loopback it can be reached from other machines: see SECURITY.md.'
+)
+_NUM_COLLECTORS = configuration.number(
+    'num_collectors', 1, 'Collectors that --role=all starts.')
+_MAX_RESTARTS = configuration.number(
+    'max_restarts', 10, 'How often --role=all starts a role again that ends.')
+_COLLECTOR = configuration.number(
+    'collector', None, 'Number of a collector, which moves its seed; without: '
+    'by chance.')
 PAGE = help_lib.Page(
     'train', 'Trains DreamerV2 on a task, or resumes the run in --root_dir.',
     '[TASK] [--flag=VALUE ...]',
@@ -35,6 +51,9 @@ PAGE = help_lib.Page(
         'How': [
             'gin_file=FILE', "gin_bindings='NAME = VALUE'", 'environments=N',
             'precision=PRECISION', 'seed=N'],
+        'In several processes': [
+            'role=ROLE', 'replay_address=HOST:PORT', 'num_collectors=N',
+            'max_restarts=N', 'collector=N'],
         'Look, do not train': [
             'dry_run', 'show_config', 'replay_crash',
             'list_tasks[=PREFIX]', 'list_presets',
@@ -46,6 +65,8 @@ PAGE = help_lib.Page(
          'Pong; the same command again resumes it.'),
         ("dmc_walker_walk --steps=2e5 --gin_bindings='train.batch_size = 32'",
          'Walker from pixels, with one setting changed.'),
+        ('catch --root_dir=runs/catch --role=all --num_collectors=2',
+         'Replay, learner, evaluator and two collectors, a process each.'),
     ],
 )
 
@@ -55,11 +76,13 @@ def run(argv: list[str]) -> None:
   if listing.shown(argv):
     return
   arguments.task(argv, PAGE)
+  root_dir = configuration.root_dir()
+  if _ROLE.value == 'all':
+    sys.exit(_all(root_dir))
   # After the flags: slow to import.
   from dreamerv2_tfa.training import crash
   from dreamerv2_tfa.training import train
 
-  root_dir = configuration.root_dir()
   if _REPLAY_CRASH.value:
     help_lib.say('\n'.join(crash.replay(root_dir)))
     return
@@ -69,7 +92,49 @@ def run(argv: list[str]) -> None:
     return
   if _DRY_RUN.value:
     train.describe(root_dir, presets=presets)
-  elif ended := train.train(root_dir, presets=presets):
+  elif _ROLE.value:
+    _exit(_role(root_dir, presets))
+  else:
+    _exit(train.train(root_dir, presets=presets))
+
+
+def _role(root_dir, presets):
+  """Is one process of a distributed run."""
+  from dreamerv2_tfa.distributed import roles
+
+  return roles.run(
+      _ROLE.value, root_dir, _REPLAY_ADDRESS.value, presets, _COLLECTOR.value)
+
+
+def _all(root_dir):
+  """Starts all processes of a run; returns the exit status."""
+  from dreamerv2_tfa.distributed import address as address_lib
+  from dreamerv2_tfa.distributed import group
+  from dreamerv2_tfa.distributed import reverb
+
+  reverb.check()
+  address = _REPLAY_ADDRESS.value or f'127.0.0.1:{address_lib.free_port()}'
+  address_lib.parse(address)
+  return group.Group(
+      [*_common(), f'--root_dir={root_dir}'], address,
+      _NUM_COLLECTORS.value, _MAX_RESTARTS.value).run()
+
+
+def _common():
+  """The arguments of this program that all roles share."""
+  found = []
+  for name in ('task', 'gin_file', 'gin_bindings', 'precision', 'seed',
+               'steps', 'environments'):
+    value = configuration.value(name)
+    for each in value if isinstance(value, list) else [value]:
+      if each is not None:
+        found.append(f'--{name}={each}')
+  return found
+
+
+def _exit(ended):
+  """Exits as a shell expects it of a program that a signal has stopped."""
+  if ended:
     sys.exit(128 + ended)
 
 

@@ -46,6 +46,7 @@ class Trainer:
   def __init__(
       self, folder: runs.RunFolder, parts: parts_lib.Parts,
       settings: settings_lib.Settings, capacity: replay.Fit,
+      remote: Any = None,
   ):
     """Restores what is in the folder; collects and writes nothing yet.
 
@@ -55,6 +56,8 @@ class Trainer:
       settings: Of the run.
       capacity: `rows` of it are in memory, and `asked` stay on disk for a
         process with more memory.
+      remote: `distributed.receiving.Remote`, where other processes collect
+        and have the replay; None: this one does.
 
     Raises:
       ValueError: If the checkpoint or the stored rows do not fit.
@@ -63,13 +66,16 @@ class Trainer:
     self._timetable = settings.timetable
     self._offline = settings.replay_from is not None
     self._achievements = metrics.Achievements(parts.task.metrics)
-    buffer = replay.make_buffer(
+    buffer: Any = None if remote else replay.make_buffer(
         parts.agent.collect_data_spec, parts.environment.batch_size,
         capacity.rows, folder.root if capacity.on_disk else None,
     )
     self._beside = settings.overlap and not self._offline
-    self._acting = acting.make(parts.agent, parts.steps, beside=self._beside)
-    if self._offline:
+    self._acting: acting.Apart = remote.acting if remote else acting.make(
+        parts.agent, parts.steps, beside=self._beside)
+    if remote:
+      self._collector = remote.steps
+    elif self._offline:
       self._collector = collection.Clock(parts.steps)
     else:
       self._collector = collection.Collector(
@@ -78,11 +84,13 @@ class Trainer:
       )
     self.commit = commit.Commit(
         folder, parts, settings, capacity, buffer, self._collector,
-        self._acting, self._achievements,
+        self._acting, self._achievements, remote.store if remote else None,
     )
     self.count()
 
     def make_samples(taken):
+      if remote:
+        return remote.samples(taken)
       rows = min(int(buffer.added), buffer.length) * buffer.environments
       self._check_rows(folder, rows)
       return replay.Samples(
@@ -106,7 +114,8 @@ class Trainer:
     )
     self._policies = policies.Policies(folder.policies, parts.agent)
     self._open_loop = (
-        videos.OpenLoop(parts.agent, buffer) if settings.videos else None)
+        videos.OpenLoop(parts.agent, buffer)
+        if settings.videos and not remote else None)
     self._pace = pace.Pace()
     self._collected = self._compiled = False  # by this process
     self._saved = None  # counts at the last save
