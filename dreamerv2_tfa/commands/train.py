@@ -93,17 +93,17 @@ def run(argv: list[str]) -> None:
   if _DRY_RUN.value:
     train.describe(root_dir, presets=presets)
   elif _ROLE.value:
-    _exit(_role(root_dir, presets))
+    _exit(_role(_ROLE.value, root_dir, presets))
   else:
     _exit(train.train(root_dir, presets=presets))
 
 
-def _role(root_dir, presets):
+def _role(role, root_dir, presets):
   """Is one process of a distributed run."""
   from dreamerv2_tfa.distributed import roles
 
   return roles.run(
-      _ROLE.value, root_dir, _REPLAY_ADDRESS.value, presets, _COLLECTOR.value)
+      role, root_dir, _REPLAY_ADDRESS.value, presets, _COLLECTOR.value)
 
 
 def _all(root_dir):

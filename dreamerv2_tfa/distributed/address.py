@@ -23,6 +23,11 @@ def parse(address: str | None) -> tuple[str, int]:
   return host.strip('[]'), int(port)
 
 
+def text(host: str, port: int) -> str:
+  """An address as gRPC reads it, with brackets around an IPv6 host."""
+  return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
+
+
 def free_port() -> int:
   """A port of loopback that nothing listens to."""
   with socket.socket() as found:

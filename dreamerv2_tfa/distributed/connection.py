@@ -41,8 +41,7 @@ class Connection:
       say: Shows a line.
     """
     self._reverb = reverb_lib.load()
-    host, port = address_lib.parse(address)
-    self.address = f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
+    self.address = address_lib.text(*address_lib.parse(address))
     self.client = self._reverb.Client(self.address)
     self._role, self._say = role, say
     self.stopped: Callable[[], bool] = lambda: False
@@ -104,13 +103,14 @@ class Connection:
         found = self.client.server_info(timeout=_ANSWER)
         break
       except (self._reverb.errors.ReverbError, RuntimeError):
-        if self.stopped():
-          raise self.interrupted('an answer') from None
+        pass
       if not told and time.monotonic() - start > _SILENT:
         told = True
         self._say(
             f'No answer of the replay server {self.address}: trying again, '
-            f'{_LONGEST:g} s apart.')
+            f'up to {_LONGEST:g} s apart.')
+      if self.stopped():
+        raise self.interrupted('an answer')
       time.sleep(wait)
       wait = min(2 * wait, _LONGEST)
     if told:

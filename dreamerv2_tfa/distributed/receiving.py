@@ -104,14 +104,14 @@ class Samples:
 
   def __init__(
       self, connection: connection_lib.Connection,
-      data_spec: trajectories.Trajectory, batch_size: int, length: int,
+      data_spec: Any, batch_size: int, length: int,
       taken: int,
   ):
     """Fetches nothing yet.
 
     Args:
       connection: Of the learner.
-      data_spec: Of one row.
+      data_spec: `Trajectory` of specs, of one row.
       batch_size: B.
       length: T.
       taken: Batches that the run has taken before this process.
@@ -162,12 +162,13 @@ class Elsewhere(acting.Apart):
       weights: In the replay server.
     """
     super().__init__(parts.agent, parts.steps)
-    self._weights, self.samples = weights, None
+    self._weights = weights
+    self.samples: Samples | None = None  # made with the trainer
 
   def exchange(self) -> None:
     """Sends weights and fetches a batch: before each update."""
     self._weights.push()
-    assert self.samples is not None  # made with the trainer
+    assert self.samples is not None
     self.samples.fetch()
 
 

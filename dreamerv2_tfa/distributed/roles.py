@@ -41,7 +41,7 @@ _SLICE = 16  # agent steps of a collector between two sends, at least
 
 
 def run(
-    role: str, root_dir: str, address: str, presets: Sequence[str],
+    role: str, root_dir: str, address: str | None, presets: Sequence[str],
     index: int | None = None,
 ) -> int | None:
   """Runs a process of a distributed run, with the settings bound with gin.
@@ -61,7 +61,8 @@ def run(
       does not fit the run of the replay server.
   """
   reverb_lib.load()
-  address_lib.parse(address)
+  host, port = address_lib.parse(address)
+  address = address_lib.text(host, port)
   if role == 'learner':
     return train.train(root_dir, presets=presets, join=_joins(address))
   settings = check(settings_lib.read())
@@ -205,7 +206,7 @@ def _collect(settings, address, stop, index):
       take(slice_size)
       batch.pop_metrics(parts.environment)
       outbox.send(lambda: stop.requested)
-    print(f'Collected {outbox.steps:,} steps.', flush=True)
+    print(f'Collected {collector.steps:,} steps.', flush=True)
 
 
 def _collector(parts: parts_lib.Parts, outbox: Any, seed: int):

@@ -33,13 +33,13 @@ class Outbox:
 
   def __init__(
       self, connection: connection_lib.Connection,
-      data_spec: trajectories.Trajectory, environments: int, length: int,
+      data_spec: Any, environments: int, length: int,
   ):
     """Opens a writer for each environment, and one for tickets.
 
     Args:
       connection: Of the collector; the server has answered.
-      data_spec: Of one row.
+      data_spec: `Trajectory` of specs, of one row.
       environments: Side by side.
       length: T; a window has T + 1 rows.
     """
