@@ -1,5 +1,6 @@
 """What the processes of a run must have in common, stored with its tables."""
 
+from collections.abc import Sequence
 import json
 from typing import Any
 
@@ -8,16 +9,19 @@ from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import protocol
 
-# Settings in which a process may differ: where and how it computes.
+# Settings in which a process may differ: where and how it computes, and how
+# long the run is.
 _OWN = (
+    'train.steps', 'train.eval_every', 'train.eval_episodes',
+    'train.eval_steps', 'train.save_every',
     'train.seed', 'train.environments', 'train.processes', 'train.overlap',
     'train.callbacks', 'train.videos', 'train.environment_timeout',
     'train.keep_checkpoints', 'train.replay_storage', 'train.log_every',
     'DreamerV2Agent.jit',
 )
+ROWS = 'task', 'action_repeat', 'observation', 'action'  # what rows depend on
 _COMPARED = (
-    'task', 'action_repeat', 'observation', 'action', 'precision', 'versions',
-    'parameters',
+    *ROWS, 'precision', 'versions', 'parameters',
 )
 
 
@@ -33,7 +37,10 @@ def of(parts: parts_lib.Parts) -> dict[str, Any]:
   }))
 
 
-def check(role: str, mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+def check(
+    role: str, mine: dict[str, Any], theirs: dict[str, Any],
+    names: Sequence[str] = (),
+) -> None:
   """Refuses a process that is of another run than the replay server.
 
   Settings that one of them has not read are left out.
@@ -42,11 +49,14 @@ def check(role: str, mine: dict[str, Any], theirs: dict[str, Any]) -> None:
     role: Of this process.
     mine: Its `of`.
     theirs: Of the replay server.
+    names: What is compared; all, if there are none.
 
   Raises:
     UserError: If they differ; it names in what.
   """
-  found = _flat(mine), _flat(theirs)
+  found = [
+      _flat({name: x for name, x in each.items() if not names or name in names})
+      for each in (mine, theirs)]
   differ = [
       f'{name}: here {found[0].get(name)}, there {found[1].get(name)}'
       for name in sorted(set(found[0]) & set(found[1]))

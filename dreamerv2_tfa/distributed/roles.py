@@ -177,9 +177,9 @@ def _begin(client, mine):
     item = next(iter(client.sample(
         tables.DESCRIPTION, 1, emit_timesteps=False)))
     theirs = json.loads(item.data[0].reshape(-1)[0])
-    description.check('replay server', mine, theirs)
-  else:
-    client.insert([json.dumps(mine)], {tables.DESCRIPTION: 1.0})
+    # As a run that is resumed, it may have other settings now.
+    description.check('replay server', mine, theirs, description.ROWS)
+  client.insert([json.dumps(mine)], {tables.DESCRIPTION: 1.0})
   return found[tables.SEQUENCES].current_size
 
 

@@ -10,7 +10,6 @@ import time
 import disturbed
 import psutil
 import pytest
-import tensorflow as tf
 
 from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import runs
@@ -69,10 +68,7 @@ def watched(root, *flags, **options):
 def counts(root):
   """Agent steps and updates of a run's last checkpoint."""
   agent = runs.load(root)
-  path = tf.train.latest_checkpoint(root / 'checkpoints')
-  steps = tf.train.load_variable(
-      path, 'steps/environment_steps/.ATTRIBUTES/VARIABLE_VALUE')
-  return int(steps), int(agent.train_step_counter)
+  return runs.RunFolder(root).saved_steps(), int(agent.train_step_counter)
 
 
 @pytest.mark.slow
@@ -125,7 +121,7 @@ def test_no_process_is_left_after_its_parent_was_killed(tmp_path):
 def test_a_signal_saves_and_ends_all_and_the_same_command_resumes(tmp_path):
   root = tmp_path / 'run'
   with watched(root) as run:
-    run.until('learner', 'updates')
+    run.until('learner', ' fps')
     children = run.children()
     run.process.send_signal(signal.SIGTERM)
     assert run.end() == 128 + signal.SIGTERM, run.output
@@ -141,7 +137,7 @@ def test_a_signal_saves_and_ends_all_and_the_same_command_resumes(tmp_path):
 def test_a_collector_of_another_precision_is_refused_and_a_late_one_joins(
     tmp_path):
   with watched(tmp_path / 'run', steps=10**5) as run:
-    run.until('learner', 'updates')
+    run.until('learner', ' fps')
     address = next(
         word for word in run.children('replay')[0].cmdline()
         if word.startswith('--replay_address='))

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tf_agents.metrics import tf_metrics
-from tf_agents.trajectories import time_step as ts
 from tf_agents.trajectories import trajectory
 
 from dreamerv2_tfa.distributed import address as address_lib
