@@ -66,6 +66,9 @@ _ROOMS = {
         'behaviour', 'agent', 'dream',
     ),
     'migration': ('reading', 'specs', 'agent', 'training'),
+    'distributed': (
+        'checks', 'environments', 'experience', 'behaviour', 'training',
+    ),
     'deployment': (
         'quiet', 'checks', 'reading', 'noise', 'specs', 'observations',
         'environments', 'world_model', 'behaviour', 'agent', 'training',
@@ -81,7 +84,7 @@ _ROOMS = {
     ),
     'commands': (
         'quiet', 'columns', 'checks', 'environments', 'training', 'migration',
-        'deployment', 'reports',
+        'distributed', 'deployment', 'reports',
     ),
 }
 _PURE = (
@@ -200,7 +203,8 @@ _WORDS = {
 # Of stored steps of replay; elsewhere batch elements are counted by what they
 # are. `Session` is a client's with bin/serve.
 _ONLY_IN = {
-    'rows': ('experience', 'migration', 'training', 'reports', 'dream'),
+    'rows': (
+        'experience', 'migration', 'training', 'reports', 'dream', 'distributed'),
     'Session': ('deployment',),
 }
 
