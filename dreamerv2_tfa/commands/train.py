@@ -4,6 +4,7 @@ import sys
 
 from absl import flags
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import arguments
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import help as help_lib
@@ -77,7 +78,8 @@ def run(argv: list[str]) -> None:
     return
   arguments.task(argv, PAGE)
   root_dir = configuration.root_dir()
-  if _ROLE.value == 'all':
+  _check_role()
+  if _ROLE.value == 'all' and not _looks():
     sys.exit(_all(root_dir))
   # After the flags: slow to import.
   from dreamerv2_tfa.training import crash
@@ -96,6 +98,23 @@ def run(argv: list[str]) -> None:
     _exit(_role(_ROLE.value, root_dir, presets))
   else:
     _exit(train.train(root_dir, presets=presets))
+
+
+def _looks():
+  """Whether a flag asks to look alone, and not to train."""
+  return _DRY_RUN.value or _SHOW_CONFIG.value or _REPLAY_CRASH.value
+
+
+def _check_role():
+  """Refuses flags of a run in several processes without a role."""
+  given = [
+      f'--{holder.name}' for holder in (
+          _REPLAY_ADDRESS, _NUM_COLLECTORS, _MAX_RESTARTS, _COLLECTOR)
+      if holder.present]
+  if given and not _ROLE.value:
+    raise checks.UserError(
+        f'Got {", ".join(given)} without a role. Add --role=all, or the role '
+        'of this process: replay, learner, collector or evaluator.')
 
 
 def _role(role, root_dir, presets):
@@ -117,7 +136,8 @@ def _all(root_dir):
   address_lib.parse(address)
   return group.Group(
       [*_common(), f'--root_dir={root_dir}'], address,
-      _NUM_COLLECTORS.value, _MAX_RESTARTS.value).run()
+      checks.integer('--num_collectors', _NUM_COLLECTORS.value),
+      checks.integer('--max_restarts', _MAX_RESTARTS.value, 0)).run()
 
 
 def _common():

@@ -27,7 +27,10 @@ class Connection:
   wait run in a thread of their own.
 
   Attributes:
+    address: HOST:PORT.
     client: `reverb.Client`.
+    deadline: The exception of a call of it that has run out of time.
+    stopped: Whether the process is to stop: a function.
   """
 
   def __init__(
@@ -43,6 +46,7 @@ class Connection:
     self._reverb = reverb_lib.load()
     self.address = address_lib.text(*address_lib.parse(address))
     self.client = self._reverb.Client(self.address)
+    self.deadline: Any = self._reverb.errors.DeadlineExceededError
     self._role, self._say = role, say
     self.stopped: Callable[[], bool] = lambda: False
     self._work: queue.SimpleQueue[Any] = queue.SimpleQueue()

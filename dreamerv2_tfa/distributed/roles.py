@@ -76,7 +76,9 @@ def run(
       _collect(settings, address, stop, index)
     else:
       with _parts(settings) as parts:
-        connection_lib.Connection(address, role).join(description.of(parts))
+        connection = connection_lib.Connection(address, role)
+        connection.stopped = lambda: stop.requested
+        connection.join(description.of(parts))
         evaluator.follow(folder, settings, parts, stop)
     return stop.signal
 

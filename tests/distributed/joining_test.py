@@ -117,3 +117,12 @@ def test_a_role_is_refused_in_a_line_where_reverb_is_missing():
   assert ended.returncode == 1
   assert ended.stderr.startswith('Error: --role needs Reverb')
   assert len(ended.stderr.splitlines()) == 1
+
+
+def test_flags_of_several_processes_need_a_role():
+  ended = subprocess.run(
+      [sys.executable, '-m', 'dreamerv2_tfa.commands.train', 'catch',
+       '--root_dir=unused', '--num_collectors=2'], capture_output=True,
+      text=True, check=False)
+  assert ended.returncode == 1
+  assert ended.stderr.startswith('Error: Got --num_collectors without a role')
