@@ -204,7 +204,8 @@ _WORDS = {
 # are. `Session` is a client's with bin/serve.
 _ONLY_IN = {
     'rows': (
-        'experience', 'migration', 'training', 'reports', 'dream', 'distributed'),
+        'experience', 'migration', 'training', 'reports', 'dream',
+        'distributed'),
     'Session': ('deployment',),
 }
 

@@ -66,8 +66,6 @@ PAGE = help_lib.Page(
          'Pong; the same command again resumes it.'),
         ("dmc_walker_walk --steps=2e5 --gin_bindings='train.batch_size = 32'",
          'Walker from pixels, with one setting changed.'),
-        ('catch --root_dir=runs/catch --role=all --num_collectors=2',
-         'Replay, learner, evaluator and two collectors, a process each.'),
     ],
 )
 

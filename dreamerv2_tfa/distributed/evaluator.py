@@ -31,7 +31,7 @@ def follow(
     parts: Of this process.
     stop: Ends it.
   """
-  own, repeat = runs.RunFolder(folder.evaluator), parts.task.action_repeat
+  own, repeat = runs.RunFolder(folder.evaluations), parts.task.action_repeat
   own.root.mkdir(parents=True, exist_ok=True)
   before = metrics_lib.last_evaluation(own.metrics)
   done = before['step'] // repeat if before else 0

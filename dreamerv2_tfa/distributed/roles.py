@@ -70,7 +70,7 @@ def run(
   with output.unbroken(), surroundings.kept(), interrupt.Interrupt() as stop:
     if role == 'replay':
       folder.check_writable()
-      with lock.locked(folder.reverb_lock):
+      with lock.locked(folder.replay_lock):
         _replay(folder, settings, address, stop)
     elif role == 'collector':
       _collect(settings, address, stop, index)
@@ -135,9 +135,9 @@ def _replay(folder, settings, address, stop):
     made = tables.make(
         reverb, parts.agent, weights_lib.variables(parts), settings,
         capacity.rows)
-  folder.reverb.mkdir(parents=True, exist_ok=True)
+  folder.replay_server.mkdir(parents=True, exist_ok=True)
   checkpointer = reverb.platform.checkpointers_lib.DefaultCheckpointer(
-      str(folder.reverb))
+      str(folder.replay_server))
   server = _serve(reverb, made, port, checkpointer)
   if host in address_lib.LOOPBACK:
     loopback.restrict(port)

@@ -84,7 +84,7 @@ def test_a_run_with_a_killed_collector_ends_with_all_steps_and_updates(
   rows = metrics_lib.read(root / 'metrics.jsonl')
   assert rows[-1]['updates'] == UPDATES
   assert rows[-1]['train_length'] == 45.0
-  played = metrics_lib.read(root / 'evaluator' / 'metrics.jsonl')
+  played = metrics_lib.read(root / 'evaluations' / 'metrics.jsonl')
   assert played[-1]['step'] == STEPS
   assert (root / 'policies' / 'greedy' / 'saved_model.pb').exists()
   evaluated = subprocess.run(
