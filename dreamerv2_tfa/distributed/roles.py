@@ -36,7 +36,7 @@ from dreamerv2_tfa.training import train
 NAMES = ('replay', 'learner', 'collector', 'evaluator')
 READY = 'The replay server is ready'
 _POLL = 0.05  # seconds between looks at a signal
-_SAVE_EVERY = 30.0  # seconds between checkpoints of replay, at least
+_SAVE_EVERY = 10.0  # seconds between checkpoints of replay, at least
 _SLICE = 16  # agent steps of a collector between two sends, at least
 
 
