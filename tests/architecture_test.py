@@ -70,6 +70,9 @@ _ROOMS = {
         'behaviour', 'agent', 'dream', 'diagnostics',
     ),
     'migration': ('reading', 'specs', 'agent', 'training'),
+    'distributed': (
+        'checks', 'environments', 'experience', 'behaviour', 'training',
+    ),
     'deployment': (
         'quiet', 'checks', 'reading', 'noise', 'specs', 'observations',
         'environments', 'world_model', 'behaviour', 'agent', 'training',
@@ -85,7 +88,7 @@ _ROOMS = {
     ),
     'commands': (
         'quiet', 'columns', 'checks', 'environments', 'training', 'migration',
-        'deployment', 'reports',
+        'distributed', 'deployment', 'reports',
     ),
 }
 _PURE = (
@@ -204,8 +207,9 @@ _WORDS = {
 # Of stored steps of replay; elsewhere batch elements are counted by what they
 # are. `Session` is a client's with bin/serve.
 _ONLY_IN = {
-    'rows': ('experience', 'migration', 'training', 'reports', 'dream',
-             'diagnostics'),
+    'rows': (
+        'experience', 'migration', 'training', 'reports', 'dream',
+        'diagnostics', 'distributed'),
     'Session': ('deployment',),
 }
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tf_agents.train import learner
 
 from dreamerv2_tfa import noise
+from dreamerv2_tfa import optimizers
 
 CASES = {
     'discrete': dict(bindings=(
@@ -23,6 +24,9 @@ CASES = {
         bindings=('Plan2Explore.reward_norm_momentum = 0.9',
                   'Plan2Explore.members = 2'),
         exploration='plan2explore'),
+    'continuous': dict(
+        bindings=('WorldModel.free_nats = 0.42', 'RSSM.norm = "layer"'),
+        action=small.BOX),
     'half_precision': dict(
         bindings=(), action=small.BOX, precision='mixed_float16'),
 }
@@ -61,6 +65,14 @@ def variables(agent):
         if 'generator' not in name and 'CHECKPOINTABLE' not in name}
 
 
+def first_moments(agent):
+  """Adam's: after one update a tenth of its clipped gradients."""
+  return [
+      slot.numpy() for part in agent.submodules
+      if isinstance(part, optimizers.Optimizer) for slot in part.slots
+      if slot.name.split(':')[0].endswith('/m')]
+
+
 def copies_agree(strategy, agent):
   found = agent.world_model.variables + agent.actor_critic.variables
   return all(
@@ -85,6 +97,10 @@ def compare(case, strategy, out):
     for key, value in one.extra.items():
       out[f'metric/{i}/{key}'] = np.array([value, both.extra[key]])
     out[f'metric/{i}/loss'] = np.array([one.loss, both.loss])
+    if not i:
+      moments = zip(first_moments(whole), first_moments(split), strict=True)
+      for j, pair in enumerate(moments):
+        out[f'gradient/{j}'] = np.stack(pair)
   after = variables(split)
   for name, value in variables(whole).items():
     out[f'variable/{name}'] = np.stack([value, after[name]]).astype(np.float64)

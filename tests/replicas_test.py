@@ -1,5 +1,6 @@
 """Tests of updates on two replicas of a `MirroredStrategy`."""
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -28,10 +29,18 @@ def play(case, folder):
   return dict(np.load(path, allow_pickle=False))
 
 
+@pytest.fixture(scope='module')
+def played(tmp_path_factory):
+  """What a case has written, which is played once."""
+  return functools.cache(
+      lambda case: play(case, tmp_path_factory.mktemp('replicas')))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('case', ['discrete', 'exploring', 'half_precision'])
-def test_an_update_on_two_replicas_is_that_of_the_whole_batch(case, tmp_path):
-  found = play(case, tmp_path)
+@pytest.mark.parametrize('case', [
+    'discrete', 'continuous', 'exploring', 'half_precision'])
+def test_an_update_on_two_replicas_is_that_of_the_whole_batch(case, played):
+  found = played(case)
   assert found['variables_before'] == 0
   assert found['copies_agree']
   tolerance = _TOLERANCE.get(case, 1e-4)
@@ -44,6 +53,19 @@ def test_an_update_on_two_replicas_is_that_of_the_whole_batch(case, tmp_path):
     scale = np.abs(one).max()
     assert np.abs(one - two).max() <= tolerance * max(scale, 0.1), name
   assert compared > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('case', ['discrete', 'continuous'])
+def test_gradients_of_two_halves_are_those_of_the_whole_to_a_hundred_thousandth(
+    case, played):
+  found = played(case)
+  pairs = [x for name, x in found.items() if name.startswith('gradient/')]
+  assert len(pairs) > 30
+  largest = max(np.abs(one).max() for one, _ in pairs)
+  assert largest > 1e-3
+  for one, two in pairs:
+    assert np.abs(one - two).max() <= 1e-5 * largest
 
 
 @pytest.fixture(scope='module')

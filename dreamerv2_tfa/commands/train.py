@@ -4,6 +4,7 @@ import sys
 
 from absl import flags
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.commands import arguments
 from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import help as help_lib
@@ -25,6 +26,22 @@ _REPLAY_CRASH = flags.DEFINE_bool(
     'replay_crash', False, 'Run the update again that was not finite and ended '
     'the run in --root_dir, and name the first operation that is not finite.'
 )
+_ROLE = flags.DEFINE_enum(
+    'role', None, ['replay', 'learner', 'collector', 'evaluator', 'all'],
+    'Be one process of a run in several (docs/distributed.md), or start all on '
+    'this machine.'
+)
+_REPLAY_ADDRESS = flags.DEFINE_string(
+    'replay_address', None, 'HOST:PORT of the replay server. With a HOST other '
+    'than loopback it can be reached from other machines: see SECURITY.md.'
+)
+_NUM_COLLECTORS = configuration.number(
+    'num_collectors', 1, 'Collectors that --role=all starts.')
+_MAX_RESTARTS = configuration.number(
+    'max_restarts', 10, 'How often --role=all starts a role again that ends.')
+_COLLECTOR = configuration.number(
+    'collector', None, 'Number of a collector, which moves its seed; without: '
+    'by chance.')
 PAGE = help_lib.Page(
     'train', 'Trains DreamerV2 on a task, or resumes the run in --root_dir.',
     '[TASK] [--flag=VALUE ...]',
@@ -35,6 +52,9 @@ PAGE = help_lib.Page(
         'How': [
             'gin_file=FILE', "gin_bindings='NAME = VALUE'", 'environments=N',
             'precision=PRECISION', 'seed=N'],
+        'In several processes': [
+            'role=ROLE', 'replay_address=HOST:PORT', 'num_collectors=N',
+            'max_restarts=N', 'collector=N'],
         'Look, do not train': [
             'dry_run', 'show_config', 'replay_crash',
             'list_tasks[=PREFIX]', 'list_presets',
@@ -55,12 +75,15 @@ def run(argv: list[str]) -> None:
   if listing.shown(argv):
     return
   arguments.task(argv, PAGE)
+  root_dir = configuration.root_dir()
+  _check_role()
+  if _ROLE.value == 'all' and not _looks():
+    sys.exit(_all(root_dir))
   # After the flags: slow to import.
   from dreamerv2_tfa.reports import report
   from dreamerv2_tfa.training import crash
   from dreamerv2_tfa.training import train
 
-  root_dir = configuration.root_dir()
   if _REPLAY_CRASH.value:
     help_lib.say('\n'.join(crash.replay(root_dir)))
     return
@@ -70,8 +93,68 @@ def run(argv: list[str]) -> None:
     return
   if _DRY_RUN.value:
     train.describe(root_dir, presets=presets)
-  elif ended := train.train(
-      root_dir, presets=presets, callbacks=[report.write_after]):
+  elif _ROLE.value:
+    _exit(_role(_ROLE.value, root_dir, presets))
+  else:
+    _exit(train.train(
+        root_dir, presets=presets, callbacks=[report.write_after]))
+
+
+def _looks():
+  """Whether a flag asks to look alone, and not to train."""
+  return _DRY_RUN.value or _SHOW_CONFIG.value or _REPLAY_CRASH.value
+
+
+def _check_role():
+  """Refuses flags of a run in several processes without a role."""
+  given = [
+      f'--{holder.name}' for holder in (
+          _REPLAY_ADDRESS, _NUM_COLLECTORS, _MAX_RESTARTS, _COLLECTOR)
+      if holder.present]
+  if given and not _ROLE.value:
+    raise checks.UserError(
+        f'Got {", ".join(given)} without a role. Add --role=all, or the role '
+        'of this process: replay, learner, collector or evaluator.')
+
+
+def _role(role, root_dir, presets):
+  """Is one process of a distributed run."""
+  from dreamerv2_tfa.distributed import roles
+
+  return roles.run(
+      role, root_dir, _REPLAY_ADDRESS.value, presets, _COLLECTOR.value)
+
+
+def _all(root_dir):
+  """Starts all processes of a run; returns the exit status."""
+  from dreamerv2_tfa.distributed import address as address_lib
+  from dreamerv2_tfa.distributed import group
+  from dreamerv2_tfa.distributed import reverb
+
+  reverb.check()
+  address = _REPLAY_ADDRESS.value or f'127.0.0.1:{address_lib.free_port()}'
+  address_lib.parse(address)
+  return group.Group(
+      [*_common(), f'--root_dir={root_dir}'], address,
+      checks.integer('--num_collectors', _NUM_COLLECTORS.value),
+      checks.integer('--max_restarts', _MAX_RESTARTS.value, 0)).run()
+
+
+def _common():
+  """The arguments of this program that all roles share."""
+  found = []
+  for name in ('task', 'gin_file', 'gin_bindings', 'precision', 'seed',
+               'steps', 'environments'):
+    value = configuration.value(name)
+    for each in value if isinstance(value, list) else [value]:
+      if each is not None:
+        found.append(f'--{name}={each}')
+  return found
+
+
+def _exit(ended):
+  """Exits as a shell expects it of a program that a signal has stopped."""
+  if ended:
     sys.exit(128 + ended)
 
 

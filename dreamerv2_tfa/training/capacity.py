@@ -90,3 +90,36 @@ def reserve(parameters: int, batch_rows: int) -> int:
     batch_rows: B * T.
   """
   return 10**9 + 16 * parameters + 2 * 10**6 * batch_rows
+
+
+def check_rows(
+    rows: int, settings: settings_lib.Settings, steps: int,
+    folder: runs.RunFolder,
+) -> None:
+  """Refuses a run that needs stored rows and has none.
+
+  Args:
+    rows: That were loaded.
+    settings: Of the run.
+    steps: Agent steps that the run has taken.
+    folder: Of the run.
+
+  Raises:
+    ValueError: If there are too few.
+  """
+  length = settings.sequence_length
+  if rows > length:
+    return
+  if settings.replay_from is not None:
+    raise ValueError(
+        f'train.replay_from = {settings.replay_from!r} holds {rows} '
+        f'stored rows; wanted more than train.sequence_length = {length}. '
+        'Give the --root_dir of a run that has saved.'
+    )
+  if steps and steps >= settings.timetable.prefill:
+    raise ValueError(
+        f'{folder.replay} holds {rows} rows of a run that has taken '
+        f'{steps:,} steps; a training sequence takes {length + 1}. Put '
+        'its files back from a copy; or take another --root_dir, where '
+        f'train.model_from = {str(folder.root)!r} takes the world model.'
+    )

@@ -75,7 +75,7 @@ class Commit:
       self, folder: runs.RunFolder, parts: parts_lib.Parts,
       settings: settings_lib.Settings, capacity: replay.Fit,
       buffer: buffer_lib.Buffer, collector: Any, acts: acting.Apart,
-      achievements: metrics.Achievements,
+      achievements: metrics.Achievements, store: Any = None,
   ):
     """Restores agent, counts and metrics; `load` does the rest.
 
@@ -88,6 +88,8 @@ class Commit:
       collector: A `Collector`, or the `Clock` of a run that takes no steps.
       acts: Of the run.
       achievements: Of the run.
+      store: Takes the place of the folder's `Store`, where another process
+        has the replay.
 
     Raises:
       ValueError: If the checkpoint does not fit.
@@ -116,7 +118,7 @@ class Commit:
     source = runs.RunFolder(settings.replay_from or folder.root)
     if self._offline:
       comparison.check_rows(source, parts)
-    self.store = store_lib.Store(
+    self.store = store or store_lib.Store(
         source.replay, buffer, capacity.asked // parts.environment.batch_size
     )
     self.stored_rows = 0

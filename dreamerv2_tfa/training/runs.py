@@ -31,13 +31,15 @@ from dreamerv2_tfa.training import sums
 from dreamerv2_tfa.training import surroundings
 
 _FILES = (  # where training would write them
-    'lock', 'metrics.csv', '*.json', '*.jsonl', '*.gin', '*.pbtxt', '*.part',
+    'lock', 'replay_server.lock', 'metrics.csv', '*.json', '*.jsonl', '*.gin',
+    '*.pbtxt', '*.part',
     'checkpoints/checkpoint', 'checkpoints/ckpt-*.*', 'policies/*.json',
     'train/events.*', 'eval/events.*',
 )
 _FOLDERS = (
     'checkpoints', 'checkpoints/best', 'policies', 'policies/greedy',
-    'policies/collect', 'train', 'eval', 'crash',
+    'policies/collect', 'train', 'eval', 'crash', 'evaluations',
+    'replay_server',
 )
 
 
@@ -65,6 +67,9 @@ class RunFolder:
     sums: `sums.json`, checksums of these files, see `sums`.
     crash: Folder of an update that was not finite, see `crash`.
     lock: File that a process locks while it trains here.
+    evaluations: Folder of the evaluator's metrics, of a distributed run.
+    replay_server: Folder of the replay server's checkpoints, likewise.
+    replay_lock: File that the replay server locks.
   """
 
   def __init__(self, root: str | os.PathLike, name: str = 'root_dir'):
@@ -97,6 +102,9 @@ class RunFolder:
     self.sums = self.root / 'sums.json'
     self.crash = self.root / 'crash'
     self.lock = self.root / 'lock'
+    self.evaluations = self.root / 'evaluations'
+    self.replay_server = self.root / 'replay_server'
+    self.replay_lock = self.root / 'replay_server.lock'
 
   def __repr__(self) -> str:
     return f'RunFolder({str(self.root)!r})'

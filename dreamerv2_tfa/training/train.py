@@ -1,9 +1,11 @@
 """The training loop, one screen: collect, update, log, evaluate, save."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import os
+from typing import Any
 from typing import NamedTuple
 
 from dreamerv2_tfa import checks
@@ -47,6 +49,7 @@ class Built(NamedTuple):
   resumed_steps: int | None  # agent steps; None where the run is new
   loggers: Sequence[logger.Chosen]
   callbacks: Sequence[callbacks_lib.Callback]
+  remote: Any = None  # of `Trainer`
 
   def record(self) -> None:
     """Writes what the run is into its folder."""
@@ -60,6 +63,7 @@ def train(
     root_dir: str | os.PathLike, *, presets: Sequence[str] = (),
     task: task_lib.Task | None = None,
     callbacks: Sequence[callbacks_lib.Callback] = (),
+    join: Callable[[Built], Built] | None = None,
 ) -> int | None:
   """Trains DreamerV2 on a task, or resumes the run in its folder.
 
@@ -70,6 +74,8 @@ def train(
     presets: Names of the gin files, for the record.
     task: Takes the place of the setting `train.task`.
     callbacks: Told of what the run does, after those of the settings.
+    join: Makes the process one of a distributed run, its learner: adds
+      `remote` to what was built.
 
   Returns:
     The signal that has stopped the run, which has saved; None at its end, and
@@ -84,6 +90,7 @@ def train(
     Exception: What a callback raises; the run has saved.
   """
   with built(root_dir, presets, task, callbacks=callbacks) as run:
+    run = join(run) if join else run
     trainer, reporter = open_run(run)
     tell = reporter.progress.say
     with contextlib.closing(reporter), interrupt.Interrupt(tell) as stop:
@@ -93,6 +100,8 @@ def train(
         ))
         return None
       run.record()
+      if run.remote:
+        run.remote.heed(lambda: stop.requested)
       try:
         with faults.surfaced():
           finished = _loop(run.settings, trainer, reporter, stop)
@@ -265,7 +274,7 @@ def open_run(
       logger cannot be opened.
   """
   trainer = trainer_lib.Trainer(
-      run.folder, run.parts, run.settings, run.capacity
+      run.folder, run.parts, run.settings, run.capacity, run.remote
   )
   reporter = reporter_lib.Reporter(
       run.folder, run.parts, run.settings, trainer, run.loggers, run.callbacks

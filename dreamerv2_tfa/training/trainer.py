@@ -11,6 +11,7 @@ from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.training import acting
+from dreamerv2_tfa.training import capacity as capacity_lib
 from dreamerv2_tfa.training import commit
 from dreamerv2_tfa.training import crash
 from dreamerv2_tfa.training import evaluation
@@ -49,6 +50,7 @@ class Trainer:
   def __init__(
       self, folder: runs.RunFolder, parts: parts_lib.Parts,
       settings: settings_lib.Settings, capacity: replay.Fit,
+      remote: Any = None,
   ):
     """Restores what is in the folder; collects and writes nothing yet.
 
@@ -58,6 +60,8 @@ class Trainer:
       settings: Of the run.
       capacity: `rows` of it are in memory, and `asked` stay on disk for a
         process with more memory.
+      remote: `distributed.receiving.Remote`, where other processes collect
+        and have the replay; None: this one does.
 
     Raises:
       ValueError: If the checkpoint or the stored rows do not fit.
@@ -66,13 +70,16 @@ class Trainer:
     self._timetable = settings.timetable
     self._offline = settings.replay_from is not None
     self._achievements = metrics.Achievements(parts.task.metrics)
-    buffer = replay.make_buffer(
+    buffer: Any = None if remote else replay.make_buffer(
         parts.agent.collect_data_spec, parts.environment.batch_size,
         capacity.rows, folder.root if capacity.on_disk else None,
     )
     self._beside = settings.overlap and not self._offline
-    self._acting = acting.make(parts.agent, parts.steps, beside=self._beside)
-    if self._offline:
+    self._acting: acting.Apart = remote.acting if remote else acting.make(
+        parts.agent, parts.steps, beside=self._beside)
+    if remote:
+      self._collector = remote.steps
+    elif self._offline:
       self._collector = collection.Clock(parts.steps)
     else:
       self._collector = collection.Collector(
@@ -81,13 +88,15 @@ class Trainer:
       )
     self.commit = commit.Commit(
         folder, parts, settings, capacity, buffer, self._collector,
-        self._acting, self._achievements,
+        self._acting, self._achievements, remote.store if remote else None,
     )
     self.count()
 
     def make_samples(taken):
+      if remote:
+        return remote.samples(taken)
       rows = min(int(buffer.added), buffer.length) * buffer.environments
-      self._check_rows(folder, rows)
+      capacity_lib.check_rows(rows, settings, self.steps, folder)
       return replay.Samples(
           buffer, settings.batch_size, settings.sequence_length,
           settings.sampling, seed=settings.seed, taken=taken,
@@ -176,25 +185,6 @@ class Trainer:
   def at_floor(self) -> list[str]:
     """Names of the optimizers whose loss scale cannot be smaller."""
     return self._guard.at_floor
-
-  def _check_rows(self, folder, rows):
-    """Refuses a run that needs stored rows and has none."""
-    length = self._settings.sequence_length
-    if rows > length:
-      return
-    if self._offline:
-      raise ValueError(
-          f'train.replay_from = {self._settings.replay_from!r} holds {rows} '
-          f'stored rows; wanted more than train.sequence_length = {length}. '
-          'Give the --root_dir of a run that has saved.'
-      )
-    if self.steps and self.steps >= self._timetable.prefill:
-      raise ValueError(
-          f'{folder.replay} holds {rows} rows of a run that has taken '
-          f'{self.steps:,} steps; a training sequence takes {length + 1}. Put '
-          'its files back from a copy; or take another --root_dir, where '
-          f'train.model_from = {str(folder.root)!r} takes the world model.'
-      )
 
   def add_rows(self, rows: trajectory.Trajectory) -> None:
     """Adds rows `[L, 1, ...]` to replay, which another run has collected."""

@@ -163,7 +163,8 @@ _READ = {
     'train': _GIN | {
         'root_dir', 'logdir', 'task', 'precision', 'seed', 'steps',
         'environments', 'dry_run', 'show_config', 'replay_crash', 'list_tasks',
-        'list_presets'},
+        'list_presets', 'role', 'replay_address', 'num_collectors',
+        'max_restarts', 'collector'},
     'import_published': _GIN | {
         'root_dir', 'logdir', 'task', 'precision', 'seed', 'from', 'keys'},
     'check_env': _GIN | {'task', 'seed', 'steps', 'list_tasks'},

@@ -1,0 +1,86 @@
+"""The evaluator: plays what the learner saves, and writes how it went."""
+
+import pathlib
+import time
+
+from dreamerv2_tfa.behaviour import fused_policy
+from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.training import checkpoint_files
+from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import evaluation as evaluation_lib
+from dreamerv2_tfa.training import interrupt
+from dreamerv2_tfa.training import metrics as metrics_lib
+from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import runs
+from dreamerv2_tfa.training import settings as settings_lib
+
+_POLL = 0.2  # seconds between looks at the folder
+
+
+def follow(
+    folder: runs.RunFolder, settings: settings_lib.Settings,
+    parts: parts_lib.Parts, stop: interrupt.Interrupt,
+) -> None:
+  """Evaluates checkpoints as they are due, until that of the last step.
+
+  Its lines are in a folder of its own: the learner writes the run's.
+
+  Args:
+    folder: Of the run.
+    settings: Of the run.
+    parts: Of this process.
+    stop: Ends it.
+  """
+  own, repeat = runs.RunFolder(folder.evaluations), parts.task.action_repeat
+  own.root.mkdir(parents=True, exist_ok=True)
+  before = metrics_lib.last_evaluation(own.metrics)
+  done = before['step'] // repeat if before else 0
+  writer = metrics_lib.Writer(
+      own, done * repeat, reported=done * repeat, evaluated=done * repeat)
+  play = evaluation_lib.Evaluation(
+      parts.evaluation_environment,
+      fused_policy.of(parts.agent.policy, parts.agent.jit),
+      settings.eval_episodes, settings.eval_steps)
+  last = settings.timetable.steps
+  try:
+    while done < last and settings.eval_episodes and not stop.requested:
+      found = _newest(folder.checkpoints)
+      steps = checkpoint_files.step(found) if found else 0
+      due = steps >= last or settings.timetable.due(done, steps).evaluate
+      if steps <= done or not due or not _restored(found, parts):
+        time.sleep(_POLL)
+        continue
+      metrics = play.run(stop)
+      batch.pop_metrics(parts.evaluation_environment)
+      if metrics is None:
+        return
+      writer.write(steps * repeat, metrics)
+      writer.sync()
+      print(f'Evaluation at {steps * repeat:,} frames: return '
+            f'{metrics["eval_return"]:.2f}, length '
+            f'{metrics["eval_length"]:.1f}.', flush=True)
+      done = steps
+  finally:
+    writer.close()
+
+
+def _newest(directory: pathlib.Path) -> str | None:
+  """Path of the last whole checkpoint; None while there is none.
+
+  The learner may be writing or removing files meanwhile.
+  """
+  try:
+    return checkpoint_files.find(directory)
+  except (ValueError, OSError):
+    return None
+
+
+def _restored(path, parts):
+  """Whether a checkpoint could be read: it may be removed meanwhile."""
+  try:
+    checkpoints.restore(path, agent=parts.agent, steps=parts.steps)
+  except (ValueError, OSError):
+    if _newest(pathlib.Path(path).parent) == path:
+      raise
+    return False
+  return True

@@ -1,0 +1,189 @@
+"""All processes of a distributed run on one machine: starts and watches them.
+
+It imports no TensorFlow. Each child ends with it, however it ends: the kernel
+kills them (PR_SET_PDEATHSIG).
+"""
+
+from collections.abc import Callable
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_POLL = 0.05  # seconds between two looks
+_PATIENCE = 120.0  # seconds in which a role must end that was told to
+_LONGEST = 10.0  # seconds between a role's end and its restart, at most
+_NOISE = '[reverb/cc/'  # its log, which is no error of ours
+_PROGRAM = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != {parent}:
+  sys.exit(1)
+from dreamerv2_tfa.commands import train
+train.main()
+"""
+
+
+class Role:
+  """A child process, and what it prints, each line with its name.
+
+  Attributes:
+    name: Such as 'collector 0'.
+    restarts: How often it was started again.
+  """
+
+  def __init__(
+      self, name: str, flags: Callable[[int], list[str]], say: Callable,
+  ):
+    """Starts it.
+
+    Args:
+      name: As above.
+      flags: Its arguments, of the number of restarts.
+      say: Shows a line.
+    """
+    self.name, self.restarts = name, 0
+    self._flags, self._say = flags, say
+    self._due: float | None = None
+    self.ready = threading.Event()
+    self._start()
+
+  def _start(self):
+    self._process = subprocess.Popen(
+        [sys.executable, '-P', '-c', _PROGRAM.format(parent=os.getpid()),
+         *self._flags(self.restarts)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True, text=True,
+        errors='replace')
+    self._reader = threading.Thread(
+        target=self._read, args=[self._process.stdout], daemon=True)
+    self._reader.start()
+
+  def _read(self, lines):
+    for line in lines:
+      if line.startswith('The replay server is ready'):
+        self.ready.set()
+      if line.strip() and not line.startswith(_NOISE):
+        self._say(f'{self.name:<11} | {line.rstrip()}')
+
+  @property
+  def code(self) -> int | None:
+    """Exit status; None while it runs, or waits for its restart."""
+    return None if self._due is not None else self._process.poll()
+
+  def restart_later(self) -> None:
+    """Starts it again after a while that doubles each time."""
+    self._due = time.monotonic() + min(0.25 * 2**self.restarts, _LONGEST)
+    self.restarts += 1
+
+  def restart_if_due(self) -> None:
+    """Starts it again if the while is over."""
+    if self._due is not None and time.monotonic() >= self._due:
+      self._due = None
+      self._start()
+
+  def stop(self) -> None:
+    """Tells it to save and end, waits, and kills it if it does not."""
+    self._due = None
+    if self._process.poll() is None:
+      self._process.send_signal(signal.SIGTERM)
+      try:
+        self._process.wait(_PATIENCE)
+      except subprocess.TimeoutExpired:
+        self._say(f'{self.name} does not end within {_PATIENCE:g} s: killed.')
+        self._process.kill()
+        self._process.wait()
+    self._reader.join(5.0)
+
+
+class Group:
+  """The roles of a run, started in order; the learner's end is theirs."""
+
+  def __init__(
+      self, flags: list[str], address: str, num_collectors: int,
+      max_restarts: int,
+  ):
+    """Starts nothing yet.
+
+    Args:
+      flags: Arguments that all roles have in common.
+      address: Of the replay server, on this machine.
+      num_collectors: How many.
+      max_restarts: Of each role, at most.
+    """
+    self._flags = [*flags, f'--replay_address={address}']
+    self._collectors, self._most = num_collectors, max_restarts
+    self._roles: dict[str, Role] = {}
+    self._signal: int | None = None
+    self._lock = threading.Lock()
+
+  def _say(self, line):
+    with self._lock:
+      print(line, flush=True)
+
+  def run(self) -> int:
+    """Runs until the learner's end; returns the exit status."""
+    before = {number: signal.signal(number, self._note) for number in _SIGNALS}
+    try:
+      code = self._run()
+    finally:
+      for name in ('learner', 'evaluator', *(
+          name for name in self._roles if name.startswith('collector')),
+          'replay'):
+        if name in self._roles:
+          self._roles[name].stop()
+      for number, handler in before.items():
+        signal.signal(number, handler)
+    return 128 + self._signal if self._signal else code
+
+  def _note(self, number, frame):
+    del frame
+    self._signal = self._signal or number
+
+  def _add(self, name, role, *flags, seeds=None):
+    made = lambda restarts: [
+        *self._flags, f'--role={role}', *flags,
+        *([] if seeds is None else [f'--collector={seeds(restarts)}'])]
+    self._roles[name] = Role(name, made, self._say)
+
+  def _run(self):
+    self._add('replay', 'replay')
+    replay = self._roles['replay']
+    while not replay.ready.wait(_POLL):
+      if self._signal:
+        return 1
+      if replay.code is not None:  # it has said why
+        return replay.code or 1
+    self._add('learner', 'learner')
+    for index in range(self._collectors):
+      # A restarted one plays other episodes.
+      self._add(f'collector {index}', 'collector', seeds=(
+          lambda restarts, index=index: index + restarts * self._collectors))
+    self._add('evaluator', 'evaluator')
+    finished = set()
+    while not finished >= {'learner', 'evaluator'}:
+      time.sleep(_POLL)
+      if self._signal:
+        return 1
+      for name, role in self._roles.items():
+        role.restart_if_due()
+        if role.code == 0 and name in ('learner', 'evaluator'):
+          finished.add(name)
+        elif role.code is not None and name not in finished:
+          if not self._again(role):
+            return 1
+    return 0
+
+  def _again(self, role):
+    """Starts a role again that has ended; False at the bound."""
+    ended = f'{role.name} has ended with status {role.code}'
+    if role.restarts >= self._most:
+      self._say(f'{ended}, after {role.restarts} restarts: the run stops. Its '
+                'lines above say why; the same command resumes the run.')
+      return False
+    self._say(f'{ended}: it is started again.')
+    role.restart_later()
+    return True

@@ -1,0 +1,246 @@
+"""What a learner has in place of an environment and a replay of its own."""
+
+import collections
+from collections.abc import Callable
+import time
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tf_agents.metrics import tf_metrics
+from tf_agents.trajectories import trajectory as trajectories
+
+from dreamerv2_tfa.distributed import connection as connection_lib
+from dreamerv2_tfa.distributed import tables
+from dreamerv2_tfa.distributed import weights as weights_lib
+from dreamerv2_tfa.training import acting
+from dreamerv2_tfa.training import parts as parts_lib
+
+_WAIT = 0.5  # seconds that a call waits for steps; then a signal is answered
+_POLL = 0.005
+_TELL = 60.0  # seconds without a step after which that is told
+_RECENT = 10  # episodes in the mean of the reported return
+
+
+class Steps:
+  """Takes the place of the `Collector`: counts the steps of others.
+
+  Attributes:
+    state: An empty `tf.train.Checkpoint`.
+  """
+
+  def __init__(
+      self, connection: connection_lib.Connection,
+      steps: tf_metrics.EnvironmentSteps, say: Callable[[str], None] = print,
+  ):
+    """Advances `steps` by the tickets that it takes.
+
+    Args:
+      connection: Of the learner, which alone takes tickets.
+      steps: Agent steps of the run.
+      say: Shows a line.
+    """
+    self._connection, self._steps, self._say = connection, steps, say
+    self._recent = collections.deque(maxlen=_RECENT)
+    self._last = time.monotonic()
+    self.state = tf.train.Checkpoint()
+
+  def begin(self) -> None:
+    """Does nothing: the environments are the collectors'."""
+
+  def resume(self) -> None:
+    """Does nothing, likewise."""
+
+  @property
+  def steps(self) -> int:
+    """Agent steps of the run so far."""
+    return int(self._steps.environment_steps)
+
+  def collect(self, steps: int) -> None:
+    """Takes at most `steps` tickets; waits for half a second for the first.
+
+    Raises:
+      EnvironmentFailed: If the learner is to stop, and nobody answers.
+    """
+    until = time.monotonic() + _WAIT
+    while not (there := self._connection.size(tables.STEPS)):
+      if time.monotonic() >= until:
+        self._tell()
+        return
+      time.sleep(_POLL)
+    found = self._connection.sample(
+        tables.STEPS, min(there, steps), 'tickets of steps')
+    for (ticket,) in found:
+      returned, length = np.reshape(ticket, [-1])[:2].tolist()
+      if length:
+        self._recent.append((returned, length))
+    self._steps.environment_steps.assign_add(len(found))
+    self._last = time.monotonic()
+
+  def _tell(self):
+    if time.monotonic() - self._last > _TELL:
+      self._say('Waiting for collectors: no step came for a minute.')
+      self._last = time.monotonic()
+
+  def prefill(self, steps: int) -> None:
+    """As `collect`: the collectors play at random until weights come."""
+    self.collect(steps)
+
+  def episode_metrics(self) -> dict[str, float]:
+    """Mean raw return and length of recent episodes; empty before the first."""
+    if not self._recent:
+      return {}
+    returned, length = np.mean(self._recent, axis=0)
+    return {'train_return': float(returned), 'train_length': float(length)}
+
+
+class Samples:
+  """Takes the place of `replay.Samples`: windows of the replay server.
+
+  Attributes:
+    taken: int64 variable, batches that the run has taken.
+    seen: int64 variable, always 0: no row is in this process.
+  """
+
+  def __init__(
+      self, connection: connection_lib.Connection,
+      data_spec: Any, batch_size: int, length: int,
+      taken: int,
+  ):
+    """Fetches nothing yet.
+
+    Args:
+      connection: Of the learner.
+      data_spec: `Trajectory` of specs, of one row.
+      batch_size: B.
+      length: T.
+      taken: Batches that the run has taken before this process.
+    """
+    self._connection, self._spec = connection, data_spec
+    self._batch_size, self._length = batch_size, length
+    self._batch: Any = None
+    with tf.device('/cpu:0'):
+      self.taken, self.seen = (
+          tf.Variable(tf.constant(x, tf.int64), trainable=False)
+          for x in (taken, 0))
+
+  def fetch(self) -> None:
+    """Draws the next batch from the windows that the server has now."""
+    items = self._connection.sample(
+        tables.SEQUENCES, self._batch_size, 'sequences')
+    self._batch = [np.stack(column) for column in zip(*items, strict=True)]
+
+  def ages(self) -> dict[str, float]:
+    """Nothing: the rows are the server's."""
+    return {}
+
+  def next(self) -> trajectories.Trajectory:
+    """The batch that was fetched, `[B, T + 1, ...]`; called in a graph."""
+    leaves = tf.nest.flatten(self._spec)
+    with tf.device('/cpu:0'), tf.control_dependencies(
+        [self.taken.assign_add(1)]):
+      columns = tf.numpy_function(
+          lambda: self._batch, [], [spec.dtype for spec in leaves])
+    shape = [self._batch_size, self._length + 1]
+    return tf.nest.pack_sequence_as(self._spec, [
+        tf.ensure_shape(column, [*shape, *spec.shape])
+        for column, spec in zip(columns, leaves, strict=True)])
+
+  def settle(self, taken: int | None = None) -> None:
+    """Does nothing: no thread reads a buffer."""
+
+
+class Elsewhere(acting.Apart):
+  """Collectors in other processes act: they are sent the weights.
+
+  Between two updates it sends them, and fetches the next batch.
+  """
+
+  def __init__(
+      self, parts: parts_lib.Parts, weights: weights_lib.Weights,
+  ):
+    """Sends nothing yet.
+
+    Args:
+      parts: Of the learner.
+      weights: In the replay server.
+    """
+    super().__init__(parts.agent, parts.steps)
+    self._weights = weights
+    self.samples: Samples | None = None  # made with the trainer
+
+  def exchange(self) -> None:
+    """Sends weights and fetches a batch: before each update."""
+    self._weights.push()
+    assert self.samples is not None
+    self.samples.fetch()
+
+
+class NoStore:
+  """Takes the place of `Store`: the replay server saves its rows itself.
+
+  Attributes:
+    notes: Empty.
+    missing: 0, as `cut` and `skipped` are.
+  """
+
+  notes = ()
+  missing = cut = skipped = 0
+
+  def load(
+      self, end: int | None = None, last: int = 0,
+      before_last: Callable[[], Any] | None = None,
+  ) -> int:
+    """Loads nothing; calls `before_last`."""
+    del end, last
+    if before_last is not None:
+      before_last()
+    return 0
+
+  def save(self) -> int:
+    """Writes nothing."""
+    return 0
+
+  def number_of(self, row: int) -> int:
+    """0: no row is counted here."""
+    del row
+    return 0
+
+
+class Remote:
+  """The rest of a distributed run, as the learner's `Trainer` sees it.
+
+  Attributes:
+    steps: Takes the place of the `Collector`.
+    acting: Of `acting`, likewise.
+    store: Of `Store`, likewise.
+  """
+
+  def __init__(
+      self, connection: connection_lib.Connection, parts: parts_lib.Parts,
+      batch_size: int, length: int,
+  ):
+    """Joins the run; the replay server answers and fits.
+
+    Args:
+      connection: Of the learner.
+      parts: Of the learner.
+      batch_size: B.
+      length: T.
+    """
+    self._connection = connection
+    self._sizes = batch_size, length
+    self._data_spec = parts.agent.collect_data_spec
+    self.steps = Steps(connection, parts.steps)
+    self.acting = Elsewhere(parts, weights_lib.Weights(connection, parts))
+    self.store = NoStore()
+
+  def samples(self, taken: int) -> Samples:
+    """The training batches of a run that has taken so many."""
+    made = Samples(self._connection, self._data_spec, *self._sizes, taken)
+    self.acting.samples = made
+    return made
+
+  def heed(self, stopped: Callable[[], bool]) -> None:
+    """Lets waits end where the process is to stop."""
+    self._connection.stopped = stopped

@@ -1,0 +1,224 @@
+"""What each process of a distributed run does, from start to end."""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+import contextlib
+import json
+import secrets
+import time
+from typing import Any
+
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.distributed import address as address_lib
+from dreamerv2_tfa.distributed import connection as connection_lib
+from dreamerv2_tfa.distributed import description
+from dreamerv2_tfa.distributed import evaluator
+from dreamerv2_tfa.distributed import loopback
+from dreamerv2_tfa.distributed import receiving
+from dreamerv2_tfa.distributed import reverb as reverb_lib
+from dreamerv2_tfa.distributed import sending
+from dreamerv2_tfa.distributed import tables
+from dreamerv2_tfa.distributed import weights as weights_lib
+from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.experience import collection
+from dreamerv2_tfa.training import capacity as capacity_lib
+from dreamerv2_tfa.training import interrupt
+from dreamerv2_tfa.training import lock
+from dreamerv2_tfa.training import output
+from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import runs
+from dreamerv2_tfa.training import settings as settings_lib
+from dreamerv2_tfa.training import surroundings
+from dreamerv2_tfa.training import train
+
+NAMES = ('replay', 'learner', 'collector', 'evaluator')
+READY = 'The replay server is ready'
+_POLL = 0.05  # seconds between looks at a signal
+_SAVE_EVERY = 10.0  # seconds between checkpoints of replay, at least
+_SLICE = 16  # agent steps of a collector between two sends, at least
+
+
+def run(
+    role: str, root_dir: str, address: str | None, presets: Sequence[str],
+    index: int | None = None,
+) -> int | None:
+  """Runs a process of a distributed run, with the settings bound with gin.
+
+  Args:
+    role: One of `NAMES`.
+    root_dir: The run's folder; a collector does without.
+    address: HOST:PORT of the replay server.
+    presets: Names of the gin files, for the record.
+    index: Moves a collector's seed; None: by chance.
+
+  Returns:
+    The signal that stopped it; None at its end.
+
+  Raises:
+    UserError: If a setting cannot be used, Reverb is missing, or the process
+      does not fit the run of the replay server.
+  """
+  reverb_lib.load()
+  host, port = address_lib.parse(address)
+  address = address_lib.text(host, port)
+  if role == 'learner':
+    return train.train(root_dir, presets=presets, join=_joins(address))
+  settings = check(settings_lib.read())
+  folder = runs.RunFolder(root_dir, '--root_dir')
+  with output.unbroken(), surroundings.kept(), interrupt.Interrupt() as stop:
+    if role == 'replay':
+      folder.check_writable()
+      with lock.locked(folder.replay_lock):
+        _replay(folder, settings, address, stop)
+    elif role == 'collector':
+      _collect(settings, address, stop, index)
+    else:
+      with _parts(settings) as parts:
+        connection = connection_lib.Connection(address, role)
+        connection.stopped = lambda: stop.requested
+        connection.join(description.of(parts))
+        evaluator.follow(folder, settings, parts, stop)
+    return stop.signal
+
+
+def check(settings: settings_lib.Settings) -> settings_lib.Settings:
+  """Returns the settings, if several processes can do what they say.
+
+  Raises:
+    UserError: If they cannot.
+  """
+  if settings.replay_from is not None:
+    raise checks.UserError(
+        'train.replay_from learns from stored rows, without collectors. Train '
+        'in one process, without --role.')
+  if settings.sampling != 'rows':
+    raise checks.UserError(
+        f"Got train.sampling = {settings.sampling!r}; the replay server draws "
+        "windows uniformly, train.sampling = 'rows'. Bind that, or train in "
+        'one process, without --role.')
+  return settings
+
+
+@contextlib.contextmanager
+def _parts(settings: settings_lib.Settings) -> Iterator[parts_lib.Parts]:
+  parts = parts_lib.build(settings)
+  try:
+    yield parts
+  finally:
+    parts_lib.close(parts)
+
+
+def _joins(address: str) -> Callable[[train.Built], train.Built]:
+  """What `train.train` calls to make its process the learner."""
+  def join(run: train.Built) -> train.Built:
+    settings = check(run.settings)
+    connection = connection_lib.Connection(address, 'learner')
+    connection.join(description.of(run.parts))
+    # Evaluations are the evaluator's.
+    return run._replace(
+        settings=settings._replace(
+            eval_episodes=0, videos=False, diagnostics=False),
+        remote=receiving.Remote(
+            connection, run.parts, settings.batch_size,
+            settings.sequence_length))
+  return join
+
+
+def _replay(folder, settings, address, stop):
+  """Serves the tables until a signal; saves now and then, and at the end."""
+  reverb = reverb_lib.load()
+  host, port = address_lib.parse(address)
+  with _parts(settings) as parts:
+    mine = description.of(parts)
+    capacity = capacity_lib.take(parts, settings, folder, resumed=True)
+    made = tables.make(
+        reverb, parts.agent, weights_lib.variables(parts), settings,
+        capacity.rows)
+  folder.replay_server.mkdir(parents=True, exist_ok=True)
+  checkpointer = reverb.platform.checkpointers_lib.DefaultCheckpointer(
+      str(folder.replay_server))
+  server = _serve(reverb, made, port, checkpointer)
+  if host in address_lib.LOOPBACK:
+    loopback.restrict(port)
+  client = reverb.Client(f'127.0.0.1:{port}')
+  stored = _begin(client, mine)
+  print(f'{READY} at {address}, with {stored:,} sequences.', flush=True)
+  sparing = connection_lib.Sparing(_SAVE_EVERY)
+  sparing.take(tuple)
+  while not stop.requested:
+    time.sleep(_POLL)
+    if sparing.due:
+      sparing.take(client.checkpoint)
+  with stop.saving():
+    client.checkpoint()
+  server.stop()
+
+
+def _serve(reverb, made, port, checkpointer):
+  try:
+    return reverb.Server(made, port=port, checkpointer=checkpointer)
+  except Exception as error:
+    said = ' '.join(str(error).split())[:300]
+    raise checks.UserError(
+        f'The replay server cannot start at port {port} ({said}). Take another '
+        'with --replay_address; if its checkpoint is of other specs, another '
+        '--root_dir.') from error
+
+
+def _begin(client, mine):
+  """Prepares tables that may be those of a checkpoint; counts sequences.
+
+  Tickets of the checkpoint may have been taken since, so they are dropped: no
+  step is counted twice.
+  """
+  found = client.server_info()
+  if count := found[tables.STEPS].current_size:
+    list(client.sample(tables.STEPS, count, emit_timesteps=False))
+  if found[tables.DESCRIPTION].current_size:
+    item = next(iter(client.sample(
+        tables.DESCRIPTION, 1, emit_timesteps=False)))
+    theirs = json.loads(item.data[0].reshape(-1)[0])
+    # As a run that is resumed, it may have other settings now.
+    description.check('replay server', mine, theirs, description.ROWS)
+  client.insert([json.dumps(mine)], {tables.DESCRIPTION: 1.0})
+  return found[tables.SEQUENCES].current_size
+
+
+def _collect(settings, address, stop, index):
+  """Collects until a signal, with the newest weights that have come."""
+  if index is None:
+    index = secrets.randbelow(2**30)
+  # Apart from the seeds of the other collectors, and of the learner.
+  seed = (settings.seed + 7919 * (index + 1)) % 2**31
+  with _parts(settings._replace(seed=seed)) as parts, faults.surfaced():
+    connection = connection_lib.Connection(address, 'collector')
+    connection.stopped = lambda: stop.requested
+    connection.join(description.of(parts))
+    weights = weights_lib.Weights(connection, parts)
+    outbox = sending.Outbox(
+        connection, parts.agent.collect_data_spec,
+        parts.environment.batch_size, settings.sequence_length)
+    collector = _collector(parts, outbox, seed)
+    slice_size = max(_SLICE, settings.timetable.steps_per_update)
+    print('Collecting.', flush=True)
+    while not stop.requested:
+      weights.pull()
+      take = collector.collect if weights.arrived else collector.prefill
+      take(slice_size)
+      batch.pop_metrics(parts.environment)
+      outbox.send(lambda: stop.requested)
+    print(f'Collected {collector.steps:,} steps.', flush=True)
+
+
+def _collector(parts: parts_lib.Parts, outbox: Any, seed: int):
+  """A `Collector` with a count of its own: schedules read the run's steps."""
+  from tf_agents.metrics import tf_metrics
+
+  from dreamerv2_tfa.behaviour import fused_policy
+
+  agent = parts.agent
+  return collection.Collector(
+      parts.environment, fused_policy.of(agent.collect_policy, agent.jit),
+      outbox, tf_metrics.EnvironmentSteps(), seed=seed)

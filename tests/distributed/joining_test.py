@@ -1,0 +1,128 @@
+"""Tests of what may join a distributed run, with Reverb or without."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.distributed import address as address_lib
+from dreamerv2_tfa.distributed import description
+from dreamerv2_tfa.distributed import reverb as reverb_lib
+from dreamerv2_tfa.distributed import roles
+from dreamerv2_tfa.distributed import tables
+from dreamerv2_tfa.training import settings as settings_lib
+
+_THERE = {
+    'task': 'catch', 'precision': 'float32',
+    'observation': {'image': {'shape': [64, 64, 1], 'dtype': 'uint8'}},
+    'versions': {'dreamerv2_tfa': '0.1.0', 'tensorflow': '2.15.1'},
+    'settings': {'RSSM.deter': '600', 'train.batch_size': '16'},
+}
+
+
+def changed(*path, value):
+  found = dict(_THERE)
+  inner = found
+  for name in path[:-1]:
+    inner[name] = dict(inner[name])
+    inner = inner[name]
+  inner[path[-1]] = value
+  return found
+
+
+def test_a_process_of_the_same_run_joins():
+  description.check('collector', _THERE, _THERE)
+
+
+@pytest.mark.parametrize('path, value, said', [
+    (['precision'], 'mixed_float16',
+     'precision: here mixed_float16, there float32'),
+    (['versions', 'dreamerv2_tfa'], '0.2.0',
+     'versions.dreamerv2_tfa: here 0.2.0, there 0.1.0'),
+    (['settings', 'RSSM.deter'], '200',
+     'settings.RSSM.deter: here 200, there 600'),
+    (['observation', 'image', 'shape'], [32, 32, 1],
+     r'observation.image.shape: here \[32, 32, 1\], there \[64, 64, 1\]'),
+    (['observation', 'speed'], {'dtype': 'float32'},
+     'observation.speed.dtype: only here'),
+])
+def test_another_run_is_refused_by_its_difference(path, value, said):
+  with pytest.raises(checks.UserError, match=said):
+    description.check('collector', changed(*path, value=value), _THERE)
+
+
+def test_a_setting_that_one_has_not_read_is_no_difference():
+  description.check(
+      'collector', changed('settings', 'Crafter.x', value='1'), _THERE)
+
+
+@pytest.mark.parametrize('address', [
+    None, '', 'host', 'host:', ':8008', 'host:port', 'host:0', 'host:70000'])
+def test_an_address_that_is_none_is_refused(address):
+  with pytest.raises(checks.UserError, match='wanted HOST:PORT'):
+    address_lib.parse(address)
+
+
+def test_an_address_is_host_and_port():
+  assert address_lib.parse('10.0.0.7:8008') == ('10.0.0.7', 8008)
+  assert address_lib.parse('[::1]:8008') == ('::1', 8008)
+  assert address_lib.text('::1', 8008) == '[::1]:8008'
+
+
+@pytest.mark.parametrize('change, said', [
+    ({'sampling': 'episodes'}, "train.sampling = 'episodes'"),
+    ({'replay_from': 'runs/a'}, 'train.replay_from')])
+def test_what_several_processes_cannot_do_is_refused(change, said):
+  settings = settings_lib.read()._replace(**change)
+  with pytest.raises(checks.UserError, match=said):
+    roles.check(settings)
+
+
+def test_collectors_may_be_a_window_ahead_or_an_update():
+  settings = settings_lib.read()._replace(sequence_length=9)
+  every = lambda count: settings._replace(
+      timetable=settings.timetable._replace(steps_per_update=count))
+  assert tables.ahead(every(4)) == 10
+  assert tables.ahead(every(40)) == 40
+
+
+def test_another_stack_is_told_which_one_has_reverb(monkeypatch):
+  monkeypatch.setattr(reverb_lib, '_version', lambda package: '2.21.0')
+  with pytest.raises(checks.UserError, match='Python 3.11 with TensorFlow 2.1'):
+    reverb_lib.check()
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason='of another stack')
+def test_without_reverb_the_line_that_installs_it_is_told(monkeypatch):
+  versions = {'tensorflow': '2.15.1'}
+  monkeypatch.setattr(reverb_lib, '_version', versions.get)
+  with pytest.raises(checks.UserError, match=r'pip install .*\[reverb\]'):
+    reverb_lib.load()
+
+
+def test_a_role_is_refused_in_a_line_where_reverb_is_missing():
+  """On a stack that has it, it is hidden; on another one it is missing."""
+  program = (
+      'import sys\n'
+      'from dreamerv2_tfa.distributed import reverb\n'
+      'found = reverb._version\n'
+      'reverb._version = lambda x: None if x == "dm-reverb" else found(x)\n'
+      'from dreamerv2_tfa.commands import train\n'
+      'sys.argv = ["train", "catch", "--role=all", "--root_dir=unused"]\n'
+      'train.main()')
+  ended = subprocess.run(
+      [sys.executable, '-c', program], capture_output=True, text=True,
+      check=False)
+  assert ended.returncode == 1
+  assert ended.stderr.startswith('Error: --role needs Reverb')
+  assert len(ended.stderr.splitlines()) == 1
+
+
+def test_flags_of_several_processes_need_a_role():
+  ended = subprocess.run(
+      [sys.executable, '-m', 'dreamerv2_tfa.commands.train', 'catch',
+       '--root_dir=unused', '--num_collectors=2'], capture_output=True,
+      text=True, check=False)
+  assert ended.returncode == 1
+  assert ended.stderr.startswith('Error: Got --num_collectors without a role')

@@ -1,0 +1,224 @@
+"""Tests of rows, tickets and weights on their way through a replay server."""
+
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tf_agents.metrics import tf_metrics
+from tf_agents.trajectories import trajectory
+
+from dreamerv2_tfa.distributed import address as address_lib
+from dreamerv2_tfa.distributed import connection as connection_lib
+from dreamerv2_tfa.distributed import loopback
+from dreamerv2_tfa.distributed import receiving
+from dreamerv2_tfa.distributed import roles
+from dreamerv2_tfa.distributed import sending
+from dreamerv2_tfa.distributed import tables
+from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.training import settings as settings_lib
+
+reverb = pytest.importorskip('reverb')
+
+T, CAPACITY = 3, 40
+_SPEC = trajectory.Trajectory(
+    step_type=tf.TensorSpec([], tf.int32),
+    observation={'x': tf.TensorSpec([2], tf.float32)},
+    action=tf.TensorSpec([], tf.int32), policy_info=(),
+    next_step_type=tf.TensorSpec([], tf.int32),
+    reward=tf.TensorSpec([], tf.float32),
+    discount=tf.TensorSpec([], tf.float32))
+_AHEAD = T + 1
+
+
+class _Agent:
+  collect_data_spec = _SPEC
+
+
+@pytest.fixture
+def server():
+  """A replay server of tiny rows, and its address."""
+  settings = settings_lib.read()._replace(sequence_length=T)
+  settings = settings._replace(
+      timetable=settings.timetable._replace(steps_per_update=2))
+  port = address_lib.free_port()
+  made = reverb.Server(
+      tables.make(reverb, _Agent, {'weights': [tf.constant([0.0])]},
+                  settings, CAPACITY), port=port)
+  yield f'127.0.0.1:{port}'
+  made.stop()
+
+
+def connect(address):
+  return connection_lib.Connection(address, 'test', say=lambda line: None)
+
+
+def types(length, episode):
+  """Step types of rows of episodes of so many steps, with boundary rows."""
+  place = np.arange(length) % (episode + 1)
+  kind = np.where(place == 0, 0, np.where(place == episode, 2, 1))
+  return kind.astype(np.int32)
+
+
+def fill(outbox, count, environments=1, episode=4, first=0):
+  """Gives rows, numbered by `x[0]`; `x[1]` is the environment."""
+  kinds = types(first + count + 1, episode)
+  for i in range(first, first + count):
+    env = np.arange(environments, dtype=np.float32)
+    each = lambda x, dtype: tf.constant(np.full(environments, x, dtype))
+    outbox.add_batch(trajectory.Trajectory(
+        each(kinds[i], np.int32),
+        {'x': tf.constant(np.stack([np.full(environments, i), env], 1),
+                          tf.float32)},
+        each(1, np.int32), (), each(kinds[i + 1], np.int32),
+        each(0.5, np.float32), each(1, np.float32)))
+
+
+def drain(address, count):
+  """Takes tickets in another thread, as a learner does."""
+  steps = receiving.Steps(
+      connect(address), tf_metrics.EnvironmentSteps(), lambda line: None)
+
+  def take():
+    while steps.steps < count:
+      steps.collect(count - steps.steps)
+
+  thread = threading.Thread(target=take, daemon=True)
+  thread.start()
+  return steps, thread
+
+
+def send(server, rows, environments=1, episode=4):
+  """Sends rows to the end; returns the tickets' `Steps` and the outbox."""
+  outbox = sending.Outbox(connect(server), _SPEC, environments, T)
+  count = environments * int((types(rows, episode) != 2).sum())
+  steps, thread = drain(server, count)
+  fill(outbox, rows, environments, episode)
+  outbox.send(lambda: False)
+  thread.join(10)
+  return steps, outbox, count
+
+
+def test_windows_are_consecutive_rows_and_cross_episodes(server):
+  send(server, 12)
+  client = connect(server).client
+  assert client.server_info()[tables.SEQUENCES].current_size == 12 - T
+  found = {
+      tuple(item.data[1][:, 0].astype(int))
+      for item in client.sample(tables.SEQUENCES, 300, emit_timesteps=False)}
+  assert found == {tuple(range(i, i + T + 1)) for i in range(12 - T)}
+
+
+def test_a_window_has_rows_of_one_environment(server):
+  send(server, 9, environments=2)
+  items = list(connect(server).client.sample(
+      tables.SEQUENCES, 100, emit_timesteps=False))
+  assert {len(set(item.data[1][:, 1])) for item in items} == {1}
+  assert {item.data[1][0, 1] for item in items} == {0.0, 1.0}
+
+
+def test_each_step_has_one_ticket_and_a_boundary_row_has_none(server):
+  steps, outbox, count = send(server, 11, episode=4)
+  assert count == 11 - 2
+  assert steps.steps == outbox.steps == count
+  assert connect(server).size(tables.STEPS) == 0
+
+
+def test_tickets_tell_return_and_length_of_episodes_that_end(server):
+  steps, _, _ = send(server, 11, episode=4)
+  assert steps.episode_metrics() == {
+      'train_return': pytest.approx(2.0), 'train_length': 4.0}
+
+
+def test_a_collector_waits_for_the_learner_and_heeds_a_stop(server):
+  outbox = sending.Outbox(connect(server), _SPEC, 1, T)
+  fill(outbox, 30, episode=100)
+  start = time.monotonic()
+  outbox.send(lambda: time.monotonic() > start + 0.5)
+  assert connect(server).size(tables.STEPS) == _AHEAD
+  assert outbox.steps == 0
+
+
+def test_the_oldest_windows_are_forgotten(server):
+  send(server, CAPACITY + T + 5, episode=7)
+  client = connect(server).client
+  assert client.server_info()[tables.SEQUENCES].current_size == CAPACITY
+  first = {item.data[1][0, 0] for item in client.sample(
+      tables.SEQUENCES, 400, emit_timesteps=False)}
+  assert min(first) == 5
+
+
+def test_a_batch_is_of_the_windows_that_are_there(server):
+  send(server, 12)
+  samples = receiving.Samples(connect(server), _SPEC, 5, T, taken=6)
+  step = tf.function(samples.next)
+  for count in (7, 8):
+    samples.fetch()
+    batch = step()
+    x = batch.observation['x'].numpy()
+    assert x.shape == (5, T + 1, 2)
+    np.testing.assert_array_equal(np.diff(x[..., 0]), 1)
+    assert samples.taken.numpy() == count
+  assert batch.step_type.dtype == tf.int32
+
+
+def test_a_learner_without_steps_returns_to_be_stopped(server):
+  steps, thread = drain(server, 0)
+  thread.join(10)
+  start = time.monotonic()
+  steps.collect(3)
+  assert steps.steps == 0
+  assert time.monotonic() - start < 5
+
+
+def test_a_wait_for_a_server_that_is_gone_ends_with_a_stop():
+  said = []
+  connection = connection_lib.Connection(
+      f'127.0.0.1:{address_lib.free_port()}', 'learner', say=said.append)
+  start = time.monotonic()
+  connection.stopped = lambda: time.monotonic() > start + 3.5
+  with pytest.raises(faults.EnvironmentFailed, match='learner was interr'):
+    connection.info()
+  assert 'No answer of the replay server' in said[0]
+
+
+def test_tickets_of_a_checkpoint_are_not_counted_again(server):
+  outbox = sending.Outbox(connect(server), _SPEC, 1, T)
+  fill(outbox, 3)
+  outbox.send(lambda: False)
+  client = connect(server).client
+  assert client.server_info()[tables.STEPS].current_size == 3
+  assert roles._begin(client, {'task': 'catch'}) == 0
+  assert client.server_info()[tables.STEPS].current_size == 0
+  with pytest.raises(ValueError, match="task: here pong, there catch"):
+    roles._begin(client, {'task': 'pong'})
+
+
+def test_a_port_is_kept_to_the_loopback_device(server):
+  _, port = address_lib.parse(server)
+  loopback.restrict(port)
+  devices = [
+      listening.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+      for listening in loopback.sockets(port)]
+  assert {device.rstrip(b'\0') for device in devices} == {b'lo'}
+  socket.create_connection(('127.0.0.1', port), 5).close()
+
+
+def test_what_comes_by_another_device_is_refused(monkeypatch):
+  others = [name for _, name in socket.if_nameindex() if name != 'lo']
+  if not others:
+    pytest.skip('this machine has the loopback device alone')
+  with socket.create_server(('127.0.0.1', 0)) as listening:
+    port = listening.getsockname()[1]
+    socket.create_connection(('127.0.0.1', port), 5).close()
+    listening.setsockopt(
+        socket.SOL_SOCKET, socket.SO_BINDTODEVICE, others[0].encode() + b'\0')
+    with pytest.raises(ConnectionRefusedError):  # which comes by `lo`
+      socket.create_connection(('127.0.0.1', port), 5)
+
+
+def test_a_port_that_nobody_listens_to_is_no_restricted_one():
+  with pytest.raises(ValueError, match='cannot be kept to this machine'):
+    loopback.restrict(address_lib.free_port())
