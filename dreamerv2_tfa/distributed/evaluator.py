@@ -9,11 +9,15 @@ from dreamerv2_tfa.training import checkpoint_files
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import evaluation as evaluation_lib
 from dreamerv2_tfa.training import interrupt
+from dreamerv2_tfa.training import loggers
 from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
+from dreamerv2_tfa.training.loggers import group
+from dreamerv2_tfa.training.loggers import logger
 
+_LOGGERS = ('tensorboard', 'jsonl')  # others are the learner's
 _POLL = 0.2  # seconds between looks at the folder
 
 
@@ -35,8 +39,10 @@ def follow(
   own.root.mkdir(parents=True, exist_ok=True)
   before = metrics_lib.last_evaluation(own.metrics)
   done = before['step'] // repeat if before else 0
-  writer = metrics_lib.Writer(
-      own, done * repeat, reported=done * repeat, evaluated=done * repeat)
+  frames = done * repeat
+  writer = group.Group(
+      loggers.load(_LOGGERS), logger.Start(own, frames, frames, frames),
+      print)
   play = evaluation_lib.Evaluation(
       parts.evaluation_environment,
       fused_policy.of(parts.agent.policy, parts.agent.jit),
