@@ -77,10 +77,8 @@ class Examiner:
     # Where the end is not known, imagination must not look beyond it.
     end = last if recorder.terminated else max(last - ahead, 0)
     starts = np.linspace(0, max(end - 1, 0), _STARTS).astype(np.int32)
-    outputs = self._episode(rows, tf.constant(starts))
-    told = forward.Episode(*(x.numpy() for x in outputs[:4]),
-                           outputs.imagined.numpy(),
-                           *(x.numpy() for x in outputs[5:]))
+    outputs: Any = self._episode(rows, tf.constant(starts))
+    told: Any = tf.nest.map_structure(lambda x: x.numpy(), outputs)
     value, reward, discount = (
         x[:last + 1] for x in (told.value, told.reward, told.discount))
     real = values.realised(
@@ -152,7 +150,7 @@ def _actions(rows):
 
 def _finite(found):
   """Without numbers that are not finite; in curves they are None."""
-  def clean(value):
+  def clean(value) -> Any:
     if isinstance(value, dict):
       return {key: clean(x) for key, x in value.items()}
     if isinstance(value, list):

@@ -45,13 +45,14 @@ class Episode(NamedTuple):
 
 
 def windows(
-    agent: agent_lib.DreamerV2Agent, rows: trajectories.Trajectory,
+    agent: agent_lib.DreamerV2Agent, rows: Any,
 ) -> Windows:
   """Looks at the first rows of windows, and foresees the others.
 
   Args:
     agent: `DreamerV2Agent`.
-    rows: `[N, C + H + 1, ...]`, each inside one episode; C is `CONTEXT`.
+    rows: `Trajectory` `[N, C + H + 1, ...]`, each inside one episode; C is
+      `CONTEXT`.
   """
   model = agent.world_model
   sequence = sequences.from_trajectory(rows, specs.Actions(agent.action_spec))
@@ -113,7 +114,8 @@ def latents(
     probability of each class.
   """
   mean = lambda x: tf.reduce_mean(x, [0, 1])
-  if not isinstance(posterior, types.DiscreteState):
+  if isinstance(posterior, types.GaussianState) and isinstance(
+      prior, types.GaussianState):
     spread = lambda state: 0.5 + 0.5 * tf.math.log(
         2 * 3.14159265) + tf.math.log(tf.cast(state.std, tf.float32))
     ratio = tf.square(posterior.std / prior.std)
@@ -122,8 +124,9 @@ def latents(
                 - tf.math.log(tf.cast(ratio, tf.float32)))
     return {'kl': mean(kl), 'posterior_entropy': mean(spread(posterior)),
             'prior_entropy': mean(spread(prior))}
+  both: Any = posterior, prior  # categorical
   logs = [tf.nn.log_softmax(tf.cast(state.logits, tf.float32))
-          for state in (posterior, prior)]
+          for state in both]
   probs = [tf.exp(x) for x in logs]
   return {
       'kl': mean(tf.reduce_sum(probs[0] * (logs[0] - logs[1]), -1)),

@@ -21,7 +21,7 @@ class Stopwatch:
   """
 
   def __init__(self):
-    self._seconds = dict.fromkeys(PARTS, 0.0)
+    self._seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
     self._start = time.monotonic()
 
   @contextlib.contextmanager
@@ -43,5 +43,7 @@ class Stopwatch:
     whole = max(now - self._start, 1e-9)
     shares = {name: x / whole for name, x in self._seconds.items()}
     shares['other'] = max(1.0 - sum(shares.values()), 0.0)
-    self._seconds, self._start = dict.fromkeys(PARTS, 0.0), now
+    self._start = now
+    for name in PARTS:
+      self._seconds[name] = 0.0
     return {f'time/{name}': share for name, share in shares.items()}
