@@ -26,7 +26,8 @@ DEFAULT, NEXT = lock_files.STACKS
 SETUP = {
     '': ['plain==1', "old==2; python_version < '3.12'",
          "New_er==3; python_version >= '3.12'"],
-    'dev': ['tool[all]==4'], 'onnx': [], 'reports': [],
+    'dev': ['tool[all]==4'], 'onnx': [], 'reports': [], 'mlflow': [],
+    'reverb': [], 'wandb': [],
     'environments': ['suite==5'],
     'gpu': ["plain[cuda]==1; python_version < '3.12'",
             "plain[cuda]==1; python_version >= '3.12'"],
