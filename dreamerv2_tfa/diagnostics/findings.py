@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 PREFIX = 'diagnostics/'
+YOUNG = 300  # updates; before, a healthy model is out of bounds as well
 
 
 class Finding(NamedTuple):
@@ -106,15 +107,17 @@ def findings(metrics: Mapping[str, float]) -> list[Finding]:
 
   Args:
     metrics: By name, such as the line of an evaluation in `metrics.jsonl`.
+      With fewer than `YOUNG` of `updates` among them, nothing is wrong yet.
 
   Returns:
     One a diagnostic, in the order of their names.
   """
-  found = []
+  found, young = [], metrics.get('updates', YOUNG) < YOUNG
   for name in sorted(metrics):
     rule = _rule(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
     if rule is not None:
-      found.append(_finding(name, float(metrics[name]), rule))
+      one = _finding(name, float(metrics[name]), rule)
+      found.append(one._replace(says='') if young else one)
   return found
 
 

@@ -46,6 +46,12 @@ def test_a_finding_has_its_value_meaning_and_bound():
       '0 to 0.7', '')
 
 
+@pytest.mark.parametrize(('updates', 'says'), [(299, False), (300, True)])
+def test_a_model_that_has_learned_for_a_moment_is_not_judged(updates, says):
+  found, = findings.findings({'diagnostics/kl_share': 0.9, 'updates': updates})
+  assert bool(found.says) == says
+
+
 def test_other_metrics_are_left_out():
   assert findings.findings(
       {'kl_loss': 1.0, 'diagnostics/of_a_later_version': 1.0}) == []
