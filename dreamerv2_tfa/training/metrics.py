@@ -15,6 +15,8 @@ from tf_agents.utils import common
 
 from dreamerv2_tfa import reading
 
+_EVALUATION = ('eval_', 'diagnostics/')  # names of its metrics
+
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
   """The lines of a `metrics.jsonl` that no resumed session has superseded.
@@ -36,7 +38,7 @@ def last_evaluation(path: pathlib.Path) -> dict[str, Any] | None:
   Raises:
     ValueError: As `read`.
   """
-  return next((row for row in read(path)[::-1] if kind(row) == 'eval'), None)
+  return next((row for row in read(path)[::-1] if 'eval_return' in row), None)
 
 
 def parse(path: pathlib.Path) -> tuple[list[dict[str, Any]], int]:
@@ -69,8 +71,8 @@ def parse(path: pathlib.Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def kind(row: Mapping[str, Any]) -> str:
-  """'eval' for the metrics of an evaluation, 'train' for a report's."""
-  return 'eval' if 'eval_return' in row else 'train'
+  """'eval' for metrics of an evaluation or its diagnostics, else 'train'."""
+  return 'eval' if any(key.startswith(_EVALUATION) for key in row) else 'train'
 
 
 def left(

@@ -166,7 +166,7 @@ class Reporter:
       return False
     frames = self._trainer.frames
     with self._trainer.stopwatch.part('look'):
-      metrics = self._look(frames, metrics)
+      self._look(frames, metrics)
     self.progress.say(
         f'Evaluation at {frames:,} frames: return '
         f'{metrics["eval_return"]:.2f}, length {metrics["eval_length"]:.1f}.'
@@ -178,19 +178,19 @@ class Reporter:
     return True
 
   def _look(self, frames, metrics):
-    """Writes an evaluation with what else there is to see; returns it all."""
+    """Writes an evaluation, and what else there is to see of it."""
     looks = self._trainer.looks
     found = looks.diagnose()
-    if found is not None:
-      metrics = {**metrics, **found.metrics}
-      durable.write_text(self._folder.diagnostics, json.dumps(
-          {'step': frames, **found.curves}) + '\n')
     self._writer.write(frames, metrics)
     self._writer.film(frames, looks.films())
-    if found is not None:
-      self._writer.histograms(frames, {
-          f'histograms/{name}': x for name, x in found.histograms.items()})
-    return metrics
+    if found is None:
+      return
+    if found.metrics:
+      self._writer.write(frames, found.metrics)
+    self._writer.histograms(frames, {
+        f'histograms/{name}': x for name, x in found.histograms.items()})
+    durable.write_text(self._folder.diagnostics, json.dumps(
+        {'step': frames, **found.curves}) + '\n')
 
   def stopped(self) -> None:
     """Says that the run was stopped and saved."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training.loggers import logger
 
 _REST = 10.0  # times as long as a failed call took
@@ -26,7 +27,10 @@ class Group:
       self, chosen: Sequence[logger.Chosen], start: logger.Start,
       tell: Callable[[str], None],
   ):
-    """Opens the loggers, the remote ones first: they refuse more often.
+    """Opens the loggers, if `metrics.jsonl` is whole; the remote ones first.
+
+    These refuse more often; then nothing was written. Of the local ones,
+    TensorBoard refuses nothing and comes last, by the alphabet.
 
     Args:
       chosen: Of `loggers.load`.
@@ -37,9 +41,11 @@ class Group:
       UserError: If a remote logger cannot be opened.
       ValueError: If a file of a local one is damaged.
     """
+    metrics_lib.read(start.folder.metrics)
     members: list[Any] = []
     with contextlib.ExitStack() as stack:
-      for each in sorted(chosen, key=lambda one: not one.is_remote):
+      for each in sorted(
+          chosen, key=lambda one: (not one.is_remote, one.name)):
         if each.is_remote:
           member = _Remote(each.name, _opened(each, start), tell)
         else:
