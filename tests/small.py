@@ -35,14 +35,7 @@ A = 6  # of both
 
 
 def bytes_left(function, calls=100):
-  """Bytes of memory that a call of `function()` leaves behind: float.
-
-  The least of three measurements: threads of other libraries allocate as well.
-  """
-  return min(_bytes_left(function, calls) for _ in range(3))
-
-
-def _bytes_left(function, calls):
+  """Bytes of memory that a call of `function()` leaves behind: float."""
   tracemalloc.start()
   before, _ = tracemalloc.get_traced_memory()
   for _ in range(calls):
