@@ -104,9 +104,9 @@ def writing(root, looks):
       print)
 
   def look():
-    found = looks.diagnose()
+    found, films = looks.look()
     writer.write(1, {'eval_return': 0.0, **found.metrics})
-    writer.film(1, looks.films())
+    writer.film(1, films)
     writer.histograms(1, found.histograms)
 
   return look

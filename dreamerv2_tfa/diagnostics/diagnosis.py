@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tf_agents.trajectories import trajectory as trajectories
 
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa.diagnostics import calibration
@@ -53,11 +54,15 @@ class Examiner:
         lambda rows, starts: forward.episode(agent, rows, starts),
         autograph=False)
 
-  def examine(self, recorder: recorder_lib.Recorder) -> Diagnosis:
+  def examine(
+      self, recorder: recorder_lib.Recorder,
+      episode: trajectories.Trajectory | None,
+  ) -> Diagnosis:
     """What can be found: what there is too little for is left out.
 
     Args:
       recorder: Of the evaluation.
+      episode: Its `episode()`.
     """
     found = Diagnosis({}, {}, {})
     rows = windows.read_newest(
@@ -66,9 +71,8 @@ class Examiner:
     if rows is not None:
       _add_windows(found, tf.nest.map_structure(
           lambda x: x.numpy(), self._windows(rows)))
-    rows = recorder.episode()
-    if rows is not None:
-      self._add_episode(found, recorder, rows)
+    if episode is not None:
+      self._add_episode(found, recorder, episode)
     return _finite(found)
 
   def _add_episode(self, found, recorder, rows):

@@ -35,12 +35,10 @@ class Windows(NamedTuple):
 class Episode(NamedTuple):
   """Of one episode of L rows, and N of them that are imagined from."""
 
-  feature: tf.Tensor   # [L, F]
   value: tf.Tensor     # [L] float32, of the critic
   reward: tf.Tensor    # [L] float32, into the row, as the critic counts it
   discount: tf.Tensor  # [L] float32, gamma, or 0 where the episode terminated
   imagined: tf.Tensor  # [N] float32, discounted rewards of the next H steps
-  action: tf.Tensor    # [L, A] float32, into the row
   entropy: tf.Tensor   # [L] float32 nats, of the posterior
 
 
@@ -163,7 +161,7 @@ def episode(
       rollout.feature, tf.gather(discount, starts)))
   rewards = behaviour.normalised(model.reward(rollout.feature))
   return Episode(
-      feature, behaviour.critic(feature).mode(),
+      behaviour.critic(feature).mode(),
       behaviour.normalised(model.transformed(sequence.reward[0])), discount,
-      tf.reduce_sum((weights * rewards)[1:], 0), sequence.prev_action[0],
+      tf.reduce_sum((weights * rewards)[1:], 0),
       distributions.latent(states).entropy())

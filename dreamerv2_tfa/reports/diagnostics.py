@@ -6,9 +6,9 @@ The file may be a stranger's: what is no such curve is left out, with a note.
 from typing import NamedTuple
 
 from dreamerv2_tfa import reading
+from dreamerv2_tfa.diagnostics import horizon
 from dreamerv2_tfa.training import runs
 
-WAYS = ('open_loop', 'filtered', 'copy', 'mean')
 ENTROPIES = ('posterior_entropy', 'prior_entropy')
 _MOST_PARTS = 20      # of an observation
 _MOST_NUMBERS = 1000  # of a curve
@@ -23,7 +23,7 @@ class Curves(NamedTuple):
   """What an evaluation has measured; each dict is empty where it has not."""
 
   step: int | None  # environment frames
-  horizon: dict[str, dict[str, Numbers]]  # errors by part and `WAYS`
+  horizon: dict[str, dict[str, Numbers]]  # errors by part and `horizon.WAYS`
   reliability: dict[str, dict[str, Numbers]]  # predicted, observed, count
   latents: dict[str, Numbers]   # kl, `ENTROPIES`
   value: dict[str, Numbers]     # predicted, realised
@@ -108,7 +108,7 @@ def _by_part(content, take):
 
 _CURVES = {  # what reads each entry of the file
     'horizon': lambda content: _by_part(
-        content, lambda each: _lines(each, optional=WAYS)),
+        content, lambda each: _lines(each, optional=horizon.WAYS)),
     'reliability': lambda content: _by_part(
         content, lambda each: _pairs(
             each, 'predicted', 'observed', optional=('count',))),

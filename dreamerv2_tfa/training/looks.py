@@ -43,14 +43,20 @@ class Looks:
     if self.recorder is not None:
       self.recorder.clear()
 
-  def films(self) -> dict[str, np.ndarray]:
-    """Films by name, see `videos.Videos`; {} where none are wanted."""
-    if self._videos is None or self.recorder is None:
-      return {}
-    return self._videos.films(self.recorder.episode(), len(self.recorder.rows))
+  def look(
+      self,
+  ) -> tuple[diagnosis.Diagnosis | None, dict[str, np.ndarray]]:
+    """Looks at the last evaluation.
 
-  def diagnose(self) -> diagnosis.Diagnosis | None:
-    """Diagnostics of the last evaluation; None where none are wanted."""
-    if self._examiner is None or self.recorder is None:
-      return None
-    return self._examiner.examine(self.recorder)
+    Returns:
+      Diagnostics, None where none are wanted; and films by name, see
+      `videos.Videos`.
+    """
+    found, films = None, {}
+    if self.recorder is not None:
+      rows, episode = len(self.recorder.rows), self.recorder.episode()
+      if self._examiner is not None:
+        found = self._examiner.examine(self.recorder, episode)
+      if self._videos is not None:
+        films = self._videos.films(episode, rows)
+    return found, films

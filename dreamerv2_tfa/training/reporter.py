@@ -179,10 +179,9 @@ class Reporter:
 
   def _look(self, frames, metrics):
     """Writes an evaluation, and what else there is to see of it."""
-    looks = self._trainer.looks
-    found = looks.diagnose()
+    found, films = self._trainer.looks.look()
     self._writer.write(frames, metrics)
-    self._writer.film(frames, looks.films())
+    self._writer.film(frames, films)
     if found is None:
       return
     if found.metrics:

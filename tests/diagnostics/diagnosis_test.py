@@ -47,7 +47,8 @@ def _examined(agent, discount=0.0):
   recorder = recorder_lib.Recorder()
   recorder.rows = [tf.nest.map_structure(lambda x, i=i: x[i], rows)
                    for i in range(ROWS)]
-  return diagnosis.Examiner(agent, buffer).examine(recorder), rows, recorder
+  return diagnosis.Examiner(agent, buffer).examine(
+      recorder, recorder.episode()), rows, recorder
 
 
 @pytest.fixture(scope='module')
@@ -120,7 +121,8 @@ def test_nothing_of_the_agent_changes():
 def test_without_rows_there_is_nothing_to_find():
   agent = _make()
   buffer = replay.make_buffer(agent.collect_data_spec, 1, 100, None)
-  found = diagnosis.Examiner(agent, buffer).examine(recorder_lib.Recorder())
+  found = diagnosis.Examiner(agent, buffer).examine(
+      recorder_lib.Recorder(), None)
   assert found == diagnosis.Diagnosis({}, {}, {})
 
 

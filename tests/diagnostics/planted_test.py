@@ -71,7 +71,8 @@ def _wrong(*bindings):
   recorder = recorder_lib.Recorder()
   recorder.rows = [tf.nest.map_structure(lambda x, i=i: x[i, 0], rows)
                    for i in range(_LENGTH + 1)]
-  found = diagnosis.Examiner(agent, buffer).examine(recorder)
+  found = diagnosis.Examiner(agent, buffer).examine(
+      recorder, recorder.episode())
   return {each.name.removeprefix('diagnostics/')
           for each in findings.findings(found.metrics) if each.says}
 
