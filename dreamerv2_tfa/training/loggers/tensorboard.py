@@ -39,7 +39,6 @@ class TensorBoard:
     self._kind = 'train'  # of what was written last
     # Those of the session before: this one has written none yet.
     self._there = {} if fresh else described.texts(folder)
-    self._described = False  # whether the session before has told the same
     if fresh:
       with self._events['train'].as_default(step=0):
         tf.summary.experimental.write_raw_pb(layout.charts())
@@ -73,16 +72,15 @@ class TensorBoard:
 
   def text(self, name: str, markdown: str) -> None:
     """Writes a text that the session before had not."""
-    self._described = self._there.get(name) == markdown
-    if self._described:
+    if self._there.get(name) == markdown:
       return
     with self._events['train'].as_default(step=0):
       tf.summary.text(name, markdown)
     self._events['train'].flush()
 
   def hparams(self, values: dict[str, bool | int | float | str]) -> None:
-    """Writes settings; of several, TensorBoard shows the first."""
-    if self._described:
+    """Writes the settings of the first session, which TensorBoard shows."""
+    if self._there:
       return
     with self._events['eval'].as_default(step=0):
       hparams_lib.hparams(values)
