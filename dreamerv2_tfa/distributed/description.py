@@ -15,7 +15,8 @@ _OWN = (
     'train.steps', 'train.eval_every', 'train.eval_episodes',
     'train.eval_steps', 'train.save_every',
     'train.seed', 'train.environments', 'train.processes', 'train.overlap',
-    'train.callbacks', 'train.videos', 'train.environment_timeout',
+    'train.callbacks', 'train.loggers', 'train.videos', 'train.diagnostics',
+    'train.environment_timeout',
     'train.keep_checkpoints', 'train.replay_storage', 'train.log_every',
     'DreamerV2Agent.jit',
 )

@@ -57,6 +57,12 @@ def test_a_setting_that_one_has_not_read_is_no_difference():
       'collector', changed('settings', 'Crafter.x', value='1'), _THERE)
 
 
+def test_what_a_process_shows_is_its_own():
+  shows = {'callbacks', 'loggers', 'videos', 'diagnostics'}
+  assert shows <= {name.removeprefix('train.') for name in description._OWN}
+  assert shows <= set(settings_lib.Settings._fields)
+
+
 @pytest.mark.parametrize('address', [
     None, '', 'host', 'host:', ':8008', 'host:port', 'host:0', 'host:70000'])
 def test_an_address_that_is_none_is_refused(address):
