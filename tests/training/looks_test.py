@@ -1,11 +1,13 @@
 """Tests of what a run shows at an evaluation."""
 
+import io
 import json
 import math
 
 import disturbed
 import numpy as np
 from PIL import Image
+from PIL import ImageSequence
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 import tensorflow as tf
@@ -15,7 +17,7 @@ from dreamerv2_tfa.diagnostics import findings
 from dreamerv2_tfa.training import stopwatch
 
 _SETTINGS = {
-    'prefill': 200, 'steps': 300, 'steps_per_update': 20, 'batch_size': 2,
+    'prefill': 200, 'steps': 400, 'steps_per_update': 20, 'batch_size': 2,
     'sequence_length': 6, 'log_every': 100, 'eval_every': 100,
     'save_every': 100, 'precision': '32', 'preset': ['quickstart', 'debug'],
     'eager': False, 'eval_episodes': 2,
@@ -110,7 +112,7 @@ def test_time_and_memory_are_apart_from_what_a_repeated_run_equals(root):
 def test_replay_says_how_old_its_rows_are(root):
   last = [row for row in disturbed.metrics(root) if 'replay/age' in row][-1]
   rows = last['replay/rows']
-  assert rows >= 300  # and those between episodes
+  assert rows >= 400  # and those between episodes
   assert last['replay/age'] == (rows - 1) / 2
 
 
@@ -118,9 +120,20 @@ def test_a_line_of_the_machine_that_a_kill_cut_short_does_not_join_the_next(
     tmp_path):
   _train(tmp_path / 'run', diagnostics=False, videos=False)
   path = tmp_path / 'run' / 'machine.jsonl'
-  path.write_bytes(path.read_bytes() + b'{"step": 3')
+  path.write_bytes(path.read_bytes() + b'{"step": 4')
   dreamerv2_tfa.train('catch', root_dir=tmp_path / 'run', **{
-      **_SETTINGS, 'steps': 400}, diagnostics=False, videos=False)
+      **_SETTINGS, 'steps': 500}, diagnostics=False, videos=False)
   lines = path.read_text().splitlines()
-  broken = lines.index('{"step": 3')
-  assert json.loads(lines[broken + 1])['step'] > 300
+  broken = lines.index('{"step": 4')
+  assert json.loads(lines[broken + 1])['step'] > 400
+
+
+def test_each_evaluation_shows_an_episode_of_its_own(events):
+  played = []
+  for point in events.Tensors('policy/image'):
+    with Image.open(io.BytesIO(point.tensor_proto.string_val[2])) as film:
+      played.append([
+          np.asarray(frame.convert('L'))[:, :64]  # what was seen
+          for frame in ImageSequence.Iterator(film)])
+  assert len(played) == 2
+  assert not np.array_equal(*played)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import dreamerv2_tfa
 from dreamerv2_tfa import dream
+from dreamerv2_tfa.diagnostics import recorder as recorder_lib
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import windows
 from dreamerv2_tfa.training import videos
@@ -118,3 +119,23 @@ def test_a_gif_is_the_film(channels):
       np.testing.assert_allclose(
           frame.reshape(film[k].shape), film[k],
           atol=0 if channels == 1 else 40)  # 256 colours of 512
+
+
+def test_the_policy_is_filmed_beside_what_the_model_draws_of_each_row(root):
+  agent = dreamerv2_tfa.load_agent(root)
+  stored = dreamerv2_tfa.load_rows(root, agent.collect_data_spec)
+  buffer = replay.make_buffer(agent.collect_data_spec, 1, 1000, None)
+  kept = recorder_lib.Recorder()
+  kept.rows = [tf.nest.map_structure(lambda x, i=i: np.asarray(x)[i, 0], stored)
+               for i in range(46)]
+  episode = kept.episode()
+  films = videos.Videos(agent, buffer).films(episode, 46)
+  assert set(films) == {'open_loop_eval/image', 'policy/image'}
+  film = films['policy/image']
+  np.testing.assert_array_equal(
+      film[:, :, :64], np.asarray(stored.observation['image'])[:46, 0])
+  posterior, _ = dream.recall(agent, episode, (0, 0))
+  drawn = dream.foresee(agent, agent.world_model.rssm.feature(posterior))
+  np.testing.assert_allclose(
+      film[:, :, 64:].astype(int),
+      np.asarray(drawn.observation['image'])[0, :46].astype(int), atol=1)
