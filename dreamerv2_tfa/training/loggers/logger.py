@@ -12,13 +12,14 @@ from dreamerv2_tfa.training import runs
 class Logger(Protocol):
   """Shows what a run reports.
 
-  A step is in environment frames, and does not fall within a session. Two calls
-  may have the same one: a report and an evaluation. A method does nothing where
-  a logger cannot show such a thing; each has to be there.
+  A step is in environment frames, and does not fall within a session. Several
+  calls may have the same one: a report, an evaluation and its diagnostics. A
+  method does nothing where a logger cannot show such a thing; each has to be
+  there.
   """
 
   def write(self, step: int, metrics: dict[str, float]) -> None:
-    """Takes the metrics of a report, or of an evaluation.
+    """Takes the metrics of a report, of an evaluation, or its diagnostics.
 
     Args:
       step: Environment frames.
