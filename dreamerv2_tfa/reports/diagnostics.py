@@ -1,8 +1,11 @@
-"""The curves of a run's last evaluation, from its `diagnostics.json`.
+"""What the evaluations of a run found of its model and critic.
 
-The file may be a stranger's: what is no such curve is left out, with a note.
+That is in `diagnostics.jsonl` and `diagnostic_curves.json`. The files may be a
+stranger's: what is no such line or curve is left out, with a note.
 """
 
+from collections.abc import Sequence
+from typing import Any
 from typing import NamedTuple
 
 from dreamerv2_tfa import reading
@@ -30,8 +33,44 @@ class Curves(NamedTuple):
   imagined: dict[str, Numbers]  # imagined, real
 
 
+def lines(
+    folder: runs.RunFolder, metrics: Sequence[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[str]]:
+  """Reads what the evaluations found, one row each.
+
+  Args:
+    folder: Of the run.
+    metrics: Rows of `metrics.jsonl`. Of an evaluation that is not among them
+      (a resumed run plays it again) nothing counts, and of one that was played
+      again the last.
+
+  Returns:
+    Rows with `step`, by it; notes about what is left out.
+  """
+  path = folder.diagnostics
+  if not path.exists():
+    return [], []
+  try:
+    data = reading.data(path, reading.LINES)
+  except (OSError, ValueError) as error:
+    return [], [f'{path.name} is not shown: {str(error)[:200]}.']
+  played = {row['step'] for row in metrics if 'eval_return' in row}
+  found, damaged = {}, 0
+  for line in data.splitlines(keepends=True):
+    if not line.endswith(b'\n'):
+      break  # a process was killed while it wrote
+    try:
+      row = reading.parsed(line)
+      if row['step'] in played:
+        found[row['step']] = row
+    except _ERRORS:
+      damaged += 1
+  notes = [f'Damaged lines of {path.name}, left out: {damaged:,}.']
+  return [found[step] for step in sorted(found)], notes if damaged else []
+
+
 def read(folder: runs.RunFolder) -> tuple[Curves | None, list[str]]:
-  """Reads the curves.
+  """Reads the curves of the last evaluation.
 
   Args:
     folder: Of the run.
@@ -39,7 +78,7 @@ def read(folder: runs.RunFolder) -> tuple[Curves | None, list[str]]:
   Returns:
     `Curves`, None where there are none; notes about what is left out.
   """
-  path = folder.diagnostics
+  path = folder.curves
   if not path.exists():
     return None, []
   try:

@@ -99,7 +99,8 @@ def gather(root: str | os.PathLike) -> Overview:
   there = protocol_lib.wanted(folder.protocol)
   rows = metrics_lib.read(folder.metrics)
   settings = config.recorded(folder.config)
-  metrics, notes = _series(rows)
+  found, unread = diagnostics_lib.lines(folder, rows)
+  metrics, notes = _series(rows + found)
   differences, more = _differences(there['presets'], settings)
   errors = attachments.open_loop_errors(folder.root)
   media, left_out = attachments.media(folder, errors)
@@ -115,8 +116,8 @@ def gather(root: str | os.PathLike) -> Overview:
       [*cautions.of_metrics(rows, last),
        *cautions.of_protocol(there, settings, judged),
        *cautions.of_findings(findings), *cautions.of_files(folder)],
-      notes + more + left_out + damage, findings, curves, errors, media,
-      _versions(there),
+      notes + unread + more + left_out + damage, findings, curves, errors,
+      media, _versions(there),
       ''.join(f'{name} = {value}\n' for name, value in settings.items()),
       _written(folder.metrics))
 
@@ -133,7 +134,7 @@ def _series(rows):
   """Metrics as `Series` by name, and notes."""
   names = sorted({name for row in rows for name in row} - {'step'})
   notes = [] if len(names) <= _MOST_METRICS else [
-      f'metrics.jsonl has {len(names):,} metrics; {_MOST_METRICS} are shown.']
+      f'There are {len(names):,} metrics; {_MOST_METRICS} are shown.']
   found, longest = {}, 0
   for name in names[:_MOST_METRICS]:
     points = values.points(rows, name)

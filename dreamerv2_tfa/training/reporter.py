@@ -188,7 +188,7 @@ class Reporter:
       self._writer.write(frames, found.metrics)
     self._writer.histograms(frames, {
         f'histograms/{name}': x for name, x in found.histograms.items()})
-    durable.write_text(self._folder.diagnostics, json.dumps(
+    durable.write_text(self._folder.curves, json.dumps(
         {'step': frames, **found.curves}) + '\n')
 
   def stopped(self) -> None:

@@ -53,6 +53,8 @@ class RunFolder:
     specs: `specs.pbtxt`, TF-Agents' specs of a `Trajectory` of the run.
     metrics: `metrics.jsonl`, one line a report or evaluation.
     machine: `machine.jsonl`, a line a report: time and memory.
+    diagnostics: `diagnostics.jsonl`, a line an evaluation: what it found.
+    curves: `diagnostic_curves.json`, curves of the last of these.
     table: `metrics.csv`, the same as one table, if it is asked for.
     train_events: TensorBoard events of training.
     eval_events: TensorBoard events of evaluations.
@@ -60,7 +62,6 @@ class RunFolder:
     replay: Folder of the stored rows; `replay.json` beside it counts them.
     policies: Folder of the SavedModels `greedy` and `collect`.
     videos: Folder of videos.
-    diagnostics: `diagnostics.json`, curves of the last evaluation.
     logged: `loggers.json`, which runs of W&B and MLflow are this one.
     mlflow: Folder of MLflow's files, where it has no server.
     wandb: Folder of the files of W&B.
@@ -88,6 +89,8 @@ class RunFolder:
     self.specs = self.root / 'specs.pbtxt'
     self.metrics = self.root / 'metrics.jsonl'
     self.machine = self.root / 'machine.jsonl'
+    self.diagnostics = self.root / 'diagnostics.jsonl'
+    self.curves = self.root / 'diagnostic_curves.json'
     self.table = self.root / 'metrics.csv'
     self.train_events = self.root / 'train'
     self.eval_events = self.root / 'eval'
@@ -95,7 +98,6 @@ class RunFolder:
     self.replay = self.root / 'replay'
     self.policies = self.root / 'policies'
     self.videos = self.root / 'videos'
-    self.diagnostics = self.root / 'diagnostics.json'
     self.logged = self.root / 'loggers.json'
     self.mlflow = self.root / 'mlruns'
     self.wandb = self.root / 'wandb'

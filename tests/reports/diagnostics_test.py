@@ -50,7 +50,7 @@ def _run(folder, content=None):
       'task': 'catch', 'action_repeat': 1, 'precision': 'float32', 'seed': 3,
       'presets': []}))
   if content is not None:
-    (folder / 'diagnostics.json').write_text(
+    (folder / 'diagnostic_curves.json').write_text(
         content if isinstance(content, str) else json.dumps(content))
   return folder
 
@@ -62,7 +62,7 @@ def _charts(*folders):
 
 def _notes(folder):
   return [note for note in overview.gather(folder).notes
-          if 'diagnostics.json' in note]
+          if 'diagnostic_curves.json' in note]
 
 
 def _lines(chart):
@@ -173,19 +173,43 @@ def test_curves_without_a_number_have_no_chart(content, tmp_path):
 ])
 def test_a_damaged_file_is_a_note(text, said, tmp_path):
   note, = _notes(_run(tmp_path, text))
-  assert note.startswith('diagnostics.json is not shown: ') and said in note
+  assert note.startswith('diagnostic_curves.json is not shown: ')
+  assert said in note
   assert report.write([tmp_path]).exists()
 
 
 def test_bytes_that_are_no_text_a_pipe_and_a_folder_are_notes(tmp_path):
   for name in 'abc':
     _run(tmp_path / name)
-  (tmp_path / 'a' / 'diagnostics.json').write_bytes(b'\xff\xfe')
-  os.mkfifo(tmp_path / 'b' / 'diagnostics.json')
-  (tmp_path / 'c' / 'diagnostics.json').mkdir()
+  (tmp_path / 'a' / 'diagnostic_curves.json').write_bytes(b'\xff\xfe')
+  os.mkfifo(tmp_path / 'b' / 'diagnostic_curves.json')
+  (tmp_path / 'c' / 'diagnostic_curves.json').mkdir()
   for name in 'abc':
     assert len(_notes(tmp_path / name)) == 1
     assert report.write([tmp_path / name]).exists()
+
+
+def test_lines_count_where_their_evaluation_does_and_damaged_ones_are_a_note(
+    tmp_path):
+  _run(tmp_path)
+  (tmp_path / 'metrics.jsonl').write_text(
+      '{"step": 10, "eval_return": 1.0}\n{"step": 20, "eval_return": 2.0}\n'
+      '{"step": 15, "resumed": 15}\n{"step": 30, "eval_return": 3.0}\n')
+  (tmp_path / 'diagnostics.jsonl').write_text(
+      '{"step": 10, "diagnostics/kl": 1.0}\n'
+      '{"step": 20, "diagnostics/kl": 2.0}\n'
+      '[3]\n{"a": 1}\nnull\n{"step": [4]}\n'
+      '{"step": 30, "diagnostics/kl": 3.0}\n'
+      '{"step": 30, "diagnostics/kl": 4.0}\n{"step": 30, "diag')
+  found = overview.gather(tmp_path)
+  assert found.metrics['diagnostics/kl'].xs == [10, 30]
+  assert found.metrics['diagnostics/kl'].ys == [1.0, 4.0]
+  note, = [note for note in found.notes if 'diagnostics.jsonl' in note]
+  assert note == 'Damaged lines of diagnostics.jsonl, left out: 4.'
+  (tmp_path / 'diagnostics.jsonl').unlink()
+  os.mkfifo(tmp_path / 'diagnostics.jsonl')
+  notes = overview.gather(tmp_path).notes
+  assert any('diagnostics.jsonl is not shown' in note for note in notes)
 
 
 @pytest.mark.parametrize('name, content, said', [
@@ -204,7 +228,7 @@ def test_a_damaged_curve_is_a_note_and_the_others_are_shown(
     name, content, said, tmp_path):
   whole = len(_charts(_run(tmp_path, _WHOLE)))
   note, = _notes(_run(tmp_path, {**_WHOLE, name: content}))
-  assert note.startswith(f'{name} of diagnostics.json is not shown')
+  assert note.startswith(f'{name} of diagnostic_curves.json is not shown')
   assert said in note
   assert 0 < len(_charts(tmp_path)) < whole
   assert report.write([tmp_path]).exists()

@@ -45,16 +45,21 @@ def events(root):
 
 def _last(root):
   """The diagnostics of the last evaluation."""
-  return [row for row in disturbed.metrics(root)
-          if 'diagnostics/real_return' in row][-1]
+  return _lines(root / 'diagnostics.jsonl')[-1]
+
+
+def _lines(path):
+  return list(map(json.loads, path.read_text().splitlines()))
 
 
 def test_an_evaluation_has_its_diagnostics_in_both_places(root, events):
   last = _last(root)
-  names = {name for name in last if name.startswith(findings.PREFIX)}
+  names = set(last) - {'step'}
   assert len(names) > 20
-  returns = [row for row in disturbed.metrics(root) if 'eval_return' in row]
-  assert returns[-1]['step'] == last['step']
+  assert all(name.startswith(findings.PREFIX) for name in names)
+  played = [row['step'] for row in disturbed.metrics(root)
+            if 'eval_return' in row]
+  assert [row['step'] for row in _lines(root / 'diagnostics.jsonl')] == played
   tags = set(events.Tags()['tensors'])
   assert names <= tags
   for name in names:
@@ -67,7 +72,7 @@ def test_an_evaluation_has_its_diagnostics_in_both_places(root, events):
 
 
 def test_the_curves_are_those_of_the_last_evaluation(root):
-  curves = json.loads((root / 'diagnostics.json').read_text())
+  curves = json.loads((root / 'diagnostic_curves.json').read_text())
   last = _last(root)
   assert curves['step'] == last['step']
   each = curves['horizon']['image']['open_loop']
@@ -89,15 +94,19 @@ def test_films_are_those_of_replay_and_of_an_evaluation_episode(root, events):
 def test_a_run_without_diagnostics_is_the_same_run(root, tmp_path):
   other = tmp_path / 'run'
   _train(other, diagnostics=False, videos=False)
-  assert not (other / 'diagnostics.json').exists()
-  assert disturbed.metrics(other) == [
-      row for row in disturbed.metrics(root)
-      if not any(key.startswith(findings.PREFIX) for key in row)]
+  assert not (other / 'diagnostic_curves.json').exists()
+  assert not (other / 'diagnostics.jsonl').exists()
+  assert disturbed.metrics(other) == disturbed.metrics(root)
+
+
+def test_a_line_is_a_report_or_an_evaluation(root):
+  for row in disturbed.metrics(root):
+    assert 'model_loss' in row or set(row) == {
+        'step', 'eval_return', 'eval_length'}
 
 
 def test_time_and_memory_are_apart_from_what_a_repeated_run_equals(root):
-  rows = list(map(
-      json.loads, (root / 'machine.jsonl').read_text().splitlines()))
+  rows = _lines(root / 'machine.jsonl')
   for row in rows:
     shares = [row[f'time/{name}'] for name in (*stopwatch.PARTS, 'other')]
     assert math.isclose(sum(shares), 1.0, rel_tol=1e-6)
@@ -116,16 +125,13 @@ def test_replay_says_how_old_its_rows_are(root):
   assert last['replay/age'] == (rows - 1) / 2
 
 
-def test_a_line_of_the_machine_that_a_kill_cut_short_does_not_join_the_next(
-    tmp_path):
+def test_a_line_of_the_machine_that_a_kill_cut_short_is_removed(tmp_path):
   _train(tmp_path / 'run', diagnostics=False, videos=False)
   path = tmp_path / 'run' / 'machine.jsonl'
   path.write_bytes(path.read_bytes() + b'{"step": 4')
   dreamerv2_tfa.train('catch', root_dir=tmp_path / 'run', **{
       **_SETTINGS, 'steps': 500}, diagnostics=False, videos=False)
-  lines = path.read_text().splitlines()
-  broken = lines.index('{"step": 4')
-  assert json.loads(lines[broken + 1])['step'] > 400
+  assert [row['step'] for row in _lines(path)][-2:] == [400, 500]
 
 
 def test_each_evaluation_shows_an_episode_of_its_own(events):

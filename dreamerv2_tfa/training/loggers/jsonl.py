@@ -1,4 +1,9 @@
-"""`metrics.jsonl`, `machine.jsonl`, and the last films in `videos/`."""
+"""`metrics.jsonl` and the lines beside it, and the last films in `videos/`.
+
+The lines of `metrics.jsonl` are reports and evaluations, and are equal to the
+last digit (but `fps`) where a run is repeated. What differs then, time and
+memory, and what an evaluation has diagnosed, have files of their own.
+"""
 
 import io
 import json
@@ -15,9 +20,9 @@ from dreamerv2_tfa.training.loggers import logger
 
 EXTRA = None
 
-# Of the machine: these differ where a run is repeated, so that they have a file
-# of their own, and those of the run are equal to the last digit (but `fps`).
-_MACHINE = ('time/', 'memory/')
+_BESIDE = {'time/': 'machine', 'memory/': 'machine',  # of a `RunFolder`
+           'diagnostics/': 'diagnostics'}
+_TAIL = 2**20  # bytes, more than a line has
 
 
 class Lines:
@@ -44,21 +49,27 @@ class Lines:
     self._lines = path.open('a', encoding='utf-8')
     if whole and not reading.data(path, reading.LINES).endswith(b'\n'):
       self._lines.write('\n')
-    self._machine = _appending(start.folder.machine)
+    self._folder, self._beside = start.folder, {}
     mark = _mark(start, live)
     if metrics_lib.left(live, mark) != live:
       _write_line(self._lines, mark)
 
   def write(self, step: int, metrics: dict[str, float]) -> None:
     """Writes a line of each file; numbers that are not finite are null."""
-    for lines, of_machine in ((self._lines, False), (self._machine, True)):
-      finite = {
-          key: value if math.isfinite(value) else None
-          for key, value in metrics.items()
-          if key.startswith(_MACHINE) == of_machine
-      }
-      if finite:
-        _write_line(lines, {'step': step, **finite})
+    rows: dict[str, dict[str, float | None]] = {}
+    for key, value in metrics.items():
+      file = next((_BESIDE[x] for x in _BESIDE if key.startswith(x)), '')
+      rows.setdefault(file, {})[key] = value if math.isfinite(value) else None
+    for file, row in rows.items():
+      _write_line(self._file(file), {'step': step, **row})
+
+  def _file(self, name):
+    """The open file of a name in `_BESIDE`; '': `metrics.jsonl`."""
+    if not name:
+      return self._lines
+    if name not in self._beside:
+      self._beside[name] = _appending(getattr(self._folder, name))
+    return self._beside[name]
 
   def film(self, step: int, films: dict[str, np.ndarray]) -> None:
     """Writes films as GIF, over the last ones."""
@@ -82,18 +93,18 @@ class Lines:
     os.fsync(self._lines.fileno())
 
   def close(self) -> None:
-    """Closes the file."""
-    self._lines.close()
-    self._machine.close()
+    """Closes the files."""
+    for file in (self._lines, *self._beside.values()):
+      file.close()
 
 
 def _appending(path):
-  """Opens a file of lines; a line that a kill has cut short ends there."""
+  """Opens a file of lines, without the one that a kill has cut short."""
   file = path.open('ab+')
-  if file.tell():
-    file.seek(-1, os.SEEK_END)
-    if file.read(1) != b'\n':
-      file.write(b'\n')
+  start = max(file.tell() - _TAIL, 0)
+  file.seek(start)
+  tail = file.read()
+  file.truncate(start + len(tail) - len(tail.rpartition(b'\n')[2]))
   return io.TextIOWrapper(file, encoding='utf-8')
 
 
