@@ -341,6 +341,7 @@ def test_an_error_in_an_update_beside_is_raised_where_it_is_looked_at():
 
 # In a process of its own: threads that other tests have begun allocate as well.
 _LEFT = """
+import dreamerv2_tfa  # before TensorFlow, which chooses Keras
 import small
 import tensorflow as tf
 from tf_agents.agents import tf_agent
