@@ -97,7 +97,7 @@ class Optimizer(tf.Module):
   @property
   def loss_scale(self) -> float | None:
     """Scale of the loss as it is now, 1 at its floor; None without scaling."""
-    return None if self._loss_scale is None else float(self._loss_scale)
+    return None if self._loss_scale is None else float(self._loss_scale.numpy())
 
   def minimize(
       self, tape: tf.GradientTape, loss: tf.Tensor,

@@ -46,15 +46,17 @@ def own(variable: tf.Variable) -> tf.Variable:
   """
   if count() == 1:
     return variable
-  context = tf.distribute.get_replica_context()
-  copies = context.strategy.experimental_local_results(variable)
-  if len(copies) != count():
+  strategy = tf.distribute.get_replica_context().strategy
+  copies = strategy.experimental_local_results(variable)
+  # In this process: of several, each has copies for its own devices.
+  here = len(strategy.extended.worker_devices)
+  if len(copies) != here:
     raise ValueError(
         f'{variable.name} was made outside of the strategy that {count()} '
         'replicas run in. Make the agent, and the counters it is given, under '
         'strategy.scope().'
     )
-  return copies[_index()]
+  return copies[_index() % here]
 
 
 def seed(base: tf.Tensor) -> tf.Tensor:

@@ -42,6 +42,9 @@ _MAX_RESTARTS = configuration.number(
 _COLLECTOR = configuration.number(
     'collector', None, 'Number of a collector, which moves its seed; without: '
     'by chance.')
+_REPLICAS = configuration.number(
+    'replicas', None, 'Devices of a learner, which share each batch; without: '
+    'all GPUs, or one.')
 PAGE = help_lib.Page(
     'train', 'Trains DreamerV2 on a task, or resumes the run in --root_dir.',
     '[TASK] [--flag=VALUE ...]',
@@ -54,7 +57,7 @@ PAGE = help_lib.Page(
             'precision=PRECISION', 'seed=N'],
         'In several processes': [
             'role=ROLE', 'replay_address=HOST:PORT', 'num_collectors=N',
-            'max_restarts=N', 'collector=N'],
+            'max_restarts=N', 'collector=N', 'replicas=N'],
         'Look, do not train': [
             'dry_run', 'show_config', 'replay_crash',
             'list_tasks[=PREFIX]', 'list_presets',
@@ -109,7 +112,8 @@ def _check_role():
   """Refuses flags of a run in several processes without a role."""
   given = [
       f'--{holder.name}' for holder in (
-          _REPLAY_ADDRESS, _NUM_COLLECTORS, _MAX_RESTARTS, _COLLECTOR)
+          _REPLAY_ADDRESS, _NUM_COLLECTORS, _MAX_RESTARTS, _COLLECTOR,
+          _REPLICAS)
       if holder.present]
   if given and not _ROLE.value:
     raise checks.UserError(
@@ -122,7 +126,9 @@ def _role(role, root_dir, presets):
   from dreamerv2_tfa.distributed import roles
 
   return roles.run(
-      role, root_dir, _REPLAY_ADDRESS.value, presets, _COLLECTOR.value)
+      role, root_dir, _REPLAY_ADDRESS.value, presets, _COLLECTOR.value,
+      None if _REPLICAS.value is None else checks.integer(
+          '--replicas', _REPLICAS.value))
 
 
 def _all(root_dir):

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tf_agents.agents import tf_agent
 from tf_agents.metrics import tf_metrics
 from tf_agents.trajectories import trajectory as trajectories
 
 from dreamerv2_tfa.distributed import connection as connection_lib
+from dreamerv2_tfa.distributed import replication as replication_lib
 from dreamerv2_tfa.distributed import tables
 from dreamerv2_tfa.distributed import weights as weights_lib
 from dreamerv2_tfa.training import acting
+from dreamerv2_tfa.training import crash
 from dreamerv2_tfa.training import parts as parts_lib
 
 _WAIT = 0.5  # seconds that a call waits for steps; then a signal is answered
@@ -54,7 +57,7 @@ class Steps:
   @property
   def steps(self) -> int:
     """Agent steps of the run so far."""
-    return int(self._steps.environment_steps)
+    return int(self._steps.environment_steps.numpy())
 
   def collect(self, steps: int) -> None:
     """Takes at most `steps` tickets; waits for half a second for the first.
@@ -158,15 +161,18 @@ class Elsewhere(acting.Apart):
 
   def __init__(
       self, parts: parts_lib.Parts, weights: weights_lib.Weights,
+      replication: replication_lib.Replication | None,
   ):
     """Sends nothing yet.
 
     Args:
       parts: Of the learner.
       weights: In the replay server.
+      replication: Told of each update, where there is any.
     """
     super().__init__(parts.agent, parts.steps)
-    self._weights = weights
+    self._agent, self._weights = parts.agent, weights
+    self._replication, self._shared = replication, False
     self.samples: Samples | None = None  # made with the trainer
 
   def exchange(self) -> None:
@@ -174,6 +180,17 @@ class Elsewhere(acting.Apart):
     self._weights.push()
     assert self.samples is not None
     self.samples.fetch()
+    if self._replication is not None:
+      self._tell(self._replication)
+
+  def _tell(self, replication):
+    """Tells the other processes; before the first update, all weights too."""
+    steps = int(self.steps.environment_steps.numpy())
+    if not self._shared:
+      replication.tell(replication_lib.WEIGHTS, steps)
+      replication.share_weights(crash.updated(self._agent))
+      self._shared = True
+    replication.tell(replication_lib.UPDATE, steps)
 
 
 class NoStore:
@@ -219,27 +236,42 @@ class Remote:
   def __init__(
       self, connection: connection_lib.Connection, parts: parts_lib.Parts,
       batch_size: int, length: int,
+      replication: replication_lib.Replication | None = None,
   ):
     """Joins the run; the replay server answers and fits.
 
     Args:
       connection: Of the learner.
       parts: Of the learner.
-      batch_size: B.
+      batch_size: B, of this process.
       length: T.
+      replication: Where the learner is several devices or processes.
     """
-    self._connection = connection
+    self._connection, self._replication = connection, replication
     self._sizes = batch_size, length
-    self._data_spec = parts.agent.collect_data_spec
+    self._agent = parts.agent
     self.steps = Steps(connection, parts.steps)
-    self.acting = Elsewhere(parts, weights_lib.Weights(connection, parts))
+    self.acting = Elsewhere(
+        parts, weights_lib.Weights(connection, parts), replication)
     self.store = NoStore()
 
   def samples(self, taken: int) -> Samples:
     """The training batches of a run that has taken so many."""
-    made = Samples(self._connection, self._data_spec, *self._sizes, taken)
+    made = Samples(
+        self._connection, self._agent.collect_data_spec, *self._sizes, taken)
     self.acting.samples = made
     return made
+
+  def train(self, batch: trajectories.Trajectory) -> tf_agent.LossInfo:
+    """Runs an update, on all replicas; called in a graph."""
+    if self._replication is None:
+      return self._agent.train(batch)
+    return self._replication.train(self._agent, batch)
+
+  def end(self) -> None:
+    """Lets the other processes of the learner end as well."""
+    if self._replication is not None:
+      self._replication.tell(replication_lib.END, 0)
 
   def heed(self, stopped: Callable[[], bool]) -> None:
     """Lets waits end where the process is to stop."""

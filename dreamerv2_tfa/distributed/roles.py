@@ -1,6 +1,5 @@
 """What each process of a distributed run does, from start to end."""
 
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
@@ -14,8 +13,10 @@ from dreamerv2_tfa.distributed import address as address_lib
 from dreamerv2_tfa.distributed import connection as connection_lib
 from dreamerv2_tfa.distributed import description
 from dreamerv2_tfa.distributed import evaluator
+from dreamerv2_tfa.distributed import follower
 from dreamerv2_tfa.distributed import loopback
 from dreamerv2_tfa.distributed import receiving
+from dreamerv2_tfa.distributed import replication as replication_lib
 from dreamerv2_tfa.distributed import reverb as reverb_lib
 from dreamerv2_tfa.distributed import sending
 from dreamerv2_tfa.distributed import tables
@@ -42,7 +43,7 @@ _SLICE = 16  # agent steps of a collector between two sends, at least
 
 def run(
     role: str, root_dir: str, address: str | None, presets: Sequence[str],
-    index: int | None = None,
+    index: int | None = None, replicas: int | None = None,
 ) -> int | None:
   """Runs a process of a distributed run, with the settings bound with gin.
 
@@ -52,6 +53,7 @@ def run(
     address: HOST:PORT of the replay server.
     presets: Names of the gin files, for the record.
     index: Moves a collector's seed; None: by chance.
+    replicas: Devices of a learner, see `replication.make`.
 
   Returns:
     The signal that stopped it; None at its end.
@@ -64,7 +66,10 @@ def run(
   host, port = address_lib.parse(address)
   address = address_lib.text(host, port)
   if role == 'learner':
-    return train.train(root_dir, presets=presets, join=_joins(address))
+    replication = replication_lib.make(replicas)
+    if replication is not None and replication.index:
+      return follower.follow(address, check(settings_lib.read()), replication)
+    return _learn(root_dir, presets, address, replication)
   settings = check(settings_lib.read())
   folder = runs.RunFolder(root_dir, '--root_dir')
   with output.unbroken(), surroundings.kept(), interrupt.Interrupt() as stop:
@@ -110,20 +115,33 @@ def _parts(settings: settings_lib.Settings) -> Iterator[parts_lib.Parts]:
     parts_lib.close(parts)
 
 
-def _joins(address: str) -> Callable[[train.Built], train.Built]:
-  """What `train.train` calls to make its process the learner."""
+def _learn(root_dir, presets, address, replication):
+  """Runs the loop of `bin/train`, with what other processes collect."""
+  remotes = []
+
   def join(run: train.Built) -> train.Built:
     settings = check(run.settings)
     connection = connection_lib.Connection(address, 'learner')
     connection.join(description.of(run.parts))
+    if replication is not None:
+      settings = settings._replace(
+          batch_size=replication.share(settings.batch_size))
+    remotes.append(receiving.Remote(
+        connection, run.parts, settings.batch_size, settings.sequence_length,
+        replication))
     # Evaluations are the evaluator's.
     return run._replace(
         settings=settings._replace(
             eval_episodes=0, videos=False, diagnostics=False),
-        remote=receiving.Remote(
-            connection, run.parts, settings.batch_size,
-            settings.sequence_length))
-  return join
+        remote=remotes[0])
+
+  try:
+    return train.train(
+        root_dir, presets=presets, join=join,
+        strategy=replication and replication.strategy)
+  finally:
+    for remote in remotes:
+      remote.end()
 
 
 def _replay(folder, settings, address, stop):

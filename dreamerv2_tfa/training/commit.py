@@ -114,7 +114,7 @@ class Commit:
       if last := metrics.last_evaluation(folder.metrics):
         self.position.evaluated.assign(
             min(steps, last['step'] // parts.task.action_repeat))
-      self.position.taken.assign(int(parts.agent.train_step_counter))
+      self.position.taken.assign(int(parts.agent.train_step_counter.numpy()))
     source = runs.RunFolder(settings.replay_from or folder.root)
     if self._offline:
       comparison.check_rows(source, parts)

@@ -96,7 +96,7 @@ class Guard:
       return
     for copy, variable in zip(self._copies, self._variables, strict=True):
       variable.assign(copy)
-    update = int(self._agent.train_step_counter) + 1
+    update = int(self._agent.train_step_counter.numpy()) + 1
     self._write({
         'update': update, 'not_finite': names, **self._more,
         'numbers': {name: repr(value) for name, value in numbers.items()},
@@ -133,7 +133,7 @@ class Guard:
     """
     if not self._scales:
       return {}
-    taken = [int(each.iterations) for each in self._optimizers]
+    taken = [int(each.iterations.numpy()) for each in self._optimizers]
     return {'skipped_updates': float(max(
         updates - count for count in taken if count or not updates
     ))} if any(taken) else {}

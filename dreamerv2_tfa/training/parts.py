@@ -32,13 +32,17 @@ class Parts(NamedTuple):
   agent: agent_lib.DreamerV2Agent
 
 
-def build(settings: settings_lib.Settings, resumed_steps: int = 0) -> Parts:
+def build(
+    settings: settings_lib.Settings, resumed_steps: int = 0,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Parts:
   """Builds the environments and the agent.
 
   Args:
     settings: Of the run.
     resumed_steps: Agent steps of earlier sessions, which move the seed: a
       resumed run draws other episodes than those that it has seen.
+    strategy: Of the agent's variables; None: TensorFlow's own.
 
   Raises:
     ValueError: If a name, a number or a spec cannot be used.
@@ -56,13 +60,14 @@ def build(settings: settings_lib.Settings, resumed_steps: int = 0) -> Parts:
     stack.callback(batch.close, environment)
     evaluation = evaluation_environment(task, seed)
     stack.callback(batch.close, evaluation)
-    steps = tf_metrics.EnvironmentSteps()
-    agent = make_agent(
-        environment.time_step_spec(), environment.action_spec(), steps,
-        seed=settings.seed, action_repeat=task.action_repeat,
-        explore_until=settings.explore_until,
-        freeze_model=settings.model_from is not None,
-    )
+    with (strategy or tf.distribute.get_strategy()).scope():
+      steps = tf_metrics.EnvironmentSteps()
+      agent = make_agent(
+          environment.time_step_spec(), environment.action_spec(), steps,
+          seed=settings.seed, action_repeat=task.action_repeat,
+          explore_until=settings.explore_until,
+          freeze_model=settings.model_from is not None,
+      )
     stack.pop_all()
   return Parts(task, policy, environment, evaluation, steps, agent)
 

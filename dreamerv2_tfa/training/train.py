@@ -8,6 +8,8 @@ import os
 from typing import Any
 from typing import NamedTuple
 
+import tensorflow as tf
+
 from dreamerv2_tfa import checks
 from dreamerv2_tfa import reading
 from dreamerv2_tfa.environments import faults
@@ -64,6 +66,7 @@ def train(
     task: task_lib.Task | None = None,
     callbacks: Sequence[callbacks_lib.Callback] = (),
     join: Callable[[Built], Built] | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> int | None:
   """Trains DreamerV2 on a task, or resumes the run in its folder.
 
@@ -76,6 +79,7 @@ def train(
     callbacks: Told of what the run does, after those of the settings.
     join: Makes the process one of a distributed run, its learner: adds
       `remote` to what was built.
+    strategy: The agent is made under it; None: TensorFlow's own.
 
   Returns:
     The signal that has stopped the run, which has saved; None at its end, and
@@ -89,7 +93,8 @@ def train(
       saved.
     Exception: What a callback raises; the run has saved.
   """
-  with built(root_dir, presets, task, callbacks=callbacks) as run:
+  with built(
+      root_dir, presets, task, callbacks=callbacks, strategy=strategy) as run:
     run = join(run) if join else run
     trainer, reporter = open_run(run)
     tell = reporter.progress.say
@@ -206,6 +211,7 @@ def built(
     root_dir: str | os.PathLike, presets: Sequence[str],
     task: task_lib.Task | None, *, writes: bool = True, trains: bool = True,
     callbacks: Sequence[callbacks_lib.Callback] = (),
+    strategy: tf.distribute.Strategy | None = None,
 ) -> Iterator[Built]:
   """Checks the settings, builds a run and prints what it is.
 
@@ -217,6 +223,7 @@ def built(
     trains: Whether the run will train, so that it needs steps for it, and
       tells the callbacks of the settings.
     callbacks: Told as well, after them.
+    strategy: As in `train`.
 
   Yields:
     The run; its environments are closed afterwards, and how Keras and
@@ -247,7 +254,7 @@ def built(
     loggers = loggers_lib.load(settings.loggers)
     settings = _with_other_runs(settings, stored)
     comparison.check_model(folder, settings.model_from, stored=stored)
-    parts = parts_lib.build(settings, resumed_steps or 0)
+    parts = parts_lib.build(settings, resumed_steps or 0, strategy)
     stack.callback(parts_lib.close, parts)
     if settings.model_from is not None and not stored:
       model = runs.RunFolder(settings.model_from)

@@ -74,6 +74,7 @@ class Trainer:
         parts.agent.collect_data_spec, parts.environment.batch_size,
         capacity.rows, folder.root if capacity.on_disk else None,
     )
+    self._train = remote.train if remote else parts.agent.train
     self._beside = settings.overlap and not self._offline
     self._acting: acting.Apart = remote.acting if remote else acting.make(
         parts.agent, parts.steps, beside=self._beside)
@@ -125,7 +126,7 @@ class Trainer:
   def _make_updates(self, folder):
     """Prepares updates; the guard looks at their numbers."""
     agent, steps = self._parts.agent, self._parts.steps
-    settings = self._settings
+    settings, train = self._settings, self._train
     self._guard = crash.Guard(
         agent, steps, folder, settings.batch_size, settings.sequence_length,
         {'task': self._parts.task.name, 'precision': self._parts.precision,
@@ -135,7 +136,7 @@ class Trainer:
     def update():
       batch = self._samples.next()
       self._guard.copy(batch)
-      return agent.train(batch)
+      return train(batch)
 
     def before():
       self._acting.exchange()
@@ -164,7 +165,7 @@ class Trainer:
       self._acting.take_weights()
     self._acting.read_steps()
     self.steps = int(self._parts.steps.result())
-    self.updates = int(self._parts.agent.train_step_counter)
+    self.updates = int(self._parts.agent.train_step_counter.numpy())
 
   @property
   def due(self) -> timetable_lib.Due:

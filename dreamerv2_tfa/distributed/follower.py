@@ -1,0 +1,58 @@
+"""A process of a learner that is several: all but the first."""
+
+from tf_agents.utils import common
+
+from dreamerv2_tfa.distributed import connection as connection_lib
+from dreamerv2_tfa.distributed import description
+from dreamerv2_tfa.distributed import receiving
+from dreamerv2_tfa.distributed import replication as replication_lib
+from dreamerv2_tfa.training import crash
+from dreamerv2_tfa.training import output
+from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import settings as settings_lib
+from dreamerv2_tfa.training import surroundings
+
+
+def follow(
+    address: str, settings: settings_lib.Settings,
+    replication: replication_lib.Replication,
+) -> None:
+  """Runs the updates that the chief runs, on a share of each batch.
+
+  It keeps nothing: a signal ends it at once, and the chief with it.
+
+  Args:
+    address: HOST:PORT of the replay server.
+    settings: Of the run.
+    replication: Of this process.
+
+  Raises:
+    UserError: If it does not fit the run of the replay server.
+  """
+  share = replication.share(settings.batch_size)
+  with output.unbroken(), surroundings.kept():
+    parts = parts_lib.build(settings, strategy=replication.strategy)
+    parts_lib.close(parts)  # the environments are the collectors'
+    connection = connection_lib.Connection(address, 'learner')
+    connection.join(description.of(parts))
+    samples = receiving.Samples(
+        connection, parts.agent.collect_data_spec, share,
+        settings.sequence_length, taken=0)
+
+    def update():
+      replication.train(parts.agent, samples.next())
+
+    run = common.function(update)
+    print(f'Learner {replication.index} of {replication.processes} follows.',
+          flush=True)
+    while True:
+      what, steps = replication.told()
+      if what == replication_lib.END:
+        break
+      parts.steps.environment_steps.assign(steps)
+      if what == replication_lib.WEIGHTS:
+        replication.share_weights(crash.updated(parts.agent))
+      else:
+        samples.fetch()
+        run()
+    print('The first learner has ended, so this one does.', flush=True)
