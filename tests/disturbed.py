@@ -16,7 +16,8 @@ SETTINGS = (
             'eager = False', 'prefill = 60', 'pretrain = 2',
             'steps_per_update = 7', 'batch_size = 2', 'sequence_length = 5',
             'replay_capacity = 1000', 'log_every = 40', 'eval_every = 100',
-            'eval_episodes = 2', 'save_every = 50')))
+            'eval_episodes = 2', 'save_every = 50', 'videos = False',
+            'diagnostics = False')))
 
 # Runs `bin/train` after the code of a test, which may change what it does.
 _PROGRAM = """

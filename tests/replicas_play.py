@@ -1,9 +1,11 @@
 """One update on two virtual CPUs and on one: `replicas_play.py CASE OUT.npz`.
 
-Virtual devices must be set before TensorFlow starts, so this has a process of
-its own; `replicas_test.py` runs it and looks at what it writes.
+With TF_CONFIG, on two processes and on one. Virtual devices must be set before
+TensorFlow starts, so this has a process of its own; `replicas_test.py` runs it
+and looks at what it writes.
 """
 
+import os
 import sys
 import tempfile
 
@@ -75,9 +77,10 @@ def first_moments(agent):
 
 def copies_agree(strategy, agent):
   found = agent.world_model.variables + agent.actor_critic.variables
-  return all(
-      np.array_equal(*[x.numpy() for x in strategy.experimental_local_results(
-          variable)]) for variable in found)
+  copies = [
+      [x.numpy() for x in strategy.experimental_local_results(variable)]
+      for variable in found]
+  return all(np.array_equal(each[0], each[-1]) for each in copies)
 
 
 def compare(case, strategy, out):
@@ -143,12 +146,17 @@ def misfortune(strategy, out):
     out['outside'] = str(error)
 
 
-def main(case, path):
+def strategy_of_two():
+  if 'TF_CONFIG' in os.environ:
+    return tf.distribute.MultiWorkerMirroredStrategy()
   cpu = tf.config.list_physical_devices('CPU')[0]
   tf.config.set_logical_device_configuration(
       cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-  strategy = tf.distribute.MirroredStrategy(['/cpu:0', '/cpu:1'])
-  out = {}
+  return tf.distribute.MirroredStrategy(['/cpu:0', '/cpu:1'])
+
+
+def main(case, path):
+  strategy, out = strategy_of_two(), {}
   if case == 'misfortune':
     misfortune(strategy, out)
   else:

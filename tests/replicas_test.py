@@ -1,6 +1,7 @@
 """Tests of updates on two replicas of a `MirroredStrategy`."""
 
 import functools
+import json
 import os
 import pathlib
 import subprocess
@@ -12,6 +13,7 @@ import small
 import tensorflow as tf
 
 from dreamerv2_tfa import replicas
+from dreamerv2_tfa.distributed import address
 
 _HERE = pathlib.Path(__file__).parent
 # Not a mean over the batch: half of it has another standard deviation.
@@ -19,14 +21,23 @@ _NOT_A_MEAN = ('reward_std', 'reward_normed_std')
 _TOLERANCE = {'half_precision': 1e-2}
 
 
-def play(case, folder):
-  path = folder / f'{case}.npz'
-  process = subprocess.run(
-      [sys.executable, _HERE / 'replicas_play.py', case, path],
-      capture_output=True, text=True, timeout=900, check=False,
-      env={**os.environ, 'PYTHONPATH': str(_HERE.parent)})
-  assert process.returncode == 0, process.stderr[-3000:]
-  return dict(np.load(path, allow_pickle=False))
+def play(case, folder, workers=1):
+  """What the first process has written."""
+  ports = [address.free_port() for _ in range(workers)]
+  cluster = {'worker': [f'127.0.0.1:{port}' for port in ports]}
+  processes = []
+  for index in range(workers):
+    config = {'cluster': cluster, 'task': {'type': 'worker', 'index': index}}
+    processes.append(subprocess.Popen(
+        [sys.executable, _HERE / 'replicas_play.py', case,
+         folder / f'{case}{index}.npz'],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, 'PYTHONPATH': str(_HERE.parent),
+             **({'TF_CONFIG': json.dumps(config)} if workers > 1 else {})}))
+  for process in processes:
+    _, error = process.communicate(timeout=900)
+    assert process.returncode == 0, error[-3000:]
+  return dict(np.load(folder / f'{case}0.npz', allow_pickle=False))
 
 
 @pytest.fixture(scope='module')
@@ -59,7 +70,17 @@ def test_an_update_on_two_replicas_is_that_of_the_whole_batch(case, played):
 @pytest.mark.parametrize('case', ['discrete', 'continuous'])
 def test_gradients_of_two_halves_are_those_of_the_whole_to_a_hundred_thousandth(
     case, played):
-  found = played(case)
+  _check_gradients(played(case))
+
+
+@pytest.mark.slow
+def test_so_are_those_of_two_processes(tmp_path):
+  # Layer norm, free nats and discrete actions are of this case.
+  _check_gradients(play('discrete', tmp_path, workers=2))
+
+
+def _check_gradients(found):
+  assert found['variables_before'] == 0
   pairs = [x for name, x in found.items() if name.startswith('gradient/')]
   assert len(pairs) > 30
   largest = max(np.abs(one).max() for one, _ in pairs)

@@ -30,7 +30,7 @@ def follow(
     UserError: If it does not fit the run of the replay server.
   """
   share = replication.share(settings.batch_size)
-  with output.unbroken(), surroundings.kept():
+  with output.unbroken(), surroundings.kept(), replication.together():
     parts = parts_lib.build(settings, strategy=replication.strategy)
     parts_lib.close(parts)  # the environments are the collectors'
     connection = connection_lib.Connection(address, 'learner')

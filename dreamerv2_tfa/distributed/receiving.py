@@ -268,11 +268,6 @@ class Remote:
       return self._agent.train(batch)
     return self._replication.train(self._agent, batch)
 
-  def end(self) -> None:
-    """Lets the other processes of the learner end as well."""
-    if self._replication is not None:
-      self._replication.tell(replication_lib.END, 0)
-
   def heed(self, stopped: Callable[[], bool]) -> None:
     """Lets waits end where the process is to stop."""
     self._connection.stopped = stopped

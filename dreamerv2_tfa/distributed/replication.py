@@ -4,7 +4,7 @@
   several processes  `MultiWorkerMirroredStrategy`, where TF_CONFIG names them
 
 Each process takes windows of its own from the replay server, its share of the
-batch, and each of its devices an equal share of these. `agent.train` makes means
+batch, and each of its devices an equal share of it. `agent.train` makes means
 of what the replicas have, so the update is that of the whole batch.
 
 Process 0 is the chief: it has the run's folder, takes the tickets and decides
@@ -15,7 +15,9 @@ sum over all, to which they add nothing.
     follower   [0, 0]           share of the batch  update  [0, 0]
 """
 
+from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 import json
 import os
 from typing import Any
@@ -112,8 +114,8 @@ class Replication:
     """
     self.strategy, self.processes, self.index = strategy, processes, index
     self._devices = len(strategy.extended.worker_devices)
-    self._told = common.function(self._tell)
-    self._shared: Any = None
+    self._told = common.function(self._sum)
+    self._begun = False
 
   def share(self, batch_size: int) -> int:
     """Windows of a batch that this process draws.
@@ -167,9 +169,6 @@ class Replication:
     each = tf.autograph.experimental.do_not_convert(each)
     return self.strategy.experimental_local_results(self.strategy.run(each))[0]
 
-  def _tell(self, what):
-    return self._sum(what)
-
   def tell(self, what: int, steps: int) -> None:
     """Tells the followers what comes; by the chief.
 
@@ -178,7 +177,32 @@ class Replication:
       steps: Agent steps of the run, which schedules read.
     """
     if self.processes > 1:
+      self._begun = True
       self._told(tf.constant([what, steps], tf.int64))
+
+  @contextlib.contextmanager
+  def together(self) -> Iterator[None]:
+    """At the chief's end the others are told; no process goes on alone.
+
+    Raises:
+      UserError: If another process has gone. An update may have been applied
+        in part, so nothing is saved.
+    """
+    try:
+      yield
+    except tf.errors.OpError as error:
+      if self.processes == 1:
+        raise
+      raise checks.UserError(
+          f'Learner {self.index} of {self.processes} cannot go on without the '
+          f'others ({" ".join(str(error).split())[:200]}). Start all of them '
+          'again: the run resumes from its last save.') from error
+    except BaseException:
+      if self._begun:  # else the others are not where they are told
+        self.tell(END, 0)
+      raise
+    if not self.index:
+      self.tell(END, 0)
 
   def told(self) -> tuple[int, int]:
     """Waits for what the chief tells; by a follower."""

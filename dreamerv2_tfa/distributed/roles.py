@@ -117,8 +117,6 @@ def _parts(settings: settings_lib.Settings) -> Iterator[parts_lib.Parts]:
 
 def _learn(root_dir, presets, address, replication):
   """Runs the loop of `bin/train`, with what other processes collect."""
-  remotes = []
-
   def join(run: train.Built) -> train.Built:
     settings = check(run.settings)
     connection = connection_lib.Connection(address, 'learner')
@@ -126,22 +124,20 @@ def _learn(root_dir, presets, address, replication):
     if replication is not None:
       settings = settings._replace(
           batch_size=replication.share(settings.batch_size))
-    remotes.append(receiving.Remote(
-        connection, run.parts, settings.batch_size, settings.sequence_length,
-        replication))
     # Evaluations are the evaluator's.
     return run._replace(
         settings=settings._replace(
             eval_episodes=0, videos=False, diagnostics=False),
-        remote=remotes[0])
+        remote=receiving.Remote(
+            connection, run.parts, settings.batch_size,
+            settings.sequence_length, replication))
 
-  try:
+  together = replication.together() if replication else (
+      contextlib.nullcontext())
+  with together:
     return train.train(
         root_dir, presets=presets, join=join,
         strategy=replication and replication.strategy)
-  finally:
-    for remote in remotes:
-      remote.end()
 
 
 def _replay(folder, settings, address, stop):
