@@ -134,6 +134,21 @@ def bindings() -> list[str]:
   ]
 
 
+def given() -> list[str]:
+  """The shared flags of this command line that say what is trained.
+
+  Returns:
+    Arguments of `bin/train`, but for the run's folder.
+  """
+  found = []
+  for name in ('gin_file', 'gin_bindings', *_SETTINGS):
+    flag = value(name)
+    for each in flag if isinstance(flag, list) else [flag]:
+      if each is not None:
+        found.append(f'--{name}={each}')
+  return found
+
+
 def parse(folder: str | os.PathLike | None = None) -> list[str]:
   """Reads the gin files and bindings of the command line.
 
