@@ -88,6 +88,9 @@ _DEFINE = {
         'environments', None, 'Environments that collect side by side '
         '(train.environments), each in a process of its own.'
     ),
+    'csv': lambda: flags.DEFINE_string(
+        'csv', None, 'File to write the numbers to as CSV.'
+    ),
     'out': lambda: flags.DEFINE_string('out', None, 'What to write.'),
     'policy': lambda: flags.DEFINE_string(
         'policy', None, 'Folder that bin/export wrote.'

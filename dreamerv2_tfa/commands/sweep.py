@@ -22,7 +22,7 @@ from dreamerv2_tfa.training import lock
 
 _MOST = 1000  # tasks of a command line
 configuration.define(
-    'gin_file', 'gin_bindings', 'precision', 'steps', 'environments')
+    'gin_file', 'gin_bindings', 'precision', 'steps', 'environments', 'csv')
 _SWEEP_DIR = flags.DEFINE_string(
     'sweep_dir', None, 'Folder of the list, of the runs and of their logs.')
 _SEEDS = flags.DEFINE_string(
@@ -40,7 +40,6 @@ _WRITE_ONLY = flags.DEFINE_bool(
 _TABLE = flags.DEFINE_bool(
     'table', False, 'Print the table and run nothing; the runs may train '
     'meanwhile.')
-_CSV = flags.DEFINE_string('csv', None, 'File to write the table to as well.')
 PAGE = help_lib.Page(
     'sweep', 'Trains each task with each value of each setting and each seed, '
     'each as a run of its own, and shows all in one table. The same command, '
@@ -51,7 +50,8 @@ PAGE = help_lib.Page(
             ('TASK', 'A task, as of bin/train. Without: the list in '
              '--sweep_dir.'),
             'seeds=SEEDS', "vary='NAME = A, B'", 'steps=N'],
-        'Where': ['sweep_dir=DIR', 'csv=FILE'],
+        'Where': [
+            'sweep_dir=DIR', ('csv=FILE', 'File to write the table to.')],
         'How': [
             'at_once=N', 'index=K', 'gin_file=FILE',
             "gin_bindings='NAME = VALUE'", 'environments=N',
@@ -90,6 +90,8 @@ def run(argv: list[str]) -> None:
 
 def _check_flags(tasks):
   """Refuses flags that do not go together."""
+  for word in tasks:
+    arguments.check_task(word, PAGE)
   program = help_lib.program(PAGE.name)
   if not _SWEEP_DIR.value:
     raise checks.UserError(f'Where? {program} TASK ... --sweep_dir=DIR.')
@@ -99,7 +101,7 @@ def _check_flags(tasks):
           ('write_only', _WRITE_ONLY.value)) if is_given]
   if len(looks) > 1:
     raise checks.UserError(f'Got {" and ".join(looks)}. Give one of them.')
-  if _CSV.value and (_INDEX.value is not None or _WRITE_ONLY.value):
+  if configuration.value('csv') and looks and not _TABLE.value:
     raise checks.UserError(f'Got --csv and {looks[0]}, which shows no table.')
   given = [word.partition('=')[0] for word in configuration.given()]
   given += ['--seeds'] * bool(_SEEDS.value) + ['--vary'] * bool(_VARY.value)
@@ -107,8 +109,6 @@ def _check_flags(tasks):
     raise checks.UserError(
         f'Got {", ".join(dict.fromkeys(given))} without a task. Give the '
         'tasks as well, or --sweep_dir alone for the list that is there.')
-  for word in tasks:
-    arguments.check_task(word, PAGE)
 
 
 def _listed(folder, tasks):
@@ -172,7 +172,7 @@ def _run(folder, listed, at_once):
     running = sweep.Sweep(folder, waiting, at_once, _say)
     running.run(noted)
     if not noted.signal:
-      _show(folder, listed)
+      _show(folder, listed, None if waiting else found)
     for name, why in running.failed.items():
       print(f'Failed: {name} {why}', file=sys.stderr)
     if noted.signal:
@@ -185,13 +185,13 @@ def _say(line):
   print(line, flush=True)
 
 
-def _show(folder, listed):
+def _show(folder, listed, found=None):
   """Prints the table, and writes it as CSV where that is asked for."""
-  found = table.states(folder, listed)
+  found = table.states(folder, listed) if found is None else found
   summed = table.lines(listed, found)
   help_lib.say('\n'.join([table.text(summed), *table.notes(found)]))
-  if _CSV.value:
-    table.write_csv(_CSV.value, summed)
+  if configuration.value('csv'):
+    table.write_csv(configuration.value('csv'), summed)
 
 
 def main() -> None:

@@ -105,8 +105,9 @@ def read(folder: Folder) -> list[Entry]:
     return []
   number, found = 0, []
   try:
-    lines = reading.text(folder.path).splitlines()
-    for number, line in enumerate(lines, 1):
+    text = reading.text(folder.path).removesuffix('\n')
+    for line in text.split('\n') if text else []:
+      number += 1
       found.append(_entry(reading.parsed(line)))
     names = [entry.run.lower() for entry in found]
     if len(set(names)) < len(names) or not names:

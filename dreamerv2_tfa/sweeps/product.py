@@ -86,7 +86,9 @@ def _values(text):
       depth += (token.string in '([{') - (token.string in ')]}')
       if token.string == ',' and not depth:
         starts.append(token.end[1])
-  if '\n' in text or depth:
+  unclosed = any(token.type == tokenize.ERRORTOKEN
+                 and token.string[0] in '\'"' for token in tokens)
+  if '\n' in text or depth or unclosed:
     return []
   ends = [start - 1 for start in starts[1:]] + [len(text)]
   return [text[a:b].strip() for a, b in zip(starts, ends, strict=True)]
