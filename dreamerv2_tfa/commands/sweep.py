@@ -71,8 +71,7 @@ PAGE = help_lib.Page(
 
 def run(argv: list[str]) -> None:
   """Writes the list, or reads it, and runs it, or one of it, or shows it."""
-  _check_flags(argv[1:])
-  folder = entries.Folder(_SWEEP_DIR.value)
+  folder = _folder(argv[1:])
   listed, is_new = _listed(folder, argv[1:])
   if _TABLE.value:
     _show(folder, listed)
@@ -88,12 +87,13 @@ def run(argv: list[str]) -> None:
     sys.exit(code)
 
 
-def _check_flags(tasks):
-  """Refuses flags that do not go together."""
+def _folder(tasks):
+  """The sweep's folder; refuses flags that do not go together."""
   for word in tasks:
     arguments.check_task(word, PAGE)
   program = help_lib.program(PAGE.name)
-  if not _SWEEP_DIR.value:
+  root = _SWEEP_DIR.value
+  if not root:
     raise checks.UserError(f'Where? {program} TASK ... --sweep_dir=DIR.')
   looks = [
       f'--{name}' for name, is_given in (
@@ -109,6 +109,7 @@ def _check_flags(tasks):
     raise checks.UserError(
         f'Got {", ".join(dict.fromkeys(given))} without a task. Give the '
         'tasks as well, or --sweep_dir alone for the list that is there.')
+  return entries.Folder(root)
 
 
 def _listed(folder, tasks):
