@@ -22,6 +22,7 @@ _ROOMS = {
     'rendering': (),
     'quiet': (),
     'columns': (),
+    'children': (),
     'checks': (),
     'late': (),
     'reading': ('checks',),
@@ -71,7 +72,12 @@ _ROOMS = {
     ),
     'migration': ('reading', 'specs', 'agent', 'training'),
     'distributed': (
-        'checks', 'environments', 'experience', 'behaviour', 'training',
+        'children', 'checks', 'environments', 'experience', 'behaviour',
+        'training',
+    ),
+    'sweeps': (
+        'durable', 'columns', 'children', 'checks', 'reading', 'environments',
+        'training',
     ),
     'deployment': (
         'quiet', 'checks', 'reading', 'noise', 'specs', 'observations',
@@ -87,8 +93,8 @@ _ROOMS = {
         'diagnostics', 'training', 'deployment',
     ),
     'commands': (
-        'quiet', 'columns', 'checks', 'environments', 'training', 'migration',
-        'distributed', 'deployment', 'reports',
+        'quiet', 'columns', 'children', 'checks', 'environments', 'training',
+        'migration', 'distributed', 'sweeps', 'deployment', 'reports',
     ),
 }
 _PURE = (

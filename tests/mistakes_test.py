@@ -31,6 +31,7 @@ from dreamerv2_tfa.commands import export
 from dreamerv2_tfa.commands import import_published
 from dreamerv2_tfa.commands import plot
 from dreamerv2_tfa.commands import serve
+from dreamerv2_tfa.commands import sweep
 from dreamerv2_tfa.commands import train
 from dreamerv2_tfa.training import bindings
 from dreamerv2_tfa.training import config
@@ -41,7 +42,7 @@ _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _PROGRAMS = {  # and how many words each takes
     'train': (train, 1), 'check_env': (check_env, 1), 'export': (export, 0),
     'serve': (serve, 0), 'import': (import_published, 0),
-    'plot': (plot, 0),
+    'plot': (plot, 0), 'sweep': (sweep, 9),
 }
 _LONGEST = 700  # characters of a message, a list of choices included
 _SMALL = '--gin_file=debug'
@@ -124,6 +125,30 @@ _FLAGS = [
     _line('serve --prot=80', r'Did you mean --port=80\?'),
     _line('serve --model=x', r'Did you mean --policy=x\?'),
     _line('serve --port=eighty', '--port=eighty: wanted a whole number'),
+]
+_SWEEPS = [
+    _line('sweep', r'Where\? .*TASK \.\.\. --sweep_dir=DIR'),
+    _line('sweep --sweep_dir=x', r'no list in x\. Which tasks\?'),
+    _line('sweep --sweepdir=x', r'Did you mean --sweep_dir=x\?'),
+    _line('sweep --sweep_dir=x --seeds=2', 'Got --seeds without a task'),
+    _line('sweep catch --sweep_dir=x --seeds=0', '--seeds=0: wanted how many'),
+    _line('sweep catch catch --sweep_dir=x', 'Got the task catch twice'),
+    _line('sweep catch --sweep_dir=x --vary=train.batch_size',
+          'is no setting and its values'),
+    _line('sweep catch --sweep_dir=x --vary=train.seed=1,2', 'Give --seeds=N'),
+    _line('sweep catch --sweep_dir=x --vary=train.steps=1,2 --steps=5',
+          'Got --steps and --vary of train.steps'),
+    _line('sweep catch --sweep_dir=x --index=0 --table',
+          r'Got --index and --table\. Give one'),
+    _line('sweep catch --sweep_dir=x --csv=y --write_only', 'shows no table'),
+    _line('sweep catch --sweep_dir=x --index=0', 'Write it once: .*write_only'),
+    _line('sweep --sweep_dir=x* --table', 'TensorFlow takes for a pattern'),
+    _line('sweep runs/x', r'Did you mean --sweep_dir=runs/x\?'),
+    _line('sweep debug --sweep_dir=x', r'Did you mean --gin_file=debug\?'),
+    _line('sweep --sweep_dir=. --table', r'sweep\.jsonl, line 1, is damaged',
+          files={'sweep.jsonl': '{"run": 1}\n'}),
+    _line('sweep catch atari_pogn --sweep_dir=x',
+          r"no task 'atari_pogn'\. Did you mean atari_pong"),
 ]
 _WORDS = [
     _line('train atari', r"'atari' is no task\. Did you mean --gin_file=atari"),
@@ -416,7 +441,8 @@ def _name(mistake):
   return ' '.join(mistake.typed)
 
 
-_ALL = [*_FLAGS, *_WORDS, *_TASKS, *_LOGGERS, *_GIN, *_VALUES, *_FOLDERS, *_OWN]
+_ALL = [*_FLAGS, *_SWEEPS, *_WORDS, *_TASKS, *_LOGGERS, *_GIN, *_VALUES,
+        *_FOLDERS, *_OWN]
 
 
 def play(program, *arguments):
@@ -538,7 +564,7 @@ def test_every_setting_refuses_nonsense_and_says_its_name(folder, value):
 _PROCESSES = [
     'train --gin_flie=atari', 'train runs/pong', 'train --task=catch pong',
     'check_env', 'export --policy=x', 'serve --gin_file=atari', 'import',
-    'plot --outdri=x',
+    'plot --outdri=x', 'sweep --sweep_dir=x',
 ]
 
 

@@ -39,7 +39,7 @@ _TABLES = ('dreamerv2_tfa/reports/atari_scores.csv',
 _PRESETS = sorted(path.stem for path in (_ROOT / 'gin').glob('*.gin'))
 _SCRIPTS = (
     'check-env', 'evaluate', 'export', 'import', 'plot', 'report', 'serve',
-    'train')
+    'sweep', 'train')
 _SHORT = ('train.steps = 30', 'train.prefill = 24',
           'train.steps_per_update = 6', 'train.eval_every = 30')
 
@@ -323,7 +323,7 @@ def test_a_console_script_lists_its_flags(name, installed):
   flag = {'check-env': '--steps', 'evaluate': '--episodes',
           'export': '--out', 'import': '--from',
           'plot': '--outdir', 'report': '--out',
-          'serve': '--policy', 'train': '--dry_run'}[name]
+          'serve': '--policy', 'sweep': '--seeds', 'train': '--dry_run'}[name]
   assert flag in process.stdout
   assert (process.returncode, process.stderr) == (0, '')
 

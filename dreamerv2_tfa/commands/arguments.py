@@ -122,11 +122,24 @@ def task(argv: list[str], page: help_lib.Page) -> None:
   if not argv[1:]:
     return
   word, given = argv[1], configuration.value('task')
-  meant = None if words_lib.is_task(word) else words_lib.meant_by(
-      word, page.flags())
-  if meant:
-    raise checks.UserError(f'{word!r} is no task. Did you mean {meant}?')
+  check_task(word, page)
   if given not in (None, word):
     raise checks.UserError(
         f'Got two tasks, {word!r} and --task={given}. Give one of them.')
   flags.FLAGS['task'].value = word
+
+
+def check_task(word: str, page: help_lib.Page) -> None:
+  """Refuses a word that is no task but something else of the command line.
+
+  Args:
+    word: Of the command line.
+    page: Of the program.
+
+  Raises:
+    UserError: If it is a gin file, a folder, or a flag without its dashes.
+  """
+  meant = None if words_lib.is_task(word) else words_lib.meant_by(
+      word, page.flags())
+  if meant:
+    raise checks.UserError(f'{word!r} is no task. Did you mean {meant}?')

@@ -88,6 +88,9 @@ _DEFINE = {
         'environments', None, 'Environments that collect side by side '
         '(train.environments), each in a process of its own.'
     ),
+    'csv': lambda: flags.DEFINE_string(
+        'csv', None, 'File to write the numbers to as CSV.'
+    ),
     'out': lambda: flags.DEFINE_string('out', None, 'What to write.'),
     'policy': lambda: flags.DEFINE_string(
         'policy', None, 'Folder that bin/export wrote.'
@@ -132,6 +135,21 @@ def bindings() -> list[str]:
       f'train.{name} = {each!r}'
       for name, each in given.items() if each is not None
   ]
+
+
+def given() -> list[str]:
+  """The shared flags of this command line that say what is trained.
+
+  Returns:
+    Arguments of `bin/train`, but for the run's folder.
+  """
+  found = []
+  for name in ('gin_file', 'gin_bindings', *_SETTINGS):
+    flag = value(name)
+    for each in flag if isinstance(flag, list) else [flag]:
+      if each is not None:
+        found.append(f'--{name}={each}')
+  return found
 
 
 def parse(folder: str | os.PathLike | None = None) -> list[str]:

@@ -11,7 +11,7 @@ from dreamerv2_tfa.commands import help as help_lib
 
 configuration.define(
     'root_dir', 'policy', 'trust', 'task', 'environments', 'seed', 'gin_file',
-    'gin_bindings')
+    'gin_bindings', 'csv')
 _EPISODES = configuration.number(
     'episodes', None, 'Episodes to play. Without it: 100.')
 _CHECKPOINT = flags.DEFINE_string(
@@ -22,7 +22,6 @@ _SAMPLED = flags.DEFINE_bool(
 _REPEAT_LAST = flags.DEFINE_bool(
     'repeat_last', False, "Play the run's own last evaluation again: the same "
     'episodes, the same numbers.')
-_CSV = flags.DEFINE_string('csv', None, 'File for a line an episode.')
 _JSON = flags.DEFINE_bool('json', False, 'Print JSON in place of the table.')
 _VIDEO = flags.DEFINE_string(
     'video', None, 'File for a video, .mp4 or .gif: what the environment '
@@ -49,7 +48,8 @@ PAGE = help_lib.Page(
             ('gin_file=FILE', "Settings of an export's task."),
             ("gin_bindings='NAME = VALUE'", 'The same.')],
         'What is written': [
-            'csv=FILE', 'json', 'video=FILE', 'video_episodes=N'],
+            ('csv=FILE', 'File for a line an episode.'), 'json', 'video=FILE',
+            'video_episodes=N'],
         'Look, do not play': [help_lib.VERSION, help_lib.HELP],
     },
     [
@@ -75,15 +75,16 @@ def run(unused_argv: list[str]) -> None:
       episodes=_EPISODES.value, environments=value('environments'),
       seed=value('seed'), sampled=_SAMPLED.value,
       repeat_last=_REPEAT_LAST.value, presets=tuple(value('gin_file')),
-      bindings=tuple(value('gin_bindings')), csv=_CSV.value,
+      bindings=tuple(value('gin_bindings')), csv=value('csv'),
       video=_VIDEO.value, video_episodes=_VIDEO_EPISODES.value))
   if played.episodes:
     found = episodes.summary(played)
     print(json.dumps(found, indent=2) if _JSON.value else episodes.said(found))
   if ended:
+    csv = value('csv')
     print(
         f'Stopped after {len(played.episodes):,} of {played.wanted:,} episodes.'
-        + (f' {_CSV.value} has them.' if _CSV.value else ''), file=sys.stderr)
+        + (f' {csv} has them.' if csv else ''), file=sys.stderr)
     sys.exit(128 + ended)
 
 

@@ -141,21 +141,9 @@ def _all(root_dir):
   address = _REPLAY_ADDRESS.value or f'127.0.0.1:{address_lib.free_port()}'
   address_lib.parse(address)
   return group.Group(
-      [*_common(), f'--root_dir={root_dir}'], address,
+      [*configuration.given(), f'--root_dir={root_dir}'], address,
       checks.integer('--num_collectors', _NUM_COLLECTORS.value),
       checks.integer('--max_restarts', _MAX_RESTARTS.value, 0)).run()
-
-
-def _common():
-  """The arguments of this program that all roles share."""
-  found = []
-  for name in ('task', 'gin_file', 'gin_bindings', 'precision', 'seed',
-               'steps', 'environments'):
-    value = configuration.value(name)
-    for each in value if isinstance(value, list) else [value]:
-      if each is not None:
-        found.append(f'--{name}={each}')
-  return found
 
 
 def _exit(ended):

@@ -97,7 +97,7 @@ def meant_by(word: str, known: Collection[str]) -> str | None:
   if 'gin_file' in known and (
       word.endswith('.gin') or f'{word}.gin' in presets.names()):
     return f'--gin_file={word}'
-  for flag in ('from', 'root_dir', 'policy'):
+  for flag in ('from', 'root_dir', 'sweep_dir', 'policy'):
     if flag in known and _is_folder(word):
       return f'--{flag}={word}'
   if 'task' in known and is_task(word):

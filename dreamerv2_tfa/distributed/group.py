@@ -1,30 +1,18 @@
 """All processes of a distributed run on one machine: starts and watches them.
 
-It imports no TensorFlow. Each child ends with it, however it ends: the kernel
-kills them (PR_SET_PDEATHSIG).
+It imports no TensorFlow. Each child ends with it, however it ends.
 """
 
 from collections.abc import Callable
-import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from dreamerv2_tfa import children
+
 _POLL = 0.05  # seconds between two looks
-_PATIENCE = 120.0  # seconds in which a role must end that was told to
 _LONGEST = 10.0  # seconds between a role's end and its restart, at most
 _NOISE = '[reverb/cc/'  # its log, which is no error of ours
-_PROGRAM = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() != {parent}:
-  sys.exit(1)
-from dreamerv2_tfa.commands import train
-train.main()
-"""
 
 
 class Role:
@@ -52,11 +40,9 @@ class Role:
     self._start()
 
   def _start(self):
-    self._process = subprocess.Popen(
-        [sys.executable, '-P', '-c', _PROGRAM.format(parent=os.getpid()),
-         *self._flags(self.restarts)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True, text=True,
+    self._process = children.start(
+        'dreamerv2_tfa.commands.train', self._flags(self.restarts),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors='replace')
     self._reader = threading.Thread(
         target=self._read, args=[self._process.stdout], daemon=True)
@@ -85,17 +71,12 @@ class Role:
       self._due = None
       self._start()
 
-  def stop(self) -> None:
+  def stop(self, noted: children.Noted) -> None:
     """Tells it to save and end, waits, and kills it if it does not."""
     self._due = None
-    if self._process.poll() is None:
-      self._process.send_signal(signal.SIGTERM)
-      try:
-        self._process.wait(_PATIENCE)
-      except subprocess.TimeoutExpired:
-        self._say(f'{self.name} does not end within {_PATIENCE:g} s: killed.')
-        self._process.kill()
-        self._process.wait()
+    if not children.stop([self._process], noted):
+      self._say(f'{self.name} does not end within {children.PATIENCE:g} s: '
+                'killed.')
     self._reader.join(5.0)
 
 
@@ -117,7 +98,7 @@ class Group:
     self._flags = [*flags, f'--replay_address={address}']
     self._collectors, self._most = num_collectors, max_restarts
     self._roles: dict[str, Role] = {}
-    self._signal: int | None = None
+    self._noted = children.Noted()
     self._lock = threading.Lock()
 
   def _say(self, line):
@@ -126,22 +107,16 @@ class Group:
 
   def run(self) -> int:
     """Runs until the learner's end; returns the exit status."""
-    before = {number: signal.signal(number, self._note) for number in _SIGNALS}
-    try:
-      code = self._run()
-    finally:
-      for name in ('learner', 'evaluator', *(
-          name for name in self._roles if name.startswith('collector')),
-          'replay'):
-        if name in self._roles:
-          self._roles[name].stop()
-      for number, handler in before.items():
-        signal.signal(number, handler)
-    return 128 + self._signal if self._signal else code
-
-  def _note(self, number, frame):
-    del frame
-    self._signal = self._signal or number
+    with self._noted:
+      try:
+        code = self._run()
+      finally:
+        for name in ('learner', 'evaluator', *(
+            name for name in self._roles if name.startswith('collector')),
+            'replay'):
+          if name in self._roles:
+            self._roles[name].stop(self._noted)
+    return 128 + self._noted.signal if self._noted.signal else code
 
   def _add(self, name, role, *flags, seeds=None):
     made = lambda restarts: [
@@ -153,7 +128,7 @@ class Group:
     self._add('replay', 'replay')
     replay = self._roles['replay']
     while not replay.ready.wait(_POLL):
-      if self._signal:
+      if self._noted.signal:
         return 1
       if replay.code is not None:  # it has said why
         return replay.code or 1
@@ -166,7 +141,7 @@ class Group:
     finished = set()
     while not finished >= {'learner', 'evaluator'}:
       time.sleep(_POLL)
-      if self._signal:
+      if self._noted.signal:
         return 1
       for name, role in self._roles.items():
         role.restart_if_due()

@@ -13,7 +13,9 @@ _UNKNOWN = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextlib.contextmanager
-def locked(path: pathlib.Path) -> Iterator[None]:
+def locked(
+    path: pathlib.Path, what: str = 'run', flag: str = '--root_dir',
+) -> Iterator[None]:
   """Locks a run's folder, which is made if it does not exist.
 
   The lock is the kernel's, on an open file, so it ends with the process however
@@ -22,6 +24,8 @@ def locked(path: pathlib.Path) -> Iterator[None]:
 
   Args:
     path: Of the lock file in it.
+    what: What the folder is of, as an error calls it.
+    flag: That names the folder.
 
   Raises:
     ValueError: If another run trains there.
@@ -30,7 +34,7 @@ def locked(path: pathlib.Path) -> Iterator[None]:
   made = _make(root_dir)
   file = None
   try:
-    file = _acquire(path)
+    file = _acquire(path, what, flag)
     yield
   finally:
     if file is not None:
@@ -57,7 +61,7 @@ def _remove(folders):
       folder.rmdir()
 
 
-def _acquire(path):
+def _acquire(path, what, flag):
   """The lock's open file."""
   while True:
     file = path.open('a+', encoding='utf-8')
@@ -68,8 +72,8 @@ def _acquire(path):
       file.close()
       raise ValueError(
           f'The folder {path.parent} is in use: {owner} trains there, and two '
-          'runs in one folder would spoil each other. Wait for it, stop it, or '
-          'give another --root_dir.'
+          f'{what}s in one folder would spoil each other. Wait for it, stop '
+          f'it, or give another {flag}.'
       ) from error
     except OSError as error:
       if error.errno not in _UNKNOWN:

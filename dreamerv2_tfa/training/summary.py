@@ -59,8 +59,8 @@ def print_start(
 
 
 def is_finished(
-    folder: runs.RunFolder, resumed_steps: int | None,
-    settings: settings_lib.Settings,
+    folder: runs.RunFolder, resumed_steps: int | None, steps: int,
+    eval_episodes: int,
 ) -> bool:
   """Whether a run has nothing left to do.
 
@@ -69,12 +69,13 @@ def is_finished(
   Args:
     folder: Of the run.
     resumed_steps: Agent steps at its last checkpoint; None where it begins.
-    settings: Of the run.
+    steps: Agent steps that are wanted.
+    eval_episodes: Of an evaluation; 0: there is none.
   """
-  if resumed_steps is None or resumed_steps < settings.timetable.steps:
+  if resumed_steps is None or resumed_steps < steps:
     return False
   repeat = (protocol.read(folder.protocol) or {}).get('action_repeat', 1)
-  evaluated = not settings.eval_episodes or any(
+  evaluated = not eval_episodes or any(
       'eval_return' in row and row['step'] >= resumed_steps * repeat
       for row in metrics.read(folder.metrics)
   )

@@ -99,10 +99,10 @@ def train(
     trainer, reporter = open_run(run)
     tell = reporter.progress.say
     with contextlib.closing(reporter), interrupt.Interrupt(tell) as stop:
-      if summary.is_finished(run.folder, run.resumed_steps, run.settings):
-        print(summary.finished(
-            run.folder, trainer.steps, run.settings.timetable.steps
-        ))
+      wanted = run.settings.timetable.steps
+      if summary.is_finished(
+          run.folder, run.resumed_steps, wanted, run.settings.eval_episodes):
+        print(summary.finished(run.folder, trainer.steps, wanted))
         return None
       run.record()
       if run.remote:

@@ -165,6 +165,9 @@ _READ = {
         'environments', 'dry_run', 'show_config', 'replay_crash', 'list_tasks',
         'list_presets', 'role', 'replay_address', 'num_collectors',
         'max_restarts', 'collector'},
+    'sweep': _GIN | {
+        'sweep_dir', 'seeds', 'vary', 'steps', 'precision', 'environments',
+        'at_once', 'index', 'write_only', 'table', 'csv'},
     'import_published': _GIN | {
         'root_dir', 'logdir', 'task', 'precision', 'seed', 'from', 'keys'},
     'check_env': _GIN | {'task', 'seed', 'steps', 'list_tasks'},

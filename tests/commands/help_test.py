@@ -24,13 +24,15 @@ from dreamerv2_tfa.commands import listing
 from dreamerv2_tfa.commands import plot
 from dreamerv2_tfa.commands import report
 from dreamerv2_tfa.commands import serve
+from dreamerv2_tfa.commands import sweep
 from dreamerv2_tfa.commands import train
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import train as train_lib
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _MODULES = (
-    train, evaluate, check_env, export, serve, import_published, plot, report)
+    train, sweep, evaluate, check_env, export, serve, import_published, plot,
+    report)
 
 pytestmark = pytest.mark.usefixtures('clean')
 
@@ -86,7 +88,7 @@ def test_a_page_shows_no_flag_of_a_library(module):
 
 @pytest.mark.parametrize('module', _MODULES)
 def test_an_example_is_a_command_line_that_the_program_reads(module):
-  words_taken = 2 if module is report else 1
+  words_taken = 2 if module in (report, sweep) else 1
   for arguments, _ in module.PAGE.examples:
     words = re.findall(r"""(?:[^\s']|'[^']*')+""", arguments)
     with flagsaver.flagsaver():

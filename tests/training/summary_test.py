@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import tempfile
-import types
 
 import pytest
 import tensorflow as tf
@@ -175,10 +174,8 @@ def test_a_run_is_finished_once_it_is_evaluated_and_exported(
       f'{{"step": {step}, "eval_return": 1.0}}\n' for step in rows))
   if exported:
     (tmp_path / 'policies' / 'greedy').mkdir(parents=True)
-  settings = types.SimpleNamespace(
-      timetable=types.SimpleNamespace(steps=steps), eval_episodes=episodes)
   folder = runs.RunFolder(tmp_path)
-  assert summary.is_finished(folder, resumed, settings) == wanted
+  assert summary.is_finished(folder, resumed, steps, episodes) == wanted
   assert summary.finished(folder, 80, steps) == (
       f'The run in {tmp_path} is finished: 80 of {steps} steps. To train '
       'longer: --steps=160')

@@ -1,0 +1,1 @@
+"""Many runs as one list: tasks x variations x seeds."""

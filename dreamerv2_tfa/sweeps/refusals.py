@@ -1,0 +1,35 @@
+"""What gin and the suites refuse of a list; imports TensorFlow.
+
+`children.ask` calls it in a process of its own.
+"""
+
+from dreamerv2_tfa import checks
+from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.environments import tasks
+from dreamerv2_tfa.training import config
+from dreamerv2_tfa.training import gin_files
+from dreamerv2_tfa.training import precision
+from dreamerv2_tfa.training import run_settings
+from dreamerv2_tfa.training import settings
+
+
+def answer(question: list[list]) -> str | None:
+  """Why one of several runs is refused before it begins; None: none is.
+
+  Args:
+    question: A task, gin files and bindings of each.
+  """
+  for task, files, bindings in question:
+    try:
+      with config.isolated():
+        run_settings.parse(None, files, [*bindings, f'train.task = {task!r}'])
+        precision.set_policy(settings.read().precision)
+        tasks.load(task)
+    except faults.EnvironmentFailed as error:
+      return str(error.said)
+    except Exception as error:
+      if not checks.is_refusal(error) and not isinstance(
+          error, (OSError, SyntaxError, ImportError)):
+        raise
+      return gin_files.plain(error)
+  return None

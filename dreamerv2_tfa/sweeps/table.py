@@ -1,0 +1,141 @@
+"""How a sweep does, as one table: a line a task and variation."""
+
+from collections.abc import Sequence
+import csv
+import io
+import itertools
+import math
+import pathlib
+import statistics
+from typing import Any
+from typing import NamedTuple
+
+from dreamerv2_tfa import checks
+from dreamerv2_tfa import children
+from dreamerv2_tfa import columns
+from dreamerv2_tfa import durable
+from dreamerv2_tfa.sweeps import entries
+from dreamerv2_tfa.sweeps import product
+
+_HEADINGS = ('finished', 'frames', 'return', 'std', 'min', 'max')
+
+
+class Line(NamedTuple):
+  """The seeds of one task and variation."""
+
+  task: str
+  vary: dict[str, str]
+  finished: int  # seeds
+  seeds: int
+  frames: int  # that all seeds have taken
+  returns: list[float]  # the last evaluation of each seed that has one
+
+
+def states(
+    folder: entries.Folder, listed: Sequence[entries.Entry],
+) -> dict[str, dict[str, Any]]:
+  """How far the runs are that have begun, by name; see `states.answer`.
+
+  Args:
+    folder: Of the sweep.
+    listed: Its list.
+  """
+  begun = [entry for entry in listed if folder.run(entry).is_dir()]
+  if not begun:
+    return {}
+  answers = children.ask('dreamerv2_tfa.sweeps.states', [
+      [str(folder.run(entry)), _steps(entry)] for entry in begun])
+  return {
+      entry.run: found for entry, found in zip(begun, answers, strict=True)}
+
+
+def _steps(entry):
+  """Agent steps that the command gives, or None."""
+  given = [each.partition('=')[2] for each in entry.command
+           if each.startswith('--steps=')]
+  try:
+    return int(float(given[-1])) if given else None
+  except (ValueError, OverflowError):
+    return None  # bin/train says what is wrong with it
+
+
+def lines(
+    listed: Sequence[entries.Entry], found: dict[str, dict[str, Any]],
+) -> list[Line]:
+  """Sums the seeds of each task and variation, in the order of the list.
+
+  Args:
+    listed: The list.
+    found: Of `states`.
+  """
+  by_mark = {}
+  for entry in listed:
+    by_mark.setdefault(product.mark(entry), []).append(entry)
+  summed = []
+  for group in by_mark.values():
+    each = [found.get(entry.run, {}) for entry in group]
+    returns = [state.get('eval_return') for state in each]
+    summed.append(Line(
+        group[0].task, group[0].vary,
+        sum(state.get('finished', False) for state in each), len(group),
+        min(state.get('frames', 0) for state in each),
+        [x for x in returns if x is not None]))
+  return summed
+
+
+def _numbers(line: Line) -> list[float | None]:
+  """Mean, standard deviation, least and largest return; None without."""
+  found = line.returns
+  if not found or not all(map(math.isfinite, found)):
+    return [None] * 4
+  spread = statistics.pstdev(found) if len(found) > 1 else None
+  return [statistics.fmean(found), spread, min(found), max(found)]
+
+
+def _settings(summed):
+  """Names of what varies, in order."""
+  return list(dict.fromkeys(
+      itertools.chain.from_iterable(line.vary for line in summed)))
+
+
+def text(summed: Sequence[Line]) -> str:
+  """The table as text in columns."""
+  names = _settings(summed)
+  shown = lambda x: '-' if x is None else f'{x:,.2f}'
+  return columns.layout([
+      ['task', *names, *_HEADINGS], *(
+          [line.task, *(line.vary.get(name, '-') for name in names),
+           f'{line.finished} of {line.seeds}', f'{line.frames:,}',
+           *map(shown, _numbers(line))] for line in summed)], numbers=True)
+
+
+def write_csv(path: str, summed: Sequence[Line]) -> None:
+  """Writes the table as CSV; a return that is not there is empty.
+
+  Args:
+    path: Of the file.
+    summed: The lines.
+
+  Raises:
+    UserError: If it cannot be written.
+  """
+  names = _settings(summed)
+  file = io.StringIO()
+  writer = csv.writer(file, lineterminator='\n')
+  writer.writerow(['task', *names, 'finished', 'seeds', *_HEADINGS[1:]])
+  for line in summed:
+    writer.writerow([
+        line.task, *(line.vary.get(name, '') for name in names),
+        line.finished, line.seeds, line.frames, *_numbers(line)])
+  try:
+    durable.write_text(pathlib.Path(path).expanduser(), file.getvalue())
+  except OSError as error:
+    raise checks.UserError(
+        f'--csv={path} cannot be written ({error.strerror}). Give another '
+        'file.') from error
+
+
+def notes(found: dict[str, dict[str, Any]]) -> list[str]:
+  """What could not be read of the runs, a line each."""
+  return [f'Note: {run}: {state["fault"]}'
+          for run, state in found.items() if state['fault']]

@@ -1,0 +1,144 @@
+"""Tests of how far runs are, and of the table that says it."""
+
+import json
+
+import pytest
+
+from dreamerv2_tfa import children
+from dreamerv2_tfa.sweeps import entries
+from dreamerv2_tfa.sweeps import product
+from dreamerv2_tfa.sweeps import states
+from dreamerv2_tfa.sweeps import table
+
+pytestmark = pytest.mark.usefixtures('clean')
+
+
+def _write(root, *, returns=(), saved=None, exported=None, steps=40):
+  """A run's folder: returns at 10, 20, ..., steps of checkpoint and export."""
+  (root / 'checkpoints').mkdir(parents=True)
+  (root / 'operative_config.gin').write_text(
+      f'train.steps = {steps}.0\ntrain.eval_episodes = 1\n')
+  (root / 'metrics.jsonl').write_text(''.join(
+      f'{{"step": {10 * number}, "eval_return": {each}}}\n'
+      for number, each in enumerate(returns, 1)))
+  if saved is not None:
+    (root / 'checkpoints' / f'ckpt-{saved}.index').write_text('')
+  if exported is not None:
+    (root / 'policies').mkdir()
+    (root / 'policies' / 'exported.json').write_text(
+        json.dumps({'steps': exported}))
+
+
+_WHOLE = {'returns': (1, 2, 3, -5), 'saved': 40, 'exported': 40}
+
+
+def test_a_run_that_was_saved_evaluated_and_exported_is_finished(tmp_path):
+  _write(tmp_path, **_WHOLE)
+  assert states.answer([[str(tmp_path), None]]) == [
+      {'finished': True, 'frames': 40, 'eval_return': -5.0, 'fault': None}]
+
+
+@pytest.mark.parametrize('changed', [
+    {'saved': 30}, {'saved': None}, {'exported': 30}, {'exported': None},
+    {'returns': (1, 2, 3)}, {'steps': 41}])
+def test_a_run_that_lacks_one_of_them_is_not(tmp_path, changed):
+  _write(tmp_path, **{**_WHOLE, **changed})
+  found, = states.answer([[str(tmp_path), None]])
+  assert not found['finished'] and found['fault'] is None
+
+
+@pytest.mark.parametrize('steps, wanted', [(39, True), (40, True), (41, False)])
+def test_steps_of_the_command_count_before_those_of_the_folder(
+    tmp_path, steps, wanted):
+  _write(tmp_path, **_WHOLE, steps=40)
+  found, = states.answer([[str(tmp_path), steps]])
+  assert found['finished'] == wanted
+
+
+def test_an_empty_folder_has_begun_nothing(tmp_path):
+  assert states.answer([[str(tmp_path), 5]]) == [
+      {'finished': False, 'frames': 0, 'eval_return': None, 'fault': None}]
+
+
+@pytest.mark.parametrize('text', [
+    'x\n', '{"step": 1}\nx\n{"step": 2}\n',
+    '{"step": 1, "eval_return": "much"}\n', '{"step": 1, "eval_return": {}}\n'])
+def test_what_cannot_be_read_is_said_and_the_others_are_shown(tmp_path, text):
+  _write(tmp_path / 'a', **_WHOLE)
+  _write(tmp_path / 'b', **_WHOLE)
+  (tmp_path / 'b' / 'metrics.jsonl').write_text(text)
+  a, b = states.answer([[str(tmp_path / 'a'), None],
+                        [str(tmp_path / 'b'), None]])
+  assert a['finished'] and not b['finished'] and b['fault']
+  assert table.notes({'x': a, 'y': b}) == [f'Note: y: {b["fault"]}']
+
+
+def test_a_line_that_is_being_written_is_left_out(tmp_path):
+  _write(tmp_path, **_WHOLE)
+  with (tmp_path / 'metrics.jsonl').open('a') as file:
+    file.write('{"step": 50, "eval')
+  found, = states.answer([[str(tmp_path), None]])
+  assert found['frames'] == 40 and found['fault'] is None
+
+
+def _state(frames, eval_return, finished=False):
+  return {'finished': finished, 'frames': frames, 'eval_return': eval_return,
+          'fault': None}
+
+
+_LISTED = product.make(
+    ['catch', 'own'], [0, 1, 2], {'train.batch_size': ['16', '32']}, [])
+_FOUND = {
+    'catch-batch_size=16-seed0': _state(1200, 1.0, True),
+    'catch-batch_size=16-seed1': _state(1100, 4.0),
+    'catch-batch_size=16-seed2': _state(1300, 4.0, True),
+    'catch-batch_size=32-seed0': _state(500, 2.5),
+    'catch-batch_size=32-seed1': _state(500, None),
+    'catch-batch_size=32-seed2': _state(500, None),
+    'own-batch_size=16-seed2': _state(9, float('nan')),
+}
+
+
+def test_the_table_has_a_line_for_each_task_and_variation():
+  text = table.text(table.lines(_LISTED, _FOUND))
+  assert [line.split() for line in text.splitlines()] == [
+      ['task', 'train.batch_size', 'finished', 'frames', 'return', 'std', 'min',
+       'max'],
+      ['catch', '16', '2', 'of', '3', '1,100', '3.00', '1.41', '1.00', '4.00'],
+      ['catch', '32', '0', 'of', '3', '500', '2.50', '-', '2.50', '2.50'],
+      ['own', '16', '0', 'of', '3', '0', '-', '-', '-', '-'],
+      ['own', '32', '0', 'of', '3', '0', '-', '-', '-', '-']]
+
+
+def test_the_csv_has_the_same_numbers(tmp_path):
+  path = tmp_path / 'table.csv'
+  table.write_csv(str(path), table.lines(_LISTED, _FOUND)[:2])
+  first, *lines = path.read_text().splitlines()
+  assert first == (
+      'task,train.batch_size,finished,seeds,frames,return,std,min,max')
+  assert lines == [f'catch,16,2,3,1100,3.0,{2**0.5},1.0,4.0',
+                   'catch,32,0,3,500,2.5,,2.5,2.5']
+
+
+def test_runs_that_have_not_begun_are_not_looked_at(tmp_path, monkeypatch):
+  asked = []
+  monkeypatch.setattr(
+      children, 'ask', lambda module, question: asked.append(question) or [
+          _state(7, 1.0)])
+  folder = entries.Folder(tmp_path)
+  assert table.states(folder, _LISTED) == {} and not asked
+  folder.run(_LISTED[4]).mkdir()
+  assert table.states(folder, _LISTED) == {_LISTED[4].run: _state(7, 1.0)}
+  assert asked == [[[str(folder.run(_LISTED[4])), None]]]
+
+
+def test_an_answer_comes_from_another_process(tmp_path):
+  _write(tmp_path, **_WHOLE)
+  found, = children.ask('dreamerv2_tfa.sweeps.states', [[str(tmp_path), 41]])
+  assert found == _state(40, -5.0)
+
+
+def test_a_child_that_fails_is_no_answer(capfd):
+  with pytest.raises(RuntimeError, match='columns ended with status 1'):
+    children.ask('dreamerv2_tfa.columns', [7])
+  assert 'AttributeError' in capfd.readouterr().err
