@@ -139,6 +139,7 @@ setuptools.setup(
             'dreamerv2-check-env = dreamerv2_tfa.commands.check_env:main',
             'dreamerv2-export = dreamerv2_tfa.commands.export:main',
             'dreamerv2-serve = dreamerv2_tfa.commands.serve:main',
+            'dreamerv2-sweep = dreamerv2_tfa.commands.sweep:main',
             'dreamerv2-import = dreamerv2_tfa.commands.import_published:main',
             'dreamerv2-plot = dreamerv2_tfa.commands.plot:main',
             'dreamerv2-report = dreamerv2_tfa.commands.report:main',
