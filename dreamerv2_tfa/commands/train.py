@@ -135,7 +135,7 @@ def _all(root_dir):
   address = _REPLAY_ADDRESS.value or f'127.0.0.1:{address_lib.free_port()}'
   address_lib.parse(address)
   return group.Group(
-      [*_common(), f'--root_dir={root_dir}'], address,
+      _common(), root_dir, address,
       checks.integer('--num_collectors', _NUM_COLLECTORS.value),
       checks.integer('--max_restarts', _MAX_RESTARTS.value, 0)).run()
 

@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 
+from dreamerv2_tfa.distributed import invocation
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL = 0.05  # seconds between two looks
 _PATIENCE = 120.0  # seconds in which a role must end that was told to
@@ -103,18 +105,19 @@ class Group:
   """The roles of a run, started in order; the learner's end is theirs."""
 
   def __init__(
-      self, flags: list[str], address: str, num_collectors: int,
-      max_restarts: int,
+      self, common: list[str], root_dir: str, address: str,
+      num_collectors: int, max_restarts: int,
   ):
     """Starts nothing yet.
 
     Args:
-      flags: Arguments that all roles have in common.
+      common: Arguments that all roles share.
+      root_dir: The run's folder.
       address: Of the replay server, on this machine.
       num_collectors: How many.
       max_restarts: Of each role, at most.
     """
-    self._flags = [*flags, f'--replay_address={address}']
+    self._common, self._root_dir, self._address = common, root_dir, address
     self._collectors, self._most = num_collectors, max_restarts
     self._roles: dict[str, Role] = {}
     self._signal: int | None = None
@@ -143,10 +146,10 @@ class Group:
     del frame
     self._signal = self._signal or number
 
-  def _add(self, name, role, *flags, seeds=None):
-    made = lambda restarts: [
-        *self._flags, f'--role={role}', *flags,
-        *([] if seeds is None else [f'--collector={seeds(restarts)}'])]
+  def _add(self, name, role, seeds=None):
+    made = lambda restarts: invocation.arguments(
+        role, self._address, self._root_dir, self._common,
+        None if seeds is None else seeds(restarts))
     self._roles[name] = Role(name, made, self._say)
 
   def _run(self):
@@ -170,7 +173,7 @@ class Group:
         return 1
       for name, role in self._roles.items():
         role.restart_if_due()
-        if role.code == 0 and name in ('learner', 'evaluator'):
+        if role.code == 0 and name != 'replay':  # at the run's end
           finished.add(name)
         elif role.code is not None and name not in finished:
           if not self._again(role):
