@@ -221,6 +221,8 @@ def _collect(settings, address, stop, index):
       take(slice_size)
       batch.pop_metrics(parts.environment)
       outbox.send(ends)
+    if not stop.requested:
+      print('The run has ended.', flush=True)
     print(f'Collected {collector.steps:,} steps.', flush=True)
 
 
