@@ -173,9 +173,10 @@ class Group:
         return 1
       for name, role in self._roles.items():
         role.restart_if_due()
-        if role.code == 0 and name != 'replay':  # at the run's end
+        code = role.code  # once: it may end meanwhile
+        if code == 0 and name != 'replay':  # at the run's end
           finished.add(name)
-        elif role.code is not None and name not in finished:
+        elif code is not None and name not in finished:
           if not self._again(role):
             return 1
     return 0
