@@ -45,13 +45,16 @@ def _yaml(argument):
   return f'- {json.dumps(argument, ensure_ascii=False)}'
 
 
+def _without_variables(text):
+  return text.replace('$', '$$')  # to Compose and to Kubernetes
+
+
 FILES = {
     'compose.yaml': Launcher(
-        f'replay:{PORT}', None, None,
-        lambda text: text.replace('$', '$$'), _yaml),
+        f'replay:{PORT}', None, None, _without_variables, _yaml),
     'kubernetes.yaml': Launcher(
-        f'replay:{PORT}', None, '$(JOB_COMPLETION_INDEX)',
-        lambda text: text.replace('$(', '$$('), _yaml),
+        f'replay:{PORT}', None, '$(JOB_COMPLETION_INDEX)', _without_variables,
+        _yaml),
     'kubernetes_sweep.yaml': Launcher('', None, None, str, _yaml),
     'slurm.sh': Launcher(
         '"$address"', '"$root_dir"', '"$number"', shlex.quote, str),

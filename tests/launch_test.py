@@ -61,7 +61,7 @@ def test_each_role_has_the_arguments_of_all_launchers(role):
 
 def test_a_run_of_ones_own_is_written_literally(tmp_path, monkeypatch):
   write = launched.writer()
-  odd = '--gin_bindings=A.b = "$(date) $HOME é"'
+  odd = '--gin_bindings=A.b = "$(date) $HOME $$ é"'
   write.write(tmp_path, "/runs/it's $(a)", ['catch', odd], 'r.io/a:1', 16)
   monkeypatch.setattr(launched, 'LAUNCH', tmp_path)
   for found in (launched.compose_arguments('learner'),

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import re
 
 from ruamel import yaml
 
@@ -45,11 +46,17 @@ def pods():
 
 def compose_arguments(role):
   """The arguments that Compose gives to the entry point of a service."""
-  return [x.replace('$$', '$') for x in services()[role]['command']]
+  return [_expanded(x, {}) for x in services()[role]['command']]
 
 
 def kubernetes_arguments(role, index=0):
   """Those that Kubernetes gives to that of a pod."""
   (container,) = pods()[role]['spec']['containers']
-  return [x.replace('$(JOB_COMPLETION_INDEX)', str(index)).replace('$$', '$')
-          for x in container['args']]
+  variables = {'$(JOB_COMPLETION_INDEX)': str(index)}
+  return [_expanded(x, variables) for x in container['args']]
+
+
+def _expanded(text, variables):
+  """Replaces variables and `$$`; any other `$` is an error."""
+  return re.sub(r'\$(\$|\(\w+\)|)', lambda found: {
+      '$$': '$', **variables}[found[0]], text)

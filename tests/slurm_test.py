@@ -2,7 +2,8 @@
 
 `srun` runs its program here; `scontrol` notes what it is asked. `bin/train` and
 `bin/sweep` note their arguments, and end when the file END is there, with
-status 143 at SIGTERM, or as the file named after the role says.
+status 143 at SIGTERM, or as the file named after the role says. The files
+SECONDS and STATUS change how they end at SIGTERM.
 """
 
 import os
@@ -25,7 +26,7 @@ echo "$*" >>scontrol
 _PROGRAM = """#!/bin/sh
 for each; do case $each in --role=*) role=${each#--role=} ;; esac; done
 echo "$*" >>"calls-${role:=run}"
-trap 'echo $role >>ended; exit 143' TERM
+trap 'sleep "$(cat SECONDS)"; echo $role >>ended; exit "$(cat STATUS)"' TERM
 until [ -e "$role" ] || { [ -e END ] && [ "$role" != replay ]; }; do
   sleep 0.05
 done
@@ -43,6 +44,8 @@ def checkout(tmp_path):
     path = tmp_path / 'bin' / name
     path.write_text(text)
     path.chmod(0o755)
+  (tmp_path / 'SECONDS').write_text('0')
+  (tmp_path / 'STATUS').write_text('143')
   return tmp_path
 
 
@@ -77,7 +80,7 @@ def run_of(submit, checkout, collectors=2):
                    SLURM_NTASKS=str(3 + collectors), SLURM_CPUS_PER_TASK='2')
   until(lambda: len(lines(checkout, 'calls-collector')) == collectors)
   until(lambda: all(lines(checkout, f'calls-{role}')
-                    for role in launched.ROLES))
+                    for role in ('replay', 'learner', 'evaluator')))
   return process
 
 
@@ -141,6 +144,18 @@ def test_a_job_whose_time_is_over_saves_and_is_queued_again(submit, checkout):
   assert lines(checkout, 'scontrol') == ['requeue 31337']
 
 
+def test_a_second_signal_does_not_end_a_job_before_it_has_saved(
+    submit, checkout):
+  (checkout / 'SECONDS').write_text('1')
+  process = run_of(submit, checkout, collectors=0)
+  process.send_signal(signal.SIGTERM)
+  time.sleep(0.5)
+  process.send_signal(signal.SIGTERM)
+  assert end(process)[0] == 0
+  assert len(lines(checkout, 'ended')) == 3
+  assert lines(checkout, 'ended')[-1] == 'replay'
+
+
 @pytest.mark.parametrize('role', ['replay', 'learner', 'evaluator'])
 def test_a_job_fails_with_a_role_that_it_needs(role, submit, checkout):
   process = run_of(submit, checkout)
@@ -183,3 +198,12 @@ def test_a_task_whose_time_is_over_saves_and_is_queued_again(submit, checkout):
   assert end(process) == (143, 'The run has saved, and is queued again.\n')
   assert lines(checkout, 'ended') == ['run']
   assert lines(checkout, 'scontrol') == ['requeue 12_7']
+
+
+def test_a_task_that_ends_as_its_time_is_over_is_not_queued_again(
+    submit, checkout):
+  (checkout / 'STATUS').write_text('0')
+  process = task_of(submit, checkout)
+  process.send_signal(signal.SIGTERM)
+  assert end(process) == (0, '')
+  assert lines(checkout, 'scontrol') == []
