@@ -22,6 +22,9 @@ root_dir=${ROOT_DIR:-runs/pong}
 # Who reaches this port can read and change the run: see SECURITY.md.
 address=$(hostname):$((20000 + SLURM_JOB_ID % 10000))
 
+# srun would ask for the job's GPU in every step: only the learner's does.
+unset SLURM_GPUS SLURM_GPUS_PER_NODE SLURM_GPUS_PER_TASK
+
 declare -A pids=()  # of the roles that run, by name
 stopped=''
 

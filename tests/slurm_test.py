@@ -16,7 +16,7 @@ import launched
 import pytest
 
 _SRUN = """#!/bin/sh
-echo "$*" >>srun
+echo "${SLURM_GPUS:+everywhere }$*" >>srun
 while :; do case $1 in -*) shift ;; *) break ;; esac; done
 exec "$@"
 """
@@ -77,7 +77,8 @@ def submit(checkout):
 def run_of(submit, checkout, collectors=2):
   """A run of all roles, once all have started."""
   process = submit('slurm.sh', SLURM_JOB_ID='31337', ROOT_DIR='runs/a b',
-                   SLURM_NTASKS=str(3 + collectors), SLURM_CPUS_PER_TASK='2')
+                   SLURM_NTASKS=str(3 + collectors), SLURM_CPUS_PER_TASK='2',
+                   SLURM_GPUS='1')
   until(lambda: len(lines(checkout, 'calls-collector')) == collectors)
   until(lambda: all(lines(checkout, f'calls-{role}')
                     for role in ('replay', 'learner', 'evaluator')))
@@ -90,14 +91,14 @@ def lines(checkout, name):
 
 
 def until(condition):
-  end = time.monotonic() + 20
+  end = time.monotonic() + 60
   while not condition():
     assert time.monotonic() < end
     time.sleep(0.02)
 
 
 def end(process):
-  said, _ = process.communicate(timeout=30)
+  said, _ = process.communicate(timeout=60)
   return process.returncode, said
 
 
@@ -116,7 +117,10 @@ def test_a_job_runs_each_role_once_and_the_collectors_by_number(
       f'{common} {where} --role=collector --collector={number}'
       for number in range(2)]
   steps = lines(checkout, 'srun')
-  assert len([x for x in steps if '--gpus=1' in x.split()]) == 1
+  assert [x.split()[0] for x in steps] == ['--exact'] * 5
+  (learner,) = [x for x in steps if '--gpus=1' in x.split()]
+  assert '--role=learner' in learner
+  assert len([x for x in steps if '--gres=none' in x.split()]) == 4
   assert f'--nodelist={host}' in ' '.join(
       x for x in steps if '--role=replay' in x)
 
@@ -152,7 +156,7 @@ def test_a_second_signal_does_not_end_a_job_before_it_has_saved(
   until(lambda: len(lines(checkout, 'ended')) == 2)
   time.sleep(0.4)  # the replay server is saving
   process.send_signal(signal.SIGTERM)
-  assert process.wait(30) == 0
+  assert process.wait(60) == 0
   assert lines(checkout, 'ended')[2:] == ['replay']
 
 
