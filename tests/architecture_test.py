@@ -262,10 +262,11 @@ _RIDDLES = re.compile(
 
 def _prose():
   """What people read: paths and texts."""
-  for folder in ('dreamerv2_tfa', 'docs', 'gin', 'examples', 'bin'):
+  for folder in ('dreamerv2_tfa', 'docs', 'gin', 'examples', 'bin', 'launch'):
     for path in sorted((_ROOT / folder).rglob('*')):
-      if path.suffix in ('.py', '.md', '.gin', '') and path.is_file() and not (
-          {'node_modules', '__pycache__'} & set(path.parts)):
+      if path.is_file() and path.suffix in (
+          '.py', '.md', '.gin', '.yaml', '.sh', '') and not (
+              {'node_modules', '__pycache__'} & set(path.parts)):
         yield path, path.read_text(encoding='utf-8')
   for name in ('README.md', 'CONTRIBUTING.md', 'SECURITY.md'):
     yield _ROOT / name, (_ROOT / name).read_text(encoding='utf-8')

@@ -1,8 +1,8 @@
 """README.md and docs/*.md: every block of code runs, in the order of its page.
 
-A page runs in a clean folder that holds `bin/`, `gin/`, `examples/` and
-`benchmarks/`, as a checkout does: `sh` blocks by `sh -e`, `python` blocks in
-one process, those of a section (`##`) in one namespace. A block needs the
+A page runs in a clean folder that holds `bin/`, `gin/`, `examples/`, `launch/`
+and `benchmarks/`, as a checkout does: `sh` blocks by `sh -e`, `python` blocks
+in one process, those of a section (`##`) in one namespace. A block needs the
 blocks before it, so a test runs those first. What no one may run has the
 language `text`.
 
@@ -191,7 +191,7 @@ class Page:
     self._folder, self._failed, self._done = folder, {}, set()
     self._blocks = blocks(page)
     self._python = None
-    for name in ('gin', 'examples', 'benchmarks'):
+    for name in ('gin', 'examples', 'launch', 'benchmarks'):
       (folder / name).symlink_to(_ROOT / name)
     (folder / 'bin').mkdir()
     for program in (_ROOT / 'bin').iterdir():

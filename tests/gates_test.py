@@ -15,7 +15,7 @@ from ruamel import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CHECKED = ('dreamerv2_tfa', 'tests', 'benchmarks', 'examples', '.ci',
-           'setup.py')
+           'launch', 'setup.py')
 
 
 def call(*command, cwd=ROOT):
@@ -43,8 +43,10 @@ def shellcheck(*paths):
 
 
 def shell_programs():
-  paths = [*(ROOT / 'bin').iterdir(), ROOT / '.ci' / 'run']
-  return [path for path in paths if path.read_text().startswith('#!/bin/sh\n')]
+  paths = [*(ROOT / 'bin').iterdir(), ROOT / '.ci' / 'run',
+           *(ROOT / 'launch').glob('*.sh')]
+  return [path for path in paths
+          if path.read_text().startswith(('#!/bin/sh\n', '#!/bin/bash\n'))]
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_pyright_finds_a_planted_fault(checkout, rule, source):
 
 def test_shellcheck_finds_nothing():
   programs = shell_programs()
-  assert len(programs) == len([*(ROOT / 'bin').iterdir()]) + 1
+  assert len(programs) == len([*(ROOT / 'bin').iterdir()]) + 1 + 2
   code, said = shellcheck(*programs)
   assert code == 0, said
 

@@ -127,8 +127,7 @@ def _role(role, root_dir, presets):
 
   return roles.run(
       role, root_dir, _REPLAY_ADDRESS.value, presets, _COLLECTOR.value,
-      None if _REPLICAS.value is None else checks.integer(
-          '--replicas', _REPLICAS.value))
+      _replicas())
 
 
 def _all(root_dir):
@@ -141,9 +140,16 @@ def _all(root_dir):
   address = _REPLAY_ADDRESS.value or f'127.0.0.1:{address_lib.free_port()}'
   address_lib.parse(address)
   return group.Group(
-      [*configuration.given(), f'--root_dir={root_dir}'], address,
+      configuration.given(), root_dir, address,
       checks.integer('--num_collectors', _NUM_COLLECTORS.value),
-      checks.integer('--max_restarts', _MAX_RESTARTS.value, 0)).run()
+      checks.integer('--max_restarts', _MAX_RESTARTS.value, 0),
+      _replicas()).run()
+
+
+def _replicas():
+  """Devices of a learner; None: as it finds them."""
+  return None if _REPLICAS.value is None else checks.integer(
+      '--replicas', _REPLICAS.value)
 
 
 def _exit(ended):

@@ -149,8 +149,12 @@ class Connection:
         self._say('Waiting for the description of the replay server.')
         start = time.monotonic() + 60
       time.sleep(_POLL)
+    description.check(self._role, mine, self.description())
+
+  def description(self) -> dict[str, Any]:
+    """What the server says of the run; waits for it."""
     text = self.sample(tables.DESCRIPTION, 1, 'the description')[0][0]
-    description.check(self._role, mine, json.loads(_scalar(text)))
+    return json.loads(_scalar(text))
 
 
 class Sparing:

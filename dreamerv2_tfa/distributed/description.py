@@ -20,6 +20,7 @@ _OWN = (
     'train.keep_checkpoints', 'train.replay_storage', 'train.log_every',
     'DreamerV2Agent.jit',
 )
+ENDED = 'ended'  # beside them: agent steps at which the learner has ended
 ROWS = 'task', 'action_repeat', 'observation', 'action'  # what rows depend on
 _COMPARED = (
     *ROWS, 'precision', 'versions', 'parameters',
@@ -56,7 +57,8 @@ def check(
     UserError: If they differ; it names in what.
   """
   found = [
-      _flat({name: x for name, x in each.items() if not names or name in names})
+      _flat({name: x for name, x in each.items()
+             if name != ENDED and (not names or name in names)})
       for each in (mine, theirs)]
   differ = [
       f'{name}: here {found[0].get(name)}, there {found[1].get(name)}'

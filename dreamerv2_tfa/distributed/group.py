@@ -9,6 +9,7 @@ import threading
 import time
 
 from dreamerv2_tfa import children
+from dreamerv2_tfa.distributed import invocation
 
 _POLL = 0.05  # seconds between two looks
 _LONGEST = 10.0  # seconds between a role's end and its restart, at most
@@ -84,18 +85,21 @@ class Group:
   """The roles of a run, started in order; the learner's end is theirs."""
 
   def __init__(
-      self, flags: list[str], address: str, num_collectors: int,
-      max_restarts: int,
+      self, common: list[str], root_dir: str, address: str,
+      num_collectors: int, max_restarts: int, replicas: int | None = None,
   ):
     """Starts nothing yet.
 
     Args:
-      flags: Arguments that all roles have in common.
+      common: Arguments that all roles share.
+      root_dir: The run's folder.
       address: Of the replay server, on this machine.
       num_collectors: How many.
       max_restarts: Of each role, at most.
+      replicas: Devices of the learner; None: as it finds them.
     """
-    self._flags = [*flags, f'--replay_address={address}']
+    self._replicas = replicas
+    self._common, self._root_dir, self._address = common, root_dir, address
     self._collectors, self._most = num_collectors, max_restarts
     self._roles: dict[str, Role] = {}
     self._noted = children.Noted()
@@ -119,9 +123,9 @@ class Group:
     return 128 + self._noted.signal if self._noted.signal else code
 
   def _add(self, name, role, *flags, seeds=None):
-    made = lambda restarts: [
-        *self._flags, f'--role={role}', *flags,
-        *([] if seeds is None else [f'--collector={seeds(restarts)}'])]
+    made = lambda restarts: [*invocation.arguments(
+        role, self._address, self._root_dir, self._common,
+        None if seeds is None else seeds(restarts)), *flags]
     self._roles[name] = Role(name, made, self._say)
 
   def _run(self):
@@ -132,7 +136,8 @@ class Group:
         return 1
       if replay.code is not None:  # it has said why
         return replay.code or 1
-    self._add('learner', 'learner')
+    self._add('learner', 'learner', *(
+        [] if self._replicas is None else [f'--replicas={self._replicas}']))
     for index in range(self._collectors):
       # A restarted one plays other episodes.
       self._add(f'collector {index}', 'collector', seeds=(
@@ -145,9 +150,10 @@ class Group:
         return 1
       for name, role in self._roles.items():
         role.restart_if_due()
-        if role.code == 0 and name in ('learner', 'evaluator'):
+        code = role.code  # once: it may end meanwhile
+        if code == 0 and name != 'replay':  # at the run's end
           finished.add(name)
-        elif role.code is not None and name not in finished:
+        elif code is not None and name not in finished:
           if not self._again(role):
             return 1
     return 0

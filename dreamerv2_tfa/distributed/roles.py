@@ -12,6 +12,7 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa.distributed import address as address_lib
 from dreamerv2_tfa.distributed import connection as connection_lib
 from dreamerv2_tfa.distributed import description
+from dreamerv2_tfa.distributed import end as end_lib
 from dreamerv2_tfa.distributed import evaluator
 from dreamerv2_tfa.distributed import follower
 from dreamerv2_tfa.distributed import loopback
@@ -116,28 +117,34 @@ def _parts(settings: settings_lib.Settings) -> Iterator[parts_lib.Parts]:
 
 
 def _learn(root_dir, presets, address, replication):
-  """Runs the loop of `bin/train`, with what other processes collect."""
+  """Trains as the learner; tells the collectors if that has ended."""
+  connection = connection_lib.Connection(address, 'learner')
+  joined = []
+
   def join(run: train.Built) -> train.Built:
     settings = check(run.settings)
-    connection = connection_lib.Connection(address, 'learner')
     connection.join(description.of(run.parts))
     if replication is not None:
       settings = settings._replace(
           batch_size=replication.share(settings.batch_size))
+    remote = receiving.Remote(
+        connection, run.parts, settings.batch_size, settings.sequence_length,
+        replication)
+    joined.append(remote)
     # Evaluations are the evaluator's.
     return run._replace(
         settings=settings._replace(
             eval_episodes=0, videos=False, diagnostics=False),
-        remote=receiving.Remote(
-            connection, run.parts, settings.batch_size,
-            settings.sequence_length, replication))
+        remote=remote)
 
-  together = replication.together() if replication else (
-      contextlib.nullcontext())
-  with together:
-    return train.train(
+  with replication.together() if replication else contextlib.nullcontext():
+    stopped = train.train(
         root_dir, presets=presets, join=join,
         strategy=replication and replication.strategy)
+  if stopped is None:
+    connection.stopped = lambda: False  # its own loop's: a signal ends it now
+    end_lib.End(connection).tell(joined[0].steps.steps)
+  return stopped
 
 
 def _replay(folder, settings, address, stop):
@@ -194,6 +201,8 @@ def _begin(client, mine):
     item = next(iter(client.sample(
         tables.DESCRIPTION, 1, emit_timesteps=False)))
     theirs = json.loads(item.data[0].reshape(-1)[0])
+    if description.ENDED in theirs:
+      mine = {**mine, description.ENDED: theirs[description.ENDED]}
     # As a run that is resumed, it may have other settings now.
     description.check('replay server', mine, theirs, description.ROWS)
   client.insert([json.dumps(mine)], {tables.DESCRIPTION: 1.0})
@@ -201,7 +210,7 @@ def _begin(client, mine):
 
 
 def _collect(settings, address, stop, index):
-  """Collects until a signal, with the newest weights that have come."""
+  """Collects until the run's end, with the newest weights that have come."""
   if index is None:
     index = secrets.randbelow(2**30)
   # Apart from the seeds of the other collectors, and of the learner.
@@ -216,13 +225,17 @@ def _collect(settings, address, stop, index):
         parts.environment.batch_size, settings.sequence_length)
     collector = _collector(parts, outbox, seed)
     slice_size = max(_SLICE, settings.timetable.steps_per_update)
+    end, last = end_lib.End(connection), settings.timetable.steps
+    ends = lambda: stop.requested or end.reached(last)
     print('Collecting.', flush=True)
-    while not stop.requested:
+    while not ends():
       weights.pull()
       take = collector.collect if weights.arrived else collector.prefill
       take(slice_size)
       batch.pop_metrics(parts.environment)
-      outbox.send(lambda: stop.requested)
+      outbox.send(ends)
+    if not stop.requested:
+      print('The run has ended.', flush=True)
     print(f'Collected {collector.steps:,} steps.', flush=True)
 
 

@@ -57,6 +57,11 @@ def test_a_setting_that_one_has_not_read_is_no_difference():
       'collector', changed('settings', 'Crafter.x', value='1'), _THERE)
 
 
+def test_a_run_that_has_ended_is_no_other_run():
+  description.check(
+      'evaluator', _THERE, {**_THERE, description.ENDED: 100})
+
+
 def test_what_a_process_shows_is_its_own():
   shows = {'callbacks', 'loggers', 'videos', 'diagnostics'}
   assert shows <= {name.removeprefix('train.') for name in description._OWN}

@@ -12,6 +12,8 @@ from tf_agents.trajectories import trajectory
 
 from dreamerv2_tfa.distributed import address as address_lib
 from dreamerv2_tfa.distributed import connection as connection_lib
+from dreamerv2_tfa.distributed import description
+from dreamerv2_tfa.distributed import end as end_lib
 from dreamerv2_tfa.distributed import loopback
 from dreamerv2_tfa.distributed import receiving
 from dreamerv2_tfa.distributed import roles
@@ -222,3 +224,51 @@ def test_what_comes_by_another_device_is_refused(monkeypatch):
 def test_a_port_that_nobody_listens_to_is_no_restricted_one():
   with pytest.raises(ValueError, match='cannot be kept to this machine'):
     loopback.restrict(address_lib.free_port())
+
+
+# The end ----------------------------------------------------------------------
+
+
+def restart(server, mine):
+  """Does what a replay server does that has started from a checkpoint."""
+  client = connect(server).client
+  roles._begin(client, dict.fromkeys(description.ROWS, 'same') | mine)
+  return client
+
+
+def test_collectors_hear_of_an_end_at_their_last_step_or_later(
+    server, monkeypatch):
+  monkeypatch.setattr(end_lib, '_LOOK_EVERY', 0.0)
+  restart(server, {'settings': {}})
+  end = end_lib.End(connect(server))
+  monkeypatch.setattr(end._sparing, '_SHARE', 1e9)  # it is always due
+  assert not end.reached(100)
+  end_lib.End(connect(server)).tell(100)
+  assert end.reached(100)
+  assert not end.reached(101)  # of a run that is resumed with more steps
+  end_lib.End(connect(server)).tell(101)
+  assert end.reached(101)
+
+
+def test_the_end_stays_with_a_replay_server_that_is_started_again(server):
+  restart(server, {'settings': {'a': '1'}})
+  end_lib.End(connect(server)).tell(100)
+  restart(server, {'settings': {'a': '2'}})
+  assert connect(server).description() == {
+      **dict.fromkeys(description.ROWS, 'same'),
+      'settings': {'a': '2'}, description.ENDED: 100}
+
+
+def test_a_collector_that_waits_for_a_learner_ends_with_the_run(server):
+  restart(server, {})
+  outbox = sending.Outbox(connect(server), _SPEC, 1, T)
+  end = end_lib.End(connect(server))
+  fill(outbox, 30)  # more than there is room for
+  waits = threading.Thread(
+      target=outbox.send, args=[lambda: end.reached(100)], daemon=True)
+  waits.start()
+  waits.join(1.0)
+  assert waits.is_alive()
+  end_lib.End(connect(server)).tell(100)
+  waits.join(10)
+  assert not waits.is_alive()
