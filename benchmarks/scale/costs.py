@@ -78,11 +78,16 @@ def tell(measure, value, unit, content=''):
 
 def rows_and_windows(costs, made, contents):
   """Rows with their windows, and batches of them, without tickets."""
+  before = 0, 0
   for content, rows in contents.items():
     feed = costs.feed(rows, tickets=False)
     for _ in range(made.length // made_lib.SLICE + 2):
       feed.send()  # from here on each row has a window
     costs.measure('row', feed.send, made_lib.SLICE, content)
+    after = stored(costs)
+    tell('stored', (after[0] - before[0]) / (after[1] - before[1]), 'bytes',
+         content)
+    before = after
   samples = costs.samples()
   costs.measure('window', samples.fetch, made.settings.batch_size, 'both')
 
@@ -186,14 +191,13 @@ def update(costs, made):
   costs.measure('update', lambda: float(train()), 1)
 
 
-def stored(costs, folder):
-  """Bytes of a stored row in a checkpoint of the server."""
-  info = costs.connection.info()['sequences']
-  costs.connection.client.checkpoint()
-  size = sum(
-      path.stat().st_size for path in pathlib.Path(folder).rglob('*')
-      if path.is_file())
-  tell('checkpoint', size / info.current_size, 'bytes', 'both')
+def stored(costs):
+  """Bytes of the server's checkpoint, and windows in it."""
+  count = costs.connection.size('sequences')
+  newest = pathlib.Path(costs.connection.client.checkpoint())
+  return sum(
+      path.stat().st_size for path in newest.rglob('*') if path.is_file()
+  ), count
 
 
 def main():
@@ -211,7 +215,6 @@ def main():
     tickets(costs, made, contents['frames'])
     weights(costs, made)
     on_the_wire(costs, made, contents)
-    stored(costs, folder)
     play(costs, made)
     if preset == 'catch':  # an update of Atari takes long without a GPU
       update(costs, made)

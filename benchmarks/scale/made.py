@@ -37,7 +37,8 @@ class Made(NamedTuple):
 
 def make(preset: str) -> Made:
   """Builds a run: a name of `processes.FILES`, float32."""
-  run_settings.parse(None, [processes.FILES[preset]], ["train.precision = '32'"])
+  run_settings.parse(
+      None, [processes.FILES[preset]], ["train.precision = '32'"])
   settings = settings_lib.read()
   return Made(settings, parts_lib.build(settings))
 
@@ -109,7 +110,8 @@ class Feed:
     def give(start):
       for offset in range(count):
         place = (start + offset) % self._rows
-        outbox.add_batch(tf.nest.map_structure(lambda x: x[place], stored))
+        outbox.add_batch(tf.nest.map_structure(
+            lambda x, place=place: x[place], stored))
 
     self._give = give
 

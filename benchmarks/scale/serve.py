@@ -13,7 +13,6 @@ from dreamerv2_tfa.distributed import reverb as reverb_lib
 from dreamerv2_tfa.distributed import tables
 from dreamerv2_tfa.distributed import weights
 
-
 _CAPACITY = 10**7  # rows; none is dropped while it is measured
 
 
