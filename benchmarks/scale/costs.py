@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+import limits
 import made as made_lib
 import numpy as np
 import processes
@@ -28,6 +29,7 @@ from dreamerv2_tfa.distributed import sending
 from dreamerv2_tfa.distributed import weights as weights_lib
 
 _LEAST = 3  # calls of each, at least
+_BATCHES = 10  # whose bytes are counted
 
 
 class Costs:
@@ -49,7 +51,7 @@ class Costs:
   def feed(self, rows, connection=None, **options):
     outbox = self.outbox(connection or self.connection)
     return made_lib.Feed(
-        self._made, rows, outbox, made_lib.SLICE, **options)
+        self._made, rows, outbox, limits.SLICE, **options)
 
   def samples(self, connection=None):
     settings = self._made.settings
@@ -81,22 +83,25 @@ def rows_and_windows(costs, made, contents):
   before = 0, 0
   for content, rows in contents.items():
     feed = costs.feed(rows, tickets=False)
-    for _ in range(made.length // made_lib.SLICE + 2):
+    for _ in range(made.length // limits.SLICE + 2):
       feed.send()  # from here on each row has a window
-    costs.measure('row', feed.send, made_lib.SLICE, content)
+    costs.measure('row', feed.send, limits.SLICE, content)
     after = stored(costs)
     tell('stored', (after[0] - before[0]) / (after[1] - before[1]), 'bytes',
          content)
     before = after
-  samples = costs.samples()
-  costs.measure('window', samples.fetch, made.settings.batch_size, 'both')
+    # First windows of frames alone, then half of them of noise.
+    there = content if content == 'frames' else 'both'
+    samples = costs.samples()
+    costs.measure('window', samples.fetch, made.settings.batch_size, there)
+    windows_on_the_wire(costs, made, there)
 
 
 def tickets(costs, made, rows):
   """Rows with tickets are put; the tickets are taken, some or all at once."""
   every = made.settings.timetable.steps_per_update
   # As many as the table holds, whatever comes first.
-  count = min(made_lib.SLICE, made.length // every * every)
+  count = min(limits.SLICE, made.length // every * every)
   outbox = costs.outbox(costs.connection)
   feed = made_lib.Feed(made, rows, outbox, count)
   steps = receiving.Steps(
@@ -140,26 +145,32 @@ def weights(costs, made):
       x.shape.num_elements() * x.dtype.size for x in read), 'bytes')
 
 
+def windows_on_the_wire(costs, made, content):
+  """Bytes of a window, with all that goes with it."""
+  wire = wire_lib.Wire(costs._port)
+  connection = costs.connect(wire.address)
+  connection.info()
+  samples, before = costs.samples(connection), wire.received
+  for _ in range(_BATCHES):
+    samples.fetch()
+  tell('window_wire', (wire.received - before) / _BATCHES
+       / made.settings.batch_size, 'bytes', content)
+
+
 def on_the_wire(costs, made, contents):
-  """Bytes of a row, a window and the weights, with all that goes with them."""
+  """Bytes of a row and of the weights, with all that goes with them."""
   wire = wire_lib.Wire(costs._port)
   connection = costs.connect(wire.address)
   connection.info()
   for content, rows in contents.items():
     feed = costs.feed(rows, connection, tickets=False)
-    for _ in range(made.length // made_lib.SLICE + 2):
+    for _ in range(made.length // limits.SLICE + 2):
       feed.send()
     before = wire.sent
     for _ in range(8):
       feed.send()
-    tell('row_wire', (wire.sent - before) / 8 / made_lib.SLICE, 'bytes',
+    tell('row_wire', (wire.sent - before) / 8 / limits.SLICE, 'bytes',
          content)
-  samples, count = costs.samples(connection), 10
-  before = wire.received
-  for _ in range(count):
-    samples.fetch()
-  tell('window_wire', (wire.received - before) / count
-       / made.settings.batch_size, 'bytes', 'both')
   moved = weights_lib.Weights(connection, made.parts)
   before = wire.sent, wire.received
   moved._push()
@@ -168,11 +179,13 @@ def on_the_wire(costs, made, contents):
   tell('pull_wire', wire.received - before[1], 'bytes')
 
 
-def play(costs, made):
-  """A step of a collector, at random and with the policy, not sent."""
+def play(costs, made, rows):
+  """A step of a stub and of a collector, random or not, that is not sent."""
+  feed = made_lib.Feed(made, rows, made_lib.Dropped(), limits.SLICE)
+  costs.measure('feed', feed.send, limits.SLICE)
   collector = made_lib.collector(made, made_lib.Kept())
   for name, take in (('random', collector.prefill), ('act', collector.collect)):
-    costs.measure(name, lambda take=take: take(made_lib.SLICE), made_lib.SLICE)
+    costs.measure(name, lambda take=take: take(limits.SLICE), limits.SLICE)
 
 
 def update(costs, made):
@@ -215,7 +228,7 @@ def main():
     tickets(costs, made, contents['frames'])
     weights(costs, made)
     on_the_wire(costs, made, contents)
-    play(costs, made)
+    play(costs, made, contents['frames'])
     if preset == 'catch':  # an update of Atari takes long without a GPU
       update(costs, made)
 

@@ -4,21 +4,22 @@ Each part of a run can take so many agent steps a second, by the measured cost
 of what it does for each; the run takes as many as the least of them.
 
     collectors  C * 0.9 / (environment + policy / E + put)
-    learner     K / (1.1 * (update / L + B / L * window + K * take))
+    learner     K / (update / L + B / L * window + K * take + weights)
     server      S * cores / (put + take + B / K * window)    its processor time
     wire        S * bandwidth / (row + B / K * window)       bytes
     machine     cores / all processor time of a step, where all share a machine
 
 for C collectors of E environments, L replicas of the learner, S replay servers,
-B windows an update and an update every K steps. 0.9 and 1.1: weights take up to
-a tenth of the time. That L replicas share an update and its batch evenly, and
-S servers the traffic, is assumed: a run has one of each.
+B windows an update and an update every K steps. Weights take a tenth of a
+collector's time (hence 0.9), and at most a tenth of the learner's. That L
+replicas share an update and its batch evenly, and S servers the traffic, is
+assumed: a run has one of each.
 """
 
 import math
 from typing import NamedTuple
 
-_TENTH = 0.1  # of its time that a process spends on weights, at most
+SLICE = 16  # steps of a collector between two sends, as in `roles`
 
 
 class Cost(NamedTuple):
@@ -34,6 +35,7 @@ class Costs(NamedTuple):
 
   random: Cost  # a step of the environment, with a random action
   act: Cost  # a step of the environment, with the policy
+  feed: Cost  # a step of a stub, which has neither
   row: Cost  # a row that is sent with its window
   put: Cost  # a row that is sent with its window and its ticket
   take: Cost  # a ticket that is taken, K at once
@@ -58,7 +60,8 @@ class Run(NamedTuple):
   servers: int = 1
   machine_cores: float = math.inf  # that all processes share
   server_cores: float = math.inf  # of each server
-  bandwidth: float = math.inf  # bytes a second out of or into each server
+  bandwidth: float = math.inf  # bytes a second, in and out of each server
+  weights_share: float = 0.1  # of its time that a process moves weights
 
 
 def read(rows: list[dict[str, str]], preset: str) -> Costs:
@@ -72,18 +75,22 @@ def read(rows: list[dict[str, str]], preset: str) -> Costs:
         found.get((f'{name}_{part}', content), math.nan) * 1e-6
         for part in Cost._fields))
 
+  feed = cost('feed')
+  # Rows were measured with what prepares them.
+  sent = lambda *names: Cost(*(
+      max(0.0, x - y) for x, y in zip(cost(*names), feed, strict=True)))
   return Costs(
-      cost('random'), cost('act'), cost('row', 'frames'), cost('put'),
-      cost('take'), cost('take_all'), cost('window', 'both'), cost('push'),
+      cost('random'), cost('act'), feed, sent('row', 'frames'), sent('put'),
+      cost('take'), cost('take_all'), cost('window', 'frames'), cost('push'),
       cost('pull'), cost('update'), found['row_wire', 'frames'],
-      found['window_wire', 'both'], found['weights', ''])
+      found['window_wire', 'frames'], found['weights', ''])
 
 
 def collect(costs: Costs, run: Run) -> float:
   """Steps a second that the collectors take."""
   policy = costs.act.wall - costs.random.wall
   step = costs.random.wall + policy / run.environments + costs.put.wall
-  return run.collectors * (1 - _TENTH) / step
+  return run.collectors * (1 - run.weights_share) / step
 
 
 def learn(costs: Costs, run: Run) -> float:
@@ -91,8 +98,8 @@ def learn(costs: Costs, run: Run) -> float:
   windows = run.batch_size / run.learners * costs.window.wall
   tickets = run.steps_per_update * costs.take.wall
   seconds = costs.update.wall / run.learners + windows + tickets
-  # Weights are sent once an update, and for a tenth of the time at most.
-  seconds += min(costs.push.wall, _TENTH * seconds)
+  # Weights are sent once an update, and for that share of the time at most.
+  seconds += min(costs.push.wall, run.weights_share * seconds)
   return run.steps_per_update / seconds
 
 
@@ -111,7 +118,16 @@ def step_bytes(costs: Costs, run: Run) -> float:
 
 def pulls(costs: Costs, run: Run) -> float:
   """Times a second that the collectors fetch weights, as often as they may."""
-  return run.collectors * _TENTH / ((1 + _TENTH) * costs.pull.wall)
+  return run.collectors * run.weights_share / costs.pull.wall
+
+
+def age(run: Run) -> float:
+  """Updates from the weights of a step to its being counted.
+
+  That is where collectors wait for the learner: each has a slice of `SLICE`
+  steps, acted with the weights of its beginning, and they take turns.
+  """
+  return run.collectors * SLICE / run.steps_per_update
 
 
 def share(costs: Costs, run: Run) -> float:

@@ -14,7 +14,6 @@ from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import run_settings
 from dreamerv2_tfa.training import settings as settings_lib
 
-SLICE = 16  # agent steps of a collector between two sends, as in `roles`
 _ROWS = 256  # that are prepared
 
 
@@ -52,6 +51,16 @@ class Kept:
   def add_batch(self, row):
     return tf.numpy_function(
         lambda *leaves: self.rows.append(leaves), tf.nest.flatten(row), [])
+
+
+class Dropped:
+  """Takes the place of an outbox that has sent its rows already."""
+
+  def add_batch(self, row):
+    return tf.numpy_function(lambda *leaves: None, tf.nest.flatten(row), [])
+
+  def send(self, stopped):
+    """Sends nothing."""
 
 
 def collector(made: Made, buffer: Any) -> collection.Collector:

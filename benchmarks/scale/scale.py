@@ -8,26 +8,23 @@ Each part is a process of its own; README.md says what they measure.
 
 import csv
 import os
-import pathlib
 import sys
 import time
 
 from absl import app
 from absl import flags
+import figures
 import processes
 
 _QUICK = flags.DEFINE_bool('quick', False, 'Measures the least, and prints it.')
-PATH = pathlib.Path(__file__).with_name('scale.csv')
-_FIELDS = (
-    'preset', 'content', 'collectors', 'measure', 'value', 'unit', 'load')
 _ALL = (  # program and its arguments; the preset is that of the row
     ('catch', 'costs.py', '{preset}', '1'),
     ('atari', 'costs.py', '{preset}', '1'),
-    ('catch', 'points.py', 'rows', '{preset}', '1,2,4', '4'),
+    ('catch', 'points.py', 'rows', '{preset}', '1,4', '4'),
     ('catch', 'points.py', 'stub', '{preset}', '1,2,4,8', '4'),
-    ('atari', 'points.py', 'stub', '{preset}', '1,4', '4'),
-    ('catch', 'points.py', 'collector', '{preset}', '1,2,4,8', '8'),
-    ('catch', 'whole.py', '{preset}', '1,4', '15'))
+    ('atari', 'points.py', 'stub', '{preset}', '1,2', '4'),
+    ('catch', 'points.py', 'collector', '{preset}', '1,2,4,8', '6'),
+    ('catch', 'whole.py', '{preset}', '1,4', '12'))
 _LEAST = (
     ('catch', 'costs.py', '{preset}', '0.1'),
     ('catch', 'points.py', 'stub', '{preset}', '1', '1'),
@@ -35,7 +32,7 @@ _LEAST = (
 
 
 def measure(parts):
-  """Yields rows of `_FIELDS`, one part after the other."""
+  """Yields rows of `figures.FIELDS`, one part after the other."""
   for preset, program, *arguments in parts:
     start, load = time.monotonic(), os.getloadavg()[0]
     arguments = [each.format(preset=preset) for each in arguments]
@@ -48,20 +45,14 @@ def measure(parts):
              'value': f'{line["value"]:.6g}', 'load': f'{load:.1f}'}
 
 
-def read():
-  """The rows of scale.csv: list of dicts of str."""
-  with PATH.open(newline='') as file:
-    return list(csv.DictReader(file))
-
-
 def main(unused_argv):
   """Measures, prints, and writes unless it is quick."""
   rows = list(measure(_LEAST if _QUICK.value else _ALL))
   for row in rows:
-    print(*(row[name] for name in _FIELDS))
+    print(*(row[name] for name in figures.FIELDS))
   if not _QUICK.value:
-    with PATH.open('w', newline='') as file:
-      writer = csv.DictWriter(file, _FIELDS, lineterminator='\n')
+    with figures.PATH.open('w', newline='') as file:
+      writer = csv.DictWriter(file, figures.FIELDS, lineterminator='\n')
       writer.writeheader()
       writer.writerows(rows)
 

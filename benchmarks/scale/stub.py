@@ -9,6 +9,7 @@ they give no tickets, so that it waits for no learner.
 import itertools
 import sys
 
+import limits
 import made as made_lib
 
 from dreamerv2_tfa.distributed import connection as connection_lib
@@ -26,7 +27,7 @@ def main():
   outbox = sending.Outbox(
       connection, made.spec, 1, made.settings.sequence_length)
   feed = made_lib.Feed(
-      made, made_lib.frames(made), outbox, made_lib.SLICE,
+      made, made_lib.frames(made), outbox, limits.SLICE,
       tickets=kind == 'stub')
   for number in itertools.count():
     if number == _WARM:
