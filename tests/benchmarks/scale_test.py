@@ -97,11 +97,11 @@ def test_costs_are_read_without_what_prepares_the_rows():
 
 
 def test_the_age_of_weights_is_the_updates_done_since():
-  updates = [  # each before an update; the second sends no weights
+  updates = [  # each before an update; two send no weights
       {'time': 1.0, 'number': 1, 'steps': 10, 'push': 0.1},
       {'time': 2.0, 'number': 2, 'steps': 14},
       {'time': 3.0, 'number': 3, 'steps': 18, 'push': 0.1},
-      {'time': 4.0, 'number': 4, 'steps': 22, 'push': 0.1}]
+      {'time': 4.0, 'number': 4, 'steps': 18}]
   slices = [
       {'time': 0.5, 'arrived': False, 'steps': 0},
       {'time': 1.5, 'arrived': True, 'steps': 10},  # none is done
