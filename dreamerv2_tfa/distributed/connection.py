@@ -54,11 +54,12 @@ class Connection:
 
   def _serve(self):
     while True:
-      function, result = self._work.get()
+      function, result, done = self._work.get()
       try:
         result.append((function(), None))
       except BaseException as error:  # it is raised where it is waited for
         result.append((None, error))
+      done.set()
 
   def run(self, function: Callable[[], Any], what: str) -> Any:
     """Calls a function that may wait for the server, and waits for its end.
@@ -72,11 +73,9 @@ class Connection:
       Exception: What the function raises.
     """
     result, start, told = [], time.monotonic(), False
-    self._work.put((function, result))
-    wait = 1e-4
-    while not result:
-      time.sleep(wait)
-      wait = min(2 * wait, _POLL)
+    done = threading.Event()
+    self._work.put((function, result, done))
+    while not done.wait(_POLL):  # a signal is answered between two waits
       if not told and time.monotonic() - start > _SILENT:
         told = True
         self._say(f'Waiting for {what} of the replay server {self.address}.')

@@ -30,8 +30,6 @@ def variables(parts: parts_lib.Parts) -> dict[str, Any]:
 class Weights:
   """The variables of a run in the replay server, pushed or pulled.
 
-  Attributes:
-    arrived: Whether some have been pulled.
   """
 
   def __init__(
@@ -43,13 +41,18 @@ class Weights:
       connection: Of this process.
       parts: Of this process.
     """
-    self._connection, self.arrived = connection, False
+    self._connection, self._pulled = connection, -1
     self._variables = variables(parts)
     self._sparing = connection_lib.Sparing()
     connection.info()
     self._container = connection.run(
         lambda: reverb_variable_container.ReverbVariableContainer(
             connection.address, [tables.VARIABLES]), 'its tables')
+
+  @property
+  def arrived(self) -> bool:
+    """Whether some have been pulled."""
+    return self._pulled >= 0
 
   def push(self) -> None:
     """Sends the variables, unless that would take much of the time."""
@@ -68,11 +71,14 @@ class Weights:
       self._sparing.take(self._pull)
 
   def _pull(self):
-    if not self._connection.size(tables.VARIABLES):
+    table = self._connection.info()[tables.VARIABLES]
+    pushed = table.rate_limiter_info.insert_stats.completed
+    if not table.current_size or pushed == self._pulled:
       return
     values = self._connection.run(
         lambda: self._container.pull(tables.VARIABLES), 'weights')
     for variable, value in zip(
         tf.nest.flatten(self._variables), tf.nest.flatten(values), strict=True):
       variable.assign(value)
-    self.arrived = True
+    # Or more, if others came meanwhile. A server that was restarted counts anew.
+    self._pulled = pushed
