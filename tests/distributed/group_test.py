@@ -28,7 +28,7 @@ class Role(group.Role):
     self.looks += 1
     return None if self._due is not None or self.looks < looks else status
 
-  def stop(self):
+  def stop(self, noted):
     pass
 
 

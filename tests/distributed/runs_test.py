@@ -119,8 +119,9 @@ def test_no_process_is_left_after_its_parent_was_killed(tmp_path):
 
 @pytest.mark.slow
 def test_a_signal_saves_and_ends_all_and_the_same_command_resumes(tmp_path):
+  # And what two replicas of the learner have saved, one continues.
   root = tmp_path / 'run'
-  with watched(root) as run:
+  with watched(root, '--replicas=2') as run:
     run.until('learner', ' fps')
     children = run.children()
     run.process.send_signal(signal.SIGTERM)

@@ -41,7 +41,9 @@ _KNOWN = {
         'importlib.util.spec_from_file_location', 'np.load', 'read_text'},
     'deployment/formats/tflite.py': {'read_bytes'},
     'deployment/export.py': {'subprocess'},
+    'children.py': {'subprocess'},
     'distributed/group.py': {'subprocess'},
+    'sweeps/sweep.py': {'subprocess'},
     # Arrays, without pickle.
     'reading.py': {'np.load'},
     'migration/order.py': {'np.load'},
