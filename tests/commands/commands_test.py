@@ -164,7 +164,7 @@ _READ = {
         'root_dir', 'logdir', 'task', 'precision', 'seed', 'steps',
         'environments', 'dry_run', 'show_config', 'replay_crash', 'list_tasks',
         'list_presets', 'role', 'replay_address', 'num_collectors',
-        'max_restarts', 'collector'},
+        'max_restarts', 'collector', 'replicas'},
     'sweep': _GIN | {
         'sweep_dir', 'seeds', 'vary', 'steps', 'precision', 'environments',
         'at_once', 'index', 'write_only', 'table', 'csv'},
