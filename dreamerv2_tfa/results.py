@@ -84,10 +84,11 @@ class Run:
 
     The index is `step`; a report and an evaluation at the same frame are two
     lines, and what one of them lacks is NaN there. Lines that a resumed session
-    has superseded are left out. `run.metrics.eval_return.dropna().plot()`
+    has superseded are left out, and those of an evaluator that was a process of
+    its own are among them. `run.metrics.eval_return.dropna().plot()`
     draws a curve.
     """
-    frame = pd.DataFrame(metrics_lib.read(self._paths.metrics))
+    frame = pd.DataFrame(metrics_lib.of_run(self._paths))
     if 'step' not in frame:
       frame['step'] = pd.Series(dtype='int64')
     return frame.set_index('step')

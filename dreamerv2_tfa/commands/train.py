@@ -124,10 +124,11 @@ def _check_role():
 def _role(role, root_dir, presets):
   """Is one process of a distributed run."""
   from dreamerv2_tfa.distributed import roles
+  from dreamerv2_tfa.reports import report
 
   return roles.run(
       role, root_dir, _REPLAY_ADDRESS.value, presets, _COLLECTOR.value,
-      _replicas())
+      _replicas(), [report.write_after])
 
 
 def _all(root_dir):

@@ -1,10 +1,12 @@
 """The evaluator: plays what the learner saves, and writes how it went."""
 
+from collections.abc import Sequence
 import pathlib
 import time
 
 from dreamerv2_tfa.behaviour import fused_policy
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import checkpoint_files
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import evaluation as evaluation_lib
@@ -24,6 +26,7 @@ _POLL = 0.2  # seconds between looks at the folder
 def follow(
     folder: runs.RunFolder, settings: settings_lib.Settings,
     parts: parts_lib.Parts, stop: interrupt.Interrupt,
+    callbacks: Sequence[callbacks_lib.Callback] = (),
 ) -> None:
   """Evaluates checkpoints as they are due, until that of the last step.
 
@@ -34,6 +37,7 @@ def follow(
     settings: Of the run.
     parts: Of this process.
     stop: Ends it.
+    callbacks: Told of each evaluation, and of the end.
   """
   own, repeat = runs.RunFolder(folder.evaluations), parts.task.action_repeat
   own.root.mkdir(parents=True, exist_ok=True)
@@ -48,6 +52,9 @@ def follow(
       fused_policy.of(parts.agent.policy, parts.agent.jit),
       settings.eval_episodes, settings.eval_steps)
   last = settings.timetable.steps
+  tell = lambda kind, metrics: _tell(callbacks, callbacks_lib.Event(
+      kind, done * repeat, int(parts.agent.train_step_counter.numpy()),
+      metrics, folder.root, stop.request))
   try:
     while done < last and settings.eval_episodes and not stop.requested:
       found = _newest(folder.checkpoints)
@@ -66,8 +73,15 @@ def follow(
             f'{metrics["eval_return"]:.2f}, length '
             f'{metrics["eval_length"]:.1f}.', flush=True)
       done = steps
+      tell('evaluation', metrics)
+    tell('end', {})
   finally:
     writer.close()
+
+
+def _tell(callbacks, event):
+  for callback in callbacks:
+    callback(event)
 
 
 def _newest(directory: pathlib.Path) -> str | None:

@@ -25,6 +25,7 @@ from dreamerv2_tfa.distributed import weights as weights_lib
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.experience import collection
+from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import capacity as capacity_lib
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import lock
@@ -45,6 +46,7 @@ _SLICE = 16  # agent steps of a collector between two sends, at least
 def run(
     role: str, root_dir: str, address: str | None, presets: Sequence[str],
     index: int | None = None, replicas: int | None = None,
+    callbacks: Sequence[callbacks_lib.Callback] = (),
 ) -> int | None:
   """Runs a process of a distributed run, with the settings bound with gin.
 
@@ -55,6 +57,7 @@ def run(
     presets: Names of the gin files, for the record.
     index: Moves a collector's seed; None: by chance.
     replicas: Devices of a learner, see `replication.make`.
+    callbacks: Told by an evaluator of its evaluations.
 
   Returns:
     The signal that stopped it; None at its end.
@@ -85,7 +88,7 @@ def run(
         connection = connection_lib.Connection(address, role)
         connection.stopped = lambda: stop.requested
         connection.join(description.of(parts))
-        evaluator.follow(folder, settings, parts, stop)
+        evaluator.follow(folder, settings, parts, stop, callbacks)
     return stop.signal
 
 

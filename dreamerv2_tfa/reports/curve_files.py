@@ -159,9 +159,10 @@ def _files(root):
 def _run(file, root, wanted):
   """A run's `_Series`, and the keys of its lines."""
   from dreamerv2_tfa.training import metrics  # imports TensorFlow
+  from dreamerv2_tfa.training import runs
 
   task, method, seed = _identity(file, root)
-  rows = metrics.read(file)
+  rows = metrics.of_run(runs.RunFolder(file.parent))
   keys = {key for row in rows for key in row}
   present = [row for row in rows if wanted.xaxis in row and wanted.yaxis in row]
   return _Series(

@@ -97,7 +97,7 @@ def gather(root: str | os.PathLike) -> Overview:
         f'There is no run in {folder.root}: {folder.protocol.name} is missing. '
         'Give the folder that bin/train --root_dir has written.')
   there = protocol_lib.wanted(folder.protocol)
-  rows = metrics_lib.read(folder.metrics)
+  rows = metrics_lib.of_run(folder)
   settings = config.recorded(folder.config)
   found, unread = diagnostics_lib.lines(folder, rows)
   metrics, notes = _series(rows + found)

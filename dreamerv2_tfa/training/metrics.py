@@ -14,6 +14,7 @@ from tf_agents.agents import tf_agent
 from tf_agents.utils import common
 
 from dreamerv2_tfa import reading
+from dreamerv2_tfa.training import runs
 
 _EVALUATION = ('eval_', 'diagnostics/')  # names of its metrics
 
@@ -30,6 +31,17 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
     ValueError: If a line is damaged, other than the last one cut short.
   """
   return parse(path)[0]
+
+
+def of_run(folder: runs.RunFolder) -> list[dict[str, Any]]:
+  """The lines of a run: its own, and where it has an evaluator, those.
+
+  Raises:
+    ValueError: As `read`.
+  """
+  played = read(runs.RunFolder(folder.evaluations).metrics)
+  rows = read(folder.metrics)
+  return sorted(rows + played, key=lambda row: row['step']) if played else rows
 
 
 def last_evaluation(path: pathlib.Path) -> dict[str, Any] | None:

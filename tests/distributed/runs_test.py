@@ -86,6 +86,7 @@ def test_a_run_with_a_killed_collector_ends_with_all_steps_and_updates(
   assert rows[-1]['train_length'] == 45.0
   played = metrics_lib.read(root / 'evaluations' / 'metrics.jsonl')
   assert played[-1]['step'] == STEPS
+  assert 'eval_return' in (root / 'report.html').read_text()
   assert (root / 'policies' / 'greedy' / 'saved_model.pb').exists()
   evaluated = subprocess.run(
       [sys.executable, '-m', 'dreamerv2_tfa.commands.evaluate',
