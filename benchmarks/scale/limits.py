@@ -13,7 +13,7 @@ for C collectors of E environments, L replicas of the learner, S replay servers,
 B windows an update and an update every K steps. Weights take a tenth of a
 collector's time (hence 0.9), and at most a tenth of the learner's. That L
 replicas share an update and its batch evenly, and S servers the traffic, is
-assumed: a run has one of each.
+assumed: the first was not timed, and a run has one server.
 """
 
 import math

@@ -26,8 +26,9 @@ _REPLAY_CRASH = flags.DEFINE_bool(
     'replay_crash', False, 'Run the update again that was not finite and ended '
     'the run in --root_dir, and name the first operation that is not finite.'
 )
+_ROLES = ['replay', 'learner', 'collector', 'evaluator', 'all']
 _ROLE = flags.DEFINE_enum(
-    'role', None, ['replay', 'learner', 'collector', 'evaluator', 'all'],
+    'role', None, _ROLES,
     'Be one process of a run in several (docs/distributed.md), or start all on '
     'this machine.'
 )
@@ -44,7 +45,7 @@ _COLLECTOR = configuration.number(
     'by chance.')
 _REPLICAS = configuration.number(
     'replicas', None, 'Devices of a learner, which share each batch; without: '
-    'all GPUs, or one.')
+    'one.')
 PAGE = help_lib.Page(
     'train', 'Trains DreamerV2 on a task, or resumes the run in --root_dir.',
     '[TASK] [--flag=VALUE ...]',
@@ -109,16 +110,22 @@ def _looks():
 
 
 def _check_role():
-  """Refuses flags of a run in several processes without a role."""
-  given = [
-      f'--{holder.name}' for holder in (
-          _REPLAY_ADDRESS, _NUM_COLLECTORS, _MAX_RESTARTS, _COLLECTOR,
-          _REPLICAS)
-      if holder.present]
+  """Refuses flags that the role does not read."""
+  read_by = (
+      (_REPLAY_ADDRESS, _ROLES), (_NUM_COLLECTORS, ['all']),
+      (_MAX_RESTARTS, ['all']), (_COLLECTOR, ['collector']),
+      (_REPLICAS, ['learner', 'all']))
+  given = {f'--{holder.name}': roles for holder, roles in read_by
+           if holder.present}
   if given and not _ROLE.value:
     raise checks.UserError(
         f'Got {", ".join(given)} without a role. Add --role=all, or the role '
-        'of this process: replay, learner, collector or evaluator.')
+        f'of this process: {", ".join(_ROLES[:-2])} or {_ROLES[-2]}.')
+  for name, roles in given.items():
+    if _ROLE.value not in roles:
+      raise checks.UserError(
+          f'--role={_ROLE.value} does not read {name}, which is of '
+          f'--role={" and --role=".join(roles)}. Leave it out.')
 
 
 def _role(role, root_dir, presets):

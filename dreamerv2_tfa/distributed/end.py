@@ -13,8 +13,8 @@ class End:
   """Whether the learner has taken all steps: collectors end then.
 
   It is part of the description in the replay server, and so of its checkpoint.
-  A run that is resumed with more steps needs no reset: a collector ends at the
-  steps that it was told itself.
+  A callback may have stopped the learner earlier: that is an end as well, until
+  a learner joins again.
   """
 
   def __init__(self, connection: connection_lib.Connection):
@@ -30,13 +30,18 @@ class End:
     """Stores that the learner has ended.
 
     Args:
-      steps: Agent steps of the run by then.
+      steps: Agent steps that it was to take.
     """
     found = {**self._connection.description(), description.ENDED: steps}
     self._connection.run(
         lambda: self._connection.client.insert(
             [json.dumps(found)], {tables.DESCRIPTION: 1.0}),
         'room for the end of the run')
+
+  def withdraw(self) -> None:
+    """A learner begins: what an earlier one has told is no longer so."""
+    if self._connection.description().get(description.ENDED):
+      self.tell(0)
 
   def reached(self, steps: int) -> bool:
     """Whether the learner has ended after so many agent steps, or more."""

@@ -1,11 +1,13 @@
 """The evaluator: plays what the learner saves, and writes how it went."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import pathlib
 import time
 
 from dreamerv2_tfa.behaviour import fused_policy
 from dreamerv2_tfa.environments import batch
+from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import checkpoint_files
 from dreamerv2_tfa.training import checkpoints
@@ -26,9 +28,10 @@ _POLL = 0.2  # seconds between looks at the folder
 def follow(
     folder: runs.RunFolder, settings: settings_lib.Settings,
     parts: parts_lib.Parts, stop: interrupt.Interrupt,
+    ended: Callable[[], bool],
     callbacks: Sequence[callbacks_lib.Callback] = (),
 ) -> None:
-  """Evaluates checkpoints as they are due, until that of the last step.
+  """Evaluates checkpoints as they are due, until the learner's last one.
 
   Its lines are in a folder of its own: the learner writes the run's.
 
@@ -37,6 +40,7 @@ def follow(
     settings: Of the run.
     parts: Of this process.
     stop: Ends it.
+    ended: Whether the learner has ended.
     callbacks: Told of each evaluation, and of the end.
   """
   own, repeat = runs.RunFolder(folder.evaluations), parts.task.action_repeat
@@ -51,18 +55,20 @@ def follow(
       parts.evaluation_environment,
       fused_policy.of(parts.agent.policy, parts.agent.jit),
       settings.eval_episodes, settings.eval_steps)
-  last = settings.timetable.steps
+  last, over = settings.timetable.steps, False
   tell = lambda kind, metrics: _tell(callbacks, callbacks_lib.Event(
       kind, done * repeat, int(parts.agent.train_step_counter.numpy()),
       metrics, folder.root, stop.request))
   try:
     while done < last and settings.eval_episodes and not stop.requested:
-      found = _newest(folder.checkpoints)
-      steps = checkpoint_files.step(found) if found else 0
-      due = steps >= last or settings.timetable.due(done, steps).evaluate
-      if steps <= done or not due or not _restored(found, parts):
+      found = _due(folder, settings, done, over)
+      if found is None and over:
+        break
+      if found is None or not _restored(found, parts):
+        over = over or _asked(ended, stop)
         time.sleep(_POLL)
         continue
+      steps = checkpoint_files.step(found)
       metrics = play.run(stop)
       batch.pop_metrics(parts.evaluation_environment)
       if metrics is None:
@@ -77,6 +83,25 @@ def follow(
     tell('end', {})
   finally:
     writer.close()
+
+
+def _due(folder, settings, done, over):
+  """Path of a checkpoint to evaluate; None while there is none."""
+  found = _newest(folder.checkpoints)
+  steps = checkpoint_files.step(found) if found else 0
+  due = over or steps >= settings.timetable.steps or (
+      settings.timetable.due(done, steps).evaluate)
+  return found if steps > done and due else None
+
+
+def _asked(ended, stop):
+  """Whether the learner has ended; the question may be stopped."""
+  try:
+    return ended()
+  except faults.EnvironmentFailed:
+    if not stop.requested:
+      raise
+    return False
 
 
 def _tell(callbacks, event):

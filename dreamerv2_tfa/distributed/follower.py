@@ -2,6 +2,7 @@
 
 from tf_agents.utils import common
 
+from dreamerv2_tfa import checks
 from dreamerv2_tfa.distributed import connection as connection_lib
 from dreamerv2_tfa.distributed import description
 from dreamerv2_tfa.distributed import receiving
@@ -16,7 +17,7 @@ from dreamerv2_tfa.training import surroundings
 def follow(
     address: str, settings: settings_lib.Settings,
     replication: replication_lib.Replication,
-) -> None:
+) -> int | None:
   """Runs the updates that the chief runs, on a share of each batch.
 
   It keeps nothing: a signal ends it at once, and the chief with it.
@@ -26,8 +27,12 @@ def follow(
     settings: Of the run.
     replication: Of this process.
 
+  Returns:
+    The signal that has stopped the chief; None at the end of the run.
+
   Raises:
-    UserError: If it does not fit the run of the replay server.
+    UserError: If it does not fit the run of the replay server, or the chief
+      has failed.
   """
   share = replication.share(settings.batch_size)
   with output.unbroken(), surroundings.kept(), replication.together():
@@ -48,11 +53,20 @@ def follow(
     while True:
       what, steps = replication.told()
       if what == replication_lib.END:
-        break
+        return _end(steps)
       parts.steps.environment_steps.assign(steps)
       if what == replication_lib.WEIGHTS:
         replication.share_weights(crash.updated(parts.agent))
       else:
         samples.fetch()
         run()
-    print('The first learner has ended, so this one does.', flush=True)
+
+
+def _end(status):
+  """Ends as the chief has."""
+  if status == replication_lib.FAILED:
+    raise checks.UserError(
+        'The first learner has failed, so this one ends: see what it says. '
+        'Start all of them again.')
+  print('The first learner has ended, so this one does.', flush=True)
+  return status or None

@@ -262,6 +262,12 @@ class Remote:
     self.acting.samples = made
     return made
 
+  @property
+  def replicas(self) -> int:
+    """How many an update runs on."""
+    return 1 if self._replication is None else (
+        self._replication.strategy.num_replicas_in_sync)
+
   def train(self, batch: trajectories.Trajectory) -> tf_agent.LossInfo:
     """Runs an update, on all replicas; called in a graph."""
     if self._replication is None:

@@ -31,6 +31,11 @@ from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import checks
 
 END, UPDATE, WEIGHTS = 0, 1, 2  # what the chief tells
+FAILED = -1  # with END
+_GONE = (  # of a sum over processes that one of them has left
+    tf.errors.UnavailableError, tf.errors.AbortedError,
+    tf.errors.CancelledError, tf.errors.DeadlineExceededError,
+    tf.errors.InternalError)
 
 
 def make(replicas: int | None) -> 'Replication | None':
@@ -40,7 +45,7 @@ def make(replicas: int | None) -> 'Replication | None':
 
   Args:
     replicas: Devices of this process: GPUs, and where there are none parts of
-      the CPU. None: all GPUs, or one.
+      the CPU. None: one, and with TF_CONFIG all GPUs.
 
   Returns:
     None for one device of one process.
@@ -48,20 +53,21 @@ def make(replicas: int | None) -> 'Replication | None':
   Raises:
     UserError: If there are fewer GPUs, or TF_CONFIG cannot be used.
   """
-  workers, index = _cluster()
+  names, index = _cluster()
+  workers = max(len(names), 1)
   gpus = tf.config.list_physical_devices('GPU')
-  replicas = replicas or max(len(gpus), 1)
-  if gpus and replicas > len(gpus):
+  if gpus and replicas is not None and replicas > len(gpus):
     raise checks.UserError(
         f'Got --replicas={replicas}; there are {len(gpus)} GPUs here.')
   if workers > 1:
-    if replicas != max(len(gpus), 1):
+    if replicas not in (None, max(len(gpus), 1)):
       raise checks.UserError(
           f'Got --replicas={replicas}; with TF_CONFIG a process has all its '
           f'{max(len(gpus), 1)}. Hide GPUs with CUDA_VISIBLE_DEVICES.')
+    print(f'Waiting for {workers} learners: {", ".join(names)}.', flush=True)
     strategy: Any = tf.distribute.MultiWorkerMirroredStrategy()
     return Replication(strategy, workers, index)
-  if replicas == 1:
+  if replicas in (None, 1):
     return None
   if not gpus:
     tf.config.set_logical_device_configuration(
@@ -76,7 +82,7 @@ def _cluster():
   """Processes that TF_CONFIG names, and which of them this one is."""
   text = os.environ.get('TF_CONFIG')
   if not text:
-    return 1, 0
+    return [], 0
   try:
     found = json.loads(text)
     workers, task = found['cluster']['worker'], found['task']
@@ -91,7 +97,7 @@ def _cluster():
     raise checks.UserError(
         'TF_CONFIG must name workers alone, and this process one of them; got '
         f'{", ".join(sorted(kinds))} and the task {task}.')
-  return len(workers), index
+  return workers, index
 
 
 class Replication:
@@ -127,7 +133,8 @@ class Replication:
     if batch_size % replicas:
       raise checks.UserError(
           f'train.batch_size = {batch_size} cannot be shared equally by '
-          f'{replicas} replicas. Bind a multiple of {replicas}.')
+          f'{replicas} replicas. Give fewer --replicas or processes, or bind a '
+          f'multiple of {replicas}.')
     return batch_size // self.processes
 
   def train(
@@ -174,7 +181,8 @@ class Replication:
 
     Args:
       what: `UPDATE`, `WEIGHTS` or `END`.
-      steps: Agent steps of the run, which schedules read.
+      steps: Agent steps of the run, which schedules read; with `END` the
+        signal that has stopped it, 0: none, or `FAILED`.
     """
     if self.processes > 1:
       self._begun = True
@@ -182,7 +190,7 @@ class Replication:
 
   @contextlib.contextmanager
   def together(self) -> Iterator[None]:
-    """At the chief's end the others are told; no process continues alone.
+    """Where the chief fails the others are told; none continues alone.
 
     Raises:
       UserError: If another process has gone. An update may have been applied
@@ -190,8 +198,8 @@ class Replication:
     """
     try:
       yield
-    except tf.errors.OpError as error:
-      if self.processes == 1:
+    except _GONE as error:
+      if self.processes == 1 or 'ollective' not in str(error):
         raise
       raise checks.UserError(
           f'Learner {self.index} of {self.processes} cannot continue without '
@@ -199,10 +207,8 @@ class Replication:
           'them again: the run resumes from its last save.') from error
     except BaseException:
       if self._begun:  # else the others are not where they are told
-        self.tell(END, 0)
+        self.tell(END, FAILED)
       raise
-    if not self.index:
-      self.tell(END, 0)
 
   def told(self) -> tuple[int, int]:
     """Waits for what the chief tells; by a follower."""

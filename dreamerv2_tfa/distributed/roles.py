@@ -69,12 +69,12 @@ def run(
   reverb_lib.load()
   host, port = address_lib.parse(address)
   address = address_lib.text(host, port)
+  settings = check(settings_lib.read())
   if role == 'learner':
     replication = replication_lib.make(replicas)
     if replication is not None and replication.index:
-      return follower.follow(address, check(settings_lib.read()), replication)
-    return _learn(root_dir, presets, address, replication)
-  settings = check(settings_lib.read())
+      return follower.follow(address, settings, replication)
+    return _learn(root_dir, presets, address, settings, replication)
   folder = runs.RunFolder(root_dir, '--root_dir')
   with output.unbroken(), surroundings.kept(), interrupt.Interrupt() as stop:
     if role == 'replay':
@@ -88,7 +88,10 @@ def run(
         connection = connection_lib.Connection(address, role)
         connection.stopped = lambda: stop.requested
         connection.join(description.of(parts))
-        evaluator.follow(folder, settings, parts, stop, callbacks)
+        end = end_lib.End(connection)
+        evaluator.follow(
+            folder, settings, parts, stop,
+            lambda: end.reached(settings.timetable.steps), callbacks)
     return stop.signal
 
 
@@ -119,21 +122,21 @@ def _parts(settings: settings_lib.Settings) -> Iterator[parts_lib.Parts]:
     parts_lib.close(parts)
 
 
-def _learn(root_dir, presets, address, replication):
+def _learn(root_dir, presets, address, wanted, replication):
   """Trains as the learner; tells the collectors if that has ended."""
   connection = connection_lib.Connection(address, 'learner')
-  joined = []
+  end = end_lib.End(connection)
 
   def join(run: train.Built) -> train.Built:
     settings = check(run.settings)
     connection.join(description.of(run.parts))
+    end.withdraw()
     if replication is not None:
       settings = settings._replace(
           batch_size=replication.share(settings.batch_size))
     remote = receiving.Remote(
         connection, run.parts, settings.batch_size, settings.sequence_length,
         replication)
-    joined.append(remote)
     # Evaluations are the evaluator's.
     return run._replace(
         settings=settings._replace(
@@ -144,9 +147,11 @@ def _learn(root_dir, presets, address, replication):
     stopped = train.train(
         root_dir, presets=presets, join=join,
         strategy=replication and replication.strategy)
+    if replication is not None:
+      replication.tell(replication_lib.END, stopped or 0)
   if stopped is None:
     connection.stopped = lambda: False  # its own loop's: a signal ends it now
-    end_lib.End(connection).tell(joined[0].steps.steps)
+    end.tell(wanted.timetable.steps)
   return stopped
 
 

@@ -224,6 +224,10 @@ def replay(root_dir: str | os.PathLike) -> list[str]:
       'Run again here, it gives other numbers: not finite are '
       f'{", ".join(bad) or "none"}.',
   ]
+  if record.get('replicas', 1) != 1:
+    lines.append(
+        f'It ran on {record["replicas"]} replicas, each with noise and a share '
+        "of the batch of its own; this is the first process's share, on one.")
   return lines + _first_operation(folder, there, batch)
 
 

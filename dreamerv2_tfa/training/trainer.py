@@ -75,6 +75,7 @@ class Trainer:
         capacity.rows, folder.root if capacity.on_disk else None,
     )
     self._train = remote.train if remote else parts.agent.train
+    self._replicas = remote.replicas if remote else 1
     self._beside = settings.overlap and not self._offline
     self._acting: acting.Apart = remote.acting if remote else acting.make(
         parts.agent, parts.steps, beside=self._beside)
@@ -130,7 +131,7 @@ class Trainer:
     self._guard = crash.Guard(
         agent, steps, folder, settings.batch_size, settings.sequence_length,
         {'task': self._parts.task.name, 'precision': self._parts.precision,
-         'seed': settings.seed},
+         'seed': settings.seed, 'replicas': self._replicas},
     )
 
     def update():

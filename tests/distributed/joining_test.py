@@ -130,10 +130,17 @@ def test_a_role_is_refused_in_a_line_where_reverb_is_missing():
   assert len(ended.stderr.splitlines()) == 1
 
 
-def test_flags_of_several_processes_need_a_role():
+@pytest.mark.parametrize('flags, said', [
+    (['--num_collectors=2'], 'Got --num_collectors without a role'),
+    (['--role=collector', '--replicas=2'],
+     '--role=collector does not read --replicas, which is of --role=learner '
+     'and --role=all'),
+    (['--role=all', '--collector=2'], '--role=all does not read --collector'),
+])
+def test_flags_of_several_processes_need_the_role_that_reads_them(flags, said):
   ended = subprocess.run(
       [sys.executable, '-m', 'dreamerv2_tfa.commands.train', 'catch',
-       '--root_dir=unused', '--num_collectors=2'], capture_output=True,
-      text=True, check=False)
+       '--root_dir=unused', *flags], capture_output=True, text=True,
+      check=False)
   assert ended.returncode == 1
-  assert ended.stderr.startswith('Error: Got --num_collectors without a role')
+  assert ended.stderr.startswith(f'Error: {said}')

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.distributed import follower
 from dreamerv2_tfa.distributed import replication
 
 _TWO = {'cluster': {'worker': ['a:1', 'b:1']},
@@ -36,6 +37,7 @@ def test_more_gpus_than_there_are_are_refused(monkeypatch):
   with pytest.raises(checks.UserError, match='--replicas=2; there are 1 GPUs'):
     replication.make(2)
   assert replication.make(1) is None
+  assert replication.make(None) is None  # several only where it is asked for
 
 
 def test_one_device_of_one_process_is_no_replication(monkeypatch):
@@ -64,6 +66,20 @@ def test_a_batch_is_shared_equally_or_refused():
 def test_a_process_that_has_gone_ends_the_others_with_a_line():
   with (pytest.raises(checks.UserError, match='Learner 0 of 2 cannot'),
         _of(2, 1).together()):
-    raise tf.errors.UnavailableError(None, None, 'reset')
-  with pytest.raises(tf.errors.UnavailableError), _of(1, 2).together():
-    raise tf.errors.UnavailableError(None, None, 'reset')
+    raise tf.errors.UnavailableError(None, None, 'Collective ops is aborted')
+  for processes, error in (
+      (1, tf.errors.UnavailableError(None, None, 'Collective ops')),
+      (2, tf.errors.UnavailableError(None, None, 'a file')),
+      (2, tf.errors.ResourceExhaustedError(None, None, 'Collective ops'))):
+    with pytest.raises(type(error)), _of(processes, 1).together():
+      raise error
+
+
+@pytest.mark.parametrize('status, ends', [(0, None), (15, 15)])
+def test_a_follower_ends_as_the_chief_has(status, ends):
+  assert follower._end(status) == ends
+
+
+def test_a_follower_fails_where_the_chief_has():
+  with pytest.raises(checks.UserError, match='first learner has failed'):
+    follower._end(replication.FAILED)

@@ -250,6 +250,15 @@ def test_collectors_hear_of_an_end_at_their_last_step_or_later(
   assert end.reached(101)
 
 
+def test_a_learner_that_joins_withdraws_the_end_of_an_earlier_one(
+    server, monkeypatch):
+  monkeypatch.setattr(end_lib, '_LOOK_EVERY', 0.0)
+  restart(server, {'settings': {}})
+  end_lib.End(connect(server)).tell(100)  # a callback had stopped it
+  end_lib.End(connect(server)).withdraw()
+  assert not end_lib.End(connect(server)).reached(100)
+
+
 def test_the_end_stays_with_a_replay_server_that_is_started_again(server):
   restart(server, {'settings': {'a': '1'}})
   end_lib.End(connect(server)).tell(100)
