@@ -7,7 +7,8 @@
 # The lines below `# written` are those of launch/write.py: run it to change
 # them.
 #SBATCH --job-name=dreamerv2
-#SBATCH --ntasks=7              # replay, learner, evaluator, and 4 collectors
+# Replay server, learner, evaluator, and collectors:
+#SBATCH --ntasks=7  # written: ntasks
 #SBATCH --cpus-per-task=4
 #SBATCH --mem-per-cpu=4G
 #SBATCH --gpus=1                # the learner's
@@ -18,7 +19,7 @@
 #SBATCH --output=dreamerv2-%j.log
 set -u
 cd "${SLURM_SUBMIT_DIR:-.}" || exit 1
-root_dir=${ROOT_DIR:-runs/pong}
+root_dir=${ROOT_DIR:-runs/pong}  # written: root_dir
 # Who reaches this port can read and change the run: see SECURITY.md.
 address=$(hostname):$((20000 + SLURM_JOB_ID % 10000))
 
