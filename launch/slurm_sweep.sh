@@ -14,15 +14,15 @@
 set -u
 cd "${SLURM_SUBMIT_DIR:-.}" || exit 1
 
-srun bin/sweep --sweep_dir="${SWEEP_DIR:-runs/sweep}" \
+stopped=''
+trap 'stopped=yes; kill -TERM "$!"' TERM
+bin/sweep --sweep_dir="${SWEEP_DIR:-runs/sweep}" \
   --index="$SLURM_ARRAY_TASK_ID" &
-run=$! stopped=''
-trap 'stopped=yes; kill -TERM "$run"' TERM
-
+run=$!
+while kill -0 "$run" 2>/dev/null; do wait "$run"; done
 code=0
 wait "$run" || code=$?
-while kill -0 "$run" 2>/dev/null; do code=0 && wait "$run" || code=$?; done
-if [ -n "$stopped" ] && [ "$code" -ne 0 ]; then
+if [ -n "$stopped" ] && [ "$code" = 143 ]; then  # at SIGTERM, after its save
   echo 'The run has saved, and is queued again.'
   scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
 fi

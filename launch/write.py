@@ -2,11 +2,11 @@
 
   bin/python launch/write.py
   bin/python launch/write.py --out=mine --root_dir=/runs/crafter \
-      --collectors=16 --task=crafter_reward --precision=16
+      --collectors=16 crafter_reward --precision=16
 
 The first line leaves the files here as they are; the second one writes others,
 of a run of one's own. Arguments that are not among those of --help are the
-run's: flags of bin/train that all its processes share.
+run's: its task, and flags of bin/train that all its processes share.
 
 A line with `# written: NAME` is followed by the arguments of that role, or has
 the value of that name. All else in the files is written by hand.
@@ -23,12 +23,14 @@ import shlex
 from typing import NamedTuple
 
 from dreamerv2_tfa import checks
+from dreamerv2_tfa.commands import words
 from dreamerv2_tfa.distributed import invocation
 
 HERE = pathlib.Path(__file__).resolve().parent
 PORT = 8008  # of the replay server, in the files too
+ROOT_DIR = '/runs/pong'  # in the containers; on Slurm it is in the checkout
 COMMON = ('--task=atari_pong', '--precision=32')
-_MARK = re.compile(r'( *[^:=]+).*  # written: (\w+)')
+_MARK = re.compile(r'( *[^:=]+(?:: ?|=)).*  # written: (\w+)')
 
 
 class Launcher(NamedTuple):
@@ -101,7 +103,7 @@ def written(
       continue  # an argument that was written before
     inside, found = None, _MARK.fullmatch(line)
     if found and found[2] in values:
-      lines.append(f'{found[1]}: {values[found[2]]}  # written: {found[2]}')
+      lines.append(f'{found[1]}{values[found[2]]}  # written: {found[2]}')
       continue
     lines.append(line)
     if found:
@@ -111,25 +113,56 @@ def written(
 
 
 def write(
-    folder: pathlib.Path, root_dir: str, common: Sequence[str], image: str,
-    collectors: int,
+    folder: pathlib.Path, root_dir: str | None, common: Sequence[str],
+    image: str, collectors: int,
 ) -> None:
   """Writes all files.
 
   Args:
     folder: Where; it is made if it does not exist.
-    root_dir: The run's folder, as the containers see it.
+    root_dir: The run's folder, as its processes see it; None: that of the
+      files here.
     common: Arguments that all processes of the run share.
     image: Name of the container image.
     collectors: How many.
   """
-  values = {'image': json.dumps(image), 'collectors': str(collectors)}
+  own = shlex.quote(root_dir or ROOT_DIR.removeprefix('/'))
+  values = {
+      'image': json.dumps(image),
+      'collectors': str(collectors),
+      'ntasks': str(collectors + 3),
+      'root_dir': f'${{ROOT_DIR:-{own}}}',
+  }
   folder.mkdir(parents=True, exist_ok=True)
   for name, launcher in FILES.items():
     text = written(
         (HERE / name).read_text(encoding='utf-8'), launcher,
-        commands(launcher, root_dir, common), values)
+        commands(launcher, root_dir or ROOT_DIR, common), values)
     (folder / name).write_text(text, encoding='utf-8')
+
+
+def check(common: Sequence[str], root_dir: str | None) -> None:
+  """Refuses arguments of a run that leave out its task or its folder.
+
+  They stand in place of the default ones, and the folder is that of a run of
+  the default task.
+
+  Args:
+    common: Arguments that all processes of the run share.
+    root_dir: The run's folder; None if it was not given.
+
+  Raises:
+    UserError: If they do.
+  """
+  said = shlex.join(common)
+  if not any(words.is_task(each) or re.fullmatch(r'--?task(=.*)?', each)
+             for each in common):
+    raise checks.UserError(
+        f'Got {said} without a task. Name it too, such as atari_pong.')
+  if root_dir is None:
+    raise checks.UserError(
+        f"Got {said} without --root_dir. Name the run's folder too, such as "
+        '--root_dir=/runs/mine.')
 
 
 def main() -> None:
@@ -137,13 +170,14 @@ def main() -> None:
   parser = argparse.ArgumentParser(
       prog='launch/write.py', allow_abbrev=False,
       description='Writes the commands of a distributed run into files for '
-      'Docker Compose, Kubernetes and Slurm. Further arguments are flags of '
-      'bin/train that all its processes share; default: ' + ' '.join(COMMON))
+      'Docker Compose, Kubernetes and Slurm. Further arguments are the task, '
+      'and flags of bin/train that all its processes share; default: '
+      + ' '.join(COMMON))
   parser.add_argument(
       '--out', type=pathlib.Path, default=HERE, help='folder; default: launch')
   parser.add_argument(
-      '--root_dir', default='/runs/pong',
-      help="the run's folder in the containers; default: %(default)s")
+      '--root_dir', help="the run's folder, as its processes see it; default: "
+      f'{ROOT_DIR} in the containers, {ROOT_DIR[1:]} on Slurm')
   parser.add_argument(
       '--image', default='dreamerv2_tfa', help='default: %(default)s')
   parser.add_argument(
@@ -151,6 +185,8 @@ def main() -> None:
   told, common = parser.parse_known_args()
   try:
     collectors = checks.integer('--collectors', told.collectors)
+    if common:
+      check(common, told.root_dir)
   except checks.UserError as error:
     parser.error(str(error))
   write(told.out, told.root_dir, common or COMMON, told.image, collectors)

@@ -81,13 +81,40 @@ def test_a_run_of_ones_own_is_written_literally(tmp_path, monkeypatch):
   assert odd not in (launched.ROOT / 'launch' / 'slurm.sh').read_text()
 
 
-def test_a_number_of_collectors_that_is_none_is_refused(tmp_path):
+def test_slurm_has_the_folder_and_the_tasks_of_a_run_of_ones_own(tmp_path):
+  folder = "/shared/it's $(a) }"
+  launched.writer().write(tmp_path, folder, ['catch'], 'image', 16)
+  text = (tmp_path / 'slurm.sh').read_text()
+  assert '\n#SBATCH --ntasks=19  # written: ntasks\n' in text
+  (line,) = [x for x in text.splitlines() if x.startswith('root_dir=')]
+  for given, wanted in (('', folder), ('runs/other', 'runs/other')):
+    assert subprocess.run(
+        ['bash', '-c', f'{line}\nprintf %s "$root_dir"'], check=True,
+        capture_output=True, text=True, env={'ROOT_DIR': given},
+    ).stdout == wanted
+
+
+@pytest.mark.parametrize('given, said', [
+    (['--collectors=0'], '--collectors must be a whole number of 1 or more'),
+    (['--steps=1e6', '--root_dir=/runs/mine'],
+     'Got --steps=1e6 without a task. Name it too, such as atari_pong.'),
+    (['crafter_reward', '--precision', '16'],
+     'Got crafter_reward --precision 16 without --root_dir.'),
+])
+def test_arguments_that_are_no_whole_run_are_refused(tmp_path, given, said):
   process = subprocess.run(
       [sys.executable, launched.LAUNCH / 'write.py', f'--out={tmp_path}',
-       '--collectors=0'], capture_output=True, text=True, check=False,
+       *given], capture_output=True, text=True, check=False,
       env={'PYTHONPATH': str(launched.ROOT)})
   assert process.returncode == 2
-  assert '--collectors must be a whole number of 1 or more' in process.stderr
+  assert said in process.stderr
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    'given', [['--task=x'], ['--task', 'x'], ['--seed=1', 'dmc_cheetah_run']])
+def test_a_task_is_a_flag_or_a_word(given):
+  launched.writer().check(given, 'runs/mine')
 
 
 # Compose ----------------------------------------------------------------------

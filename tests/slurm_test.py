@@ -1,11 +1,14 @@
 """The scripts of launch/ for Slurm, with programs in place of Slurm's.
 
-`srun` runs its program here; `scontrol` notes what it is asked. `bin/train` and
+`srun` runs its program here, as its child: at SIGTERM and SIGHUP it kills the
+step, and it sends SIGUSR1 to all of the step's processes, as Slurm's does
+(src/srun/srun_job.c). `scontrol` notes what it is asked. `bin/train` and
 `bin/sweep` note their arguments, and end when the file END is there, with
 status 143 at SIGTERM, or as the file named after the role says. The files
-SECONDS and STATUS change how they end at SIGTERM.
+SECONDS, STATUS and STATUS-ROLE change how they end at SIGTERM.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,18 +18,28 @@ import time
 import launched
 import pytest
 
-_SRUN = """#!/bin/sh
-echo "${SLURM_GPUS:+everywhere }$*" >>srun
-while :; do case $1 in -*) shift ;; *) break ;; esac; done
-exec "$@"
+_SRUN = """#!/bin/bash
+options=()
+while :; do case $1 in -*) options+=("$1") && shift ;; *) break ;; esac; done
+echo "${SLURM_GPUS:+everywhere }${options[*]} $(printf '%s ' "${@: -5}")" >>srun
+trap 'kill -KILL -- -$!' TERM HUP
+trap 'kill -USR1 -- -$!' USR1
+set -m  # the step's processes are a group
+"$@" &
+step=$!
+echo $step >>groups
+while kill -0 $step 2>/dev/null; do wait $step; done
+wait $step
 """
 _SCONTROL = """#!/bin/sh
 echo "$*" >>scontrol
 """
 _PROGRAM = """#!/bin/sh
+role=run
 for each; do case $each in --role=*) role=${each#--role=} ;; esac; done
-echo "$*" >>"calls-${role:=run}"
-trap 'sleep "$(cat SECONDS)"; echo $role >>ended; exit "$(cat STATUS)"' TERM
+trap 'sleep "$(cat SECONDS)"; echo $role >>ended
+  exit "$(cat "STATUS-$role" 2>/dev/null || cat STATUS)"' TERM
+echo "$*" >>"calls-$role"
 until [ -e "$role" ] || { [ -e END ] && [ "$role" != replay ]; }; do
   sleep 0.05
 done
@@ -65,11 +78,11 @@ def submit(checkout):
     return process
 
   yield run
+  groups = [process.pid for process in started]
+  for group in groups + list(map(int, lines(checkout, 'groups'))):
+    with contextlib.suppress(ProcessLookupError):
+      os.killpg(group, signal.SIGKILL)
   for process in started:
-    try:
-      os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-      pass
     process.wait()
     process.stdout.close()
 
@@ -148,6 +161,35 @@ def test_a_job_whose_time_is_over_saves_and_is_queued_again(submit, checkout):
   assert lines(checkout, 'scontrol') == ['requeue 31337']
 
 
+@pytest.mark.parametrize('role', ['replay', 'learner', 'evaluator'])
+def test_a_job_says_that_it_has_saved_only_if_its_roles_have(
+    role, submit, checkout):
+  (checkout / f'STATUS-{role}').write_text('1')
+  process = run_of(submit, checkout)
+  process.send_signal(signal.SIGTERM)
+  assert end(process) == (1, f'{role} has ended with status 1.\n')
+  assert len(lines(checkout, 'ended')) == 5
+  assert lines(checkout, 'scontrol') == []
+
+
+def test_a_job_whose_run_ends_as_its_time_is_over_is_not_queued_again(
+    submit, checkout):
+  for role in ('learner', 'evaluator'):
+    (checkout / f'STATUS-{role}').write_text('0')
+  process = run_of(submit, checkout)
+  process.send_signal(signal.SIGTERM)
+  assert end(process) == (0, '')
+  assert lines(checkout, 'scontrol') == []
+
+
+def test_a_job_fails_whose_replay_server_does_not_save_at_the_end(
+    submit, checkout):
+  (checkout / 'STATUS-replay').write_text('1')
+  process = run_of(submit, checkout, collectors=0)
+  (checkout / 'END').write_text('')
+  assert end(process) == (1, 'replay has ended with status 1.\n')
+
+
 def test_a_second_signal_does_not_end_a_job_before_it_has_saved(
     submit, checkout):
   (checkout / 'SECONDS').write_text('1')
@@ -204,10 +246,11 @@ def test_a_task_whose_time_is_over_saves_and_is_queued_again(submit, checkout):
   assert lines(checkout, 'scontrol') == ['requeue 12_7']
 
 
+@pytest.mark.parametrize('code', [0, 1])
 def test_a_task_that_ends_as_its_time_is_over_is_not_queued_again(
-    submit, checkout):
-  (checkout / 'STATUS').write_text('0')
+    code, submit, checkout):
+  (checkout / 'STATUS').write_text(str(code))
   process = task_of(submit, checkout)
   process.send_signal(signal.SIGTERM)
-  assert end(process) == (0, '')
+  assert end(process) == (code, '')
   assert lines(checkout, 'scontrol') == []
