@@ -109,7 +109,9 @@ def _folder(tasks):
     raise checks.UserError(
         f'Got {", ".join(dict.fromkeys(given))} without a task. Give the '
         'tasks as well, or --sweep_dir alone for the list that is there.')
-  return entries.Folder(root)
+  folder = entries.Folder(root)
+  folder.check_kinds()
+  return folder
 
 
 def _listed(folder, tasks):

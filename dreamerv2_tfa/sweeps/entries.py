@@ -54,6 +54,16 @@ class Folder:
     self.path = self.root / _NAME
     self.lock = self.root / 'lock'
 
+  def check_kinds(self) -> None:
+    """Refuses a folder where a sweep would write elsewhere.
+
+    The runs' folders are left to `bin/train`, which checks its own.
+
+    Raises:
+      UserError: If there is a link that leads out of it, a pipe or a device.
+    """
+    reading.check_kinds(self.root, writes=True, deep=False)
+
   def run(self, entry: Entry) -> pathlib.Path:
     """The folder of a run."""
     return self._inside(entry.run)

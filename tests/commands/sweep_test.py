@@ -131,6 +131,24 @@ def test_the_same_command_finds_its_list_and_another_is_refused(
   assert (tmp_path / 's' / 'sweep.jsonl').stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize('name', [
+    'lock', 'sweep.jsonl.part', 'sweep.jsonl', 'catch-seed0.log',
+    't.csv.part'])
+@pytest.mark.parametrize('more', [
+    ['--write_only'], ['--table', '--csv=s/t.csv'], ['--index=0']])
+def test_a_link_in_a_strangers_folder_changes_no_file(
+    play, tmp_path, name, more):
+  play(*_SMALL, '--write_only')
+  mine = tmp_path / 'mine'
+  mine.write_text((tmp_path / 's' / 'sweep.jsonl').read_text())
+  before = mine.read_text()
+  (tmp_path / 's' / name).unlink(missing_ok=True)
+  (tmp_path / 's' / name).symlink_to(mine)
+  code, _, err = play(*_SMALL, *more)
+  assert code == 1 and f's/{name} is a link to {mine}' in err
+  assert mine.read_text() == before
+
+
 def test_the_word_of_the_command_lets_a_list_import_a_module(play, tmp_path):
   (tmp_path / 'own.py').write_text('import gymnasium\nmake = gymnasium.Env\n')
   mine = ('own:make', '--sweep_dir=s')
