@@ -19,6 +19,7 @@ from dreamerv2_tfa.sweeps import product
 from dreamerv2_tfa.sweeps import sweep
 from dreamerv2_tfa.sweeps import table
 from dreamerv2_tfa.training import lock
+from dreamerv2_tfa.training import output
 
 _MOST = 1000  # tasks of a command line
 configuration.define(
@@ -71,8 +72,14 @@ PAGE = help_lib.Page(
 
 def run(argv: list[str]) -> None:
   """Writes the list, or reads it, and runs it, or one of it, or shows it."""
-  folder = _folder(argv[1:])
-  listed, is_new = _listed(folder, argv[1:])
+  with output.unbroken():
+    sys.exit(_do(argv[1:]))
+
+
+def _do(tasks):
+  """Does what the flags ask for; returns the exit status."""
+  folder = _folder(tasks)
+  listed, is_new = _listed(folder, tasks)
   if _TABLE.value:
     _show(folder, listed)
   elif _INDEX.value is not None:
@@ -83,8 +90,8 @@ def run(argv: list[str]) -> None:
       if is_new:
         entries.write(folder, listed)
         print(f'Written: {folder.path}, {len(listed)} runs.', flush=True)
-      code = 0 if _WRITE_ONLY.value else _run(folder, listed, at_once)
-    sys.exit(code)
+      return 0 if _WRITE_ONLY.value else _run(folder, listed, at_once)
+  return 0
 
 
 def _folder(tasks):

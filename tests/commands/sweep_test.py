@@ -135,7 +135,7 @@ def test_the_same_command_finds_its_list_and_another_is_refused(
     'lock', 'sweep.jsonl.part', 'sweep.jsonl', 'catch-seed0.log',
     't.csv.part'])
 @pytest.mark.parametrize('more', [
-    ['--write_only'], ['--table', '--csv=s/t.csv'], ['--index=0']])
+    ['--write_only'], ['--table', '--csv=s/t.csv']])
 def test_a_link_in_a_strangers_folder_changes_no_file(
     play, tmp_path, name, more):
   play(*_SMALL, '--write_only')
