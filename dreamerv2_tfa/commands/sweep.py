@@ -79,7 +79,7 @@ def run(argv: list[str]) -> None:
 def _do(tasks):
   """Does what the flags ask for; returns the exit status."""
   folder = _folder(tasks)
-  listed, is_new = _listed(folder, tasks)
+  listed = _listed(folder, tasks)
   if _TABLE.value:
     _show(folder, listed)
   elif _INDEX.value is not None:
@@ -87,9 +87,7 @@ def _do(tasks):
   else:
     at_once = checks.integer('--at_once', _AT_ONCE.value)
     with lock.locked(folder.lock, 'sweep', '--sweep_dir'):
-      if is_new:
-        entries.write(folder, listed)
-        print(f'Written: {folder.path}, {len(listed)} runs.', flush=True)
+      _write(folder, listed)
       return 0 if _WRITE_ONLY.value else _run(folder, listed, at_once)
   return 0
 
@@ -122,7 +120,7 @@ def _folder(tasks):
 
 
 def _listed(folder, tasks):
-  """The list, and whether it is not there yet."""
+  """The list that is there, or the one that the command line makes."""
   program = help_lib.program(PAGE.name)
   made = product.make(
       tasks, product.seeds(_SEEDS.value or '1'), product.varied(_VARY.value),
@@ -142,7 +140,20 @@ def _listed(folder, tasks):
         'command with --write_only.')
   else:
     _check_settings(made)
-  return there or made, not there
+  return there or made
+
+
+def _write(folder, listed):
+  """Writes the list where none is there; the caller has locked the folder.
+
+  Raises:
+    UserError: If another command has written another one since it was read.
+  """
+  if there := entries.read(folder):
+    entries.check_same(folder, there, listed)
+    return
+  entries.write(folder, listed)
+  print(f'Written: {folder.path}, {len(listed)} runs.', flush=True)
 
 
 def _check_settings(made):
