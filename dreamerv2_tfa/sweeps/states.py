@@ -3,6 +3,7 @@
 `children.ask` calls it in a process of its own. The runs may train meanwhile.
 """
 
+import math
 from typing import Any
 
 from dreamerv2_tfa.training import checkpoint_files
@@ -10,6 +11,11 @@ from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import summary
+
+# What reading files raises that say something else than runs write.
+_DAMAGE = (
+    ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+    SyntaxError, OSError, RecursionError, MemoryError)
 
 
 def answer(question: list[list]) -> list[dict[str, Any]]:
@@ -21,8 +27,8 @@ def answer(question: list[list]) -> list[dict[str, Any]]:
 
   Returns:
     A dict each: `finished`; `frames` of its last line of metrics;
-    `eval_return` of its last evaluation or None; `fault`, what cannot be read,
-    or None.
+    `eval_return` of its last evaluation, NaN where it was not finite, or None;
+    `fault`, what cannot be read, or None.
   """
   return [_state(runs.RunFolder(root), steps) for root, steps in question]
 
@@ -30,15 +36,21 @@ def answer(question: list[list]) -> list[dict[str, Any]]:
 def _state(folder, steps):
   found = {'finished': False, 'frames': 0, 'eval_return': None, 'fault': None}
   try:
-    lines = metrics.read(folder.metrics)
-    evaluations = [line for line in lines if 'eval_return' in line]
-    if lines:
-      found['frames'] = max(line['step'] for line in lines)
-    if evaluations:
-      found['eval_return'] = float(evaluations[-1]['eval_return'])
     found['finished'] = _is_finished(folder, steps)
-  except (ValueError, TypeError, SyntaxError, OSError) as error:
-    found['fault'] = ' '.join(str(error).split())
+    found.update(_reached(folder))
+  except _DAMAGE as error:
+    found['fault'] = f'{type(error).__name__}: {" ".join(str(error).split())}'
+  return found
+
+
+def _reached(folder):
+  """Frames and the last return, as the metrics say."""
+  lines = metrics.read(folder.metrics)
+  found = {'frames': max((line['step'] for line in lines), default=0)}
+  returns = [line['eval_return'] for line in lines if 'eval_return' in line]
+  if returns:  # JSON has null for what is not finite
+    last = math.nan if returns[-1] is None else float(returns[-1])
+    found['eval_return'] = last if math.isfinite(last) else math.nan
   return found
 
 

@@ -84,12 +84,20 @@ def lines(
 
 
 def _numbers(line: Line) -> list[float | None]:
-  """Mean, standard deviation, least and largest return; None without."""
+  """Mean, standard deviation, least and largest return.
+
+  None without returns; NaN where one is NaN, or they are too large to sum.
+  """
   found = line.returns
-  if not found or not all(map(math.isfinite, found)):
+  if not found:
     return [None] * 4
-  spread = statistics.pstdev(found) if len(found) > 1 else None
-  return [statistics.fmean(found), spread, min(found), max(found)]
+  try:
+    if any(map(math.isnan, found)):
+      return [math.nan] * 4
+    spread = statistics.pstdev(found) if len(found) > 1 else None
+    return [statistics.fmean(found), spread, min(found), max(found)]
+  except OverflowError:
+    return [math.nan] * 4
 
 
 def _settings(summed):

@@ -143,7 +143,8 @@ def test_a_list_that_another_command_has_just_written_is_kept(
 
   monkeypatch.setattr(refusals, 'answer', check)
   code, out, err = play(*_SMALL, '--write_only')
-  assert (code, out) == (1, '') and 'line 1 is --task=catch --seed=7; got' in err
+  assert (code, out) == (1, '')
+  assert 'line 1 is --task=catch --seed=7; got' in err
   assert [line['seed'] for line in _list(tmp_path)] == [7]
 
 

@@ -1,6 +1,7 @@
 """Tests of how far runs are, and of the table that says it."""
 
 import json
+import math
 
 import pytest
 
@@ -62,7 +63,9 @@ def test_an_empty_folder_has_begun_nothing(tmp_path):
 
 @pytest.mark.parametrize('text', [
     'x\n', '{"step": 1}\nx\n{"step": 2}\n',
-    '{"step": 1, "eval_return": "much"}\n', '{"step": 1, "eval_return": {}}\n'])
+    '{"step": 1, "eval_return": "much"}\n', '{"step": 1, "eval_return": {}}\n',
+    '{"step": 1, "eval_return": 1%s}\n' % ('0' * 400),
+    '{"step": 1}\n{"step": 1, "resumed": {}}\n', '[1]\n'])
 def test_what_cannot_be_read_is_said_and_the_others_are_shown(tmp_path, text):
   _write(tmp_path / 'a', **_WHOLE)
   _write(tmp_path / 'b', **_WHOLE)
@@ -71,6 +74,26 @@ def test_what_cannot_be_read_is_said_and_the_others_are_shown(tmp_path, text):
                         [str(tmp_path / 'b'), None]])
   assert a['finished'] and not b['finished'] and b['fault']
   assert table.notes({'x': a, 'y': b}) == [f'Note: y: {b["fault"]}']
+
+
+@pytest.mark.parametrize('last', ['null', 'NaN', '-Infinity'])
+def test_a_run_whose_last_return_is_not_finite_is_finished_with_nan(
+    tmp_path, last):
+  _write(tmp_path, **{**_WHOLE, 'returns': (1, 2, 3, last)})
+  found, = children.ask('dreamerv2_tfa.sweeps.states', [[str(tmp_path), None]])
+  assert found['finished'] and found['fault'] is None
+  assert math.isnan(found['eval_return'])
+
+
+def test_a_return_that_cannot_be_read_leaves_the_run_finished(tmp_path):
+  _write(tmp_path, **{**_WHOLE, 'returns': (1, 2, 3, '1' + '0' * 400)})
+  found, = states.answer([[str(tmp_path), None]])
+  assert found['finished'] and 'OverflowError' in found['fault']
+
+
+def test_returns_that_are_too_large_to_sum_are_shown_as_nan(tmp_path):
+  line = table.Line('catch', {}, 2, 2, 7, [1.7e308, 1.7e308])
+  assert table.text([line]).split()[-4:] == ['nan'] * 4
 
 
 def test_a_line_that_is_being_written_is_left_out(tmp_path):
@@ -106,7 +129,7 @@ def test_the_table_has_a_line_for_each_task_and_variation():
        'max'],
       ['catch', '16', '2', 'of', '3', '1,100', '3.00', '1.41', '1.00', '4.00'],
       ['catch', '32', '0', 'of', '3', '500', '2.50', '-', '2.50', '2.50'],
-      ['own', '16', '0', 'of', '3', '0', '-', '-', '-', '-'],
+      ['own', '16', '0', 'of', '3', '0', *['nan'] * 4],
       ['own', '32', '0', 'of', '3', '0', '-', '-', '-', '-']]
 
 
