@@ -189,7 +189,10 @@ def _run(folder, listed, at_once):
     waiting = [entry for entry in listed
                if not found.get(entry.run, {}).get('finished')]
     done = len(listed) - len(waiting)
-    print(f'{len(listed)} runs in {folder.root}, {done} finished.', flush=True)
+    print('\n'.join([
+        f'{len(listed)} runs in {folder.root}, {done} finished.',
+        *table.notes({entry.run: found[entry.run] for entry in waiting
+                      if entry.run in found})]), flush=True)
     running = sweep.Sweep(folder, waiting, at_once, _say)
     running.run(noted)
     if not noted.signal:

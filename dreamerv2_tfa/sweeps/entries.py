@@ -88,6 +88,23 @@ class Folder:
     return [*entry.command, f'--root_dir={self.run(entry)}']
 
 
+def settings(entry: Entry) -> tuple[list[str], list[str]]:
+  """The gin files of a run, and its bindings, those of flags last."""
+  given = [each[2:].partition('=')[::2] for each in entry.command]
+  of = lambda wanted: [value for name, value in given if name == wanted]
+  return of('gin_file'), of('gin_bindings') + [
+      f'train.{name} = {_literal(name, value)}' for name, value in given
+      if name in ('precision', 'steps', 'environments')]
+
+
+def _literal(name, value):
+  """The value of a flag as gin reads it; `bin/train` refuses what is none."""
+  try:
+    return repr(value if name == 'precision' else int(float(value)))
+  except (ValueError, OverflowError):
+    return repr(value)
+
+
 def write(folder: Folder, listed: Sequence[Entry]) -> None:
   """Writes a list, whole or not at all.
 

@@ -184,3 +184,14 @@ def test_plain_settings_need_no_word(folder, line):
   listed = _listed(
       folder, command=[*_LINE['command'], f'--gin_bindings={line}'])
   entries.check_imports(folder, listed, 'bin/sweep')
+
+
+def test_the_settings_of_a_run_are_its_files_bindings_and_flags(folder):
+  listed = _listed(folder, command=[
+      *_LINE['command'], '--gin_file=debug', '--gin_file=mine.gin',
+      "--gin_bindings=a.b = 'x=y'", '--steps=2e3', '--precision=16',
+      '--environments=1\nimport os'])
+  assert entries.settings(listed[0]) == (
+      ['debug', 'mine.gin'],
+      ["a.b = 'x=y'", 'train.steps = 2000', "train.precision = '16'",
+       "train.environments = '1\\nimport os'"])
