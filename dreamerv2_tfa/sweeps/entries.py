@@ -241,8 +241,10 @@ def _is_plain(binding):
   References, macros and constants may lead to any value, so they are not plain.
   """
   match = re.fullmatch(r'[ \t]*[\w./]+[ \t]*=([^\r\n]*)', binding, re.A)
+  if not match:
+    return False
   try:
-    value = ast.parse(match[1].strip(), mode='eval') if match else None
+    value = ast.parse(match[1].strip(), mode='eval')
     ast.literal_eval(value)
   except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
     return False
