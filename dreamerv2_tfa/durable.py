@@ -30,7 +30,10 @@ def write_bytes(path: pathlib.Path, data: bytes) -> None:
     data: Of the file.
   """
   partial = path.with_name(f'{path.name}.part')
-  partial.write_bytes(data)
+  # A link that lies there, such as in a stranger's folder, is not followed.
+  partial.unlink(missing_ok=True)
+  with partial.open('xb') as file:
+    file.write(data)
   replace(partial, path)
 
 

@@ -101,6 +101,7 @@ def arrays(path: pathlib.Path, at_most: int = LARGE) -> dict[str, np.ndarray]:
 
 def check_kinds(
     root: pathlib.Path, *, writes: bool = False, except_in: str = '',
+    deep: bool = True,
 ) -> None:
   """Refuses a folder with something else in it than files and folders.
 
@@ -110,6 +111,7 @@ def check_kinds(
       refused too.
     except_in: Name of a folder in it whose links may lead out: another program
       makes new ones and follows none.
+    deep: Whether to look into the folders in it as well.
 
   Raises:
     UserError: If there is a pipe, a socket or a device, or such a link.
@@ -133,3 +135,5 @@ def check_kinds(
             f'{path} is no file and no folder, but a pipe, a socket or a '
             'device. No run has one: remove it, if you trust the others.'
         )
+    if not deep:
+      break

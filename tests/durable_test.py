@@ -73,3 +73,12 @@ def test_where_there_was_no_folder_there_is_none_after_a_kill(tmp_path):
   folder(tmp_path / 'a.new', 'half')
   durable.recover(tmp_path / 'a')
   assert not list(tmp_path.iterdir())
+
+
+def test_a_link_in_place_of_the_part_is_not_followed(tmp_path):
+  (tmp_path / 'other').write_text('mine')
+  (tmp_path / 'a.part').symlink_to('other')
+  durable.write_text(tmp_path / 'a', 'new')
+  assert (tmp_path / 'other').read_text() == 'mine'
+  assert (tmp_path / 'a').read_text() == 'new'
+  assert not (tmp_path / 'a').is_symlink()

@@ -124,6 +124,7 @@ def test_links_that_lead_out_are_refused_where_it_will_be_written(tmp_path):
   for target in (tmp_path, tmp_path / 'home-other', '../../new'):
     (home / 'in' / 'out').symlink_to(target)
     reading.check_kinds(home)
+    reading.check_kinds(home, writes=True, deep=False)
     with pytest.raises(checks.UserError, match='in/out is a link to'):
       reading.check_kinds(home, writes=True)
     (home / 'in' / 'out').unlink()

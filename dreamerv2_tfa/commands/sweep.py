@@ -19,6 +19,7 @@ from dreamerv2_tfa.sweeps import product
 from dreamerv2_tfa.sweeps import sweep
 from dreamerv2_tfa.sweeps import table
 from dreamerv2_tfa.training import lock
+from dreamerv2_tfa.training import output
 
 _MOST = 1000  # tasks of a command line
 configuration.define(
@@ -71,8 +72,14 @@ PAGE = help_lib.Page(
 
 def run(argv: list[str]) -> None:
   """Writes the list, or reads it, and runs it, or one of it, or shows it."""
-  folder = _folder(argv[1:])
-  listed, is_new = _listed(folder, argv[1:])
+  with output.unbroken():
+    sys.exit(_do(argv[1:]))
+
+
+def _do(tasks):
+  """Does what the flags ask for; returns the exit status."""
+  folder = _folder(tasks)
+  listed = _listed(folder, tasks)
   if _TABLE.value:
     _show(folder, listed)
   elif _INDEX.value is not None:
@@ -80,11 +87,9 @@ def run(argv: list[str]) -> None:
   else:
     at_once = checks.integer('--at_once', _AT_ONCE.value)
     with lock.locked(folder.lock, 'sweep', '--sweep_dir'):
-      if is_new:
-        entries.write(folder, listed)
-        print(f'Written: {folder.path}, {len(listed)} runs.', flush=True)
-      code = 0 if _WRITE_ONLY.value else _run(folder, listed, at_once)
-    sys.exit(code)
+      _write(folder, listed)
+      return 0 if _WRITE_ONLY.value else _run(folder, listed, at_once)
+  return 0
 
 
 def _folder(tasks):
@@ -109,11 +114,13 @@ def _folder(tasks):
     raise checks.UserError(
         f'Got {", ".join(dict.fromkeys(given))} without a task. Give the '
         'tasks as well, or --sweep_dir alone for the list that is there.')
-  return entries.Folder(root)
+  folder = entries.Folder(root)
+  folder.check_kinds()
+  return folder
 
 
 def _listed(folder, tasks):
-  """The list, and whether it is not there yet."""
+  """The list that is there, or the one that the command line makes."""
   program = help_lib.program(PAGE.name)
   made = product.make(
       tasks, product.seeds(_SEEDS.value or '1'), product.varied(_VARY.value),
@@ -133,7 +140,20 @@ def _listed(folder, tasks):
         'command with --write_only.')
   else:
     _check_settings(made)
-  return there or made, not there
+  return there or made
+
+
+def _write(folder, listed):
+  """Writes the list where none is there; the caller has locked the folder.
+
+  Raises:
+    UserError: If another command has written another one since it was read.
+  """
+  if there := entries.read(folder):
+    entries.check_same(folder, there, listed)
+    return
+  entries.write(folder, listed)
+  print(f'Written: {folder.path}, {len(listed)} runs.', flush=True)
 
 
 def _check_settings(made):
@@ -169,7 +189,10 @@ def _run(folder, listed, at_once):
     waiting = [entry for entry in listed
                if not found.get(entry.run, {}).get('finished')]
     done = len(listed) - len(waiting)
-    print(f'{len(listed)} runs in {folder.root}, {done} finished.', flush=True)
+    print('\n'.join([
+        f'{len(listed)} runs in {folder.root}, {done} finished.',
+        *table.notes({entry.run: found[entry.run] for entry in waiting
+                      if entry.run in found})]), flush=True)
     running = sweep.Sweep(folder, waiting, at_once, _say)
     running.run(noted)
     if not noted.signal:

@@ -10,6 +10,7 @@ import time
 
 from dreamerv2_tfa import children
 from dreamerv2_tfa.distributed import invocation
+from dreamerv2_tfa.training import output
 
 _POLL = 0.05  # seconds between two looks
 _LONGEST = 10.0  # seconds between a role's end and its restart, at most
@@ -111,7 +112,7 @@ class Group:
 
   def run(self) -> int:
     """Runs until the learner's end; returns the exit status."""
-    with self._noted:
+    with output.unbroken(), self._noted:
       try:
         code = self._run()
       finally:

@@ -2,9 +2,10 @@
 
 Lists travel with their folders. What one says is data: it names folders inside
 its own, has flags that `bin/sweep` writes and no others, and has no module
-imported unless the command names it again.
+imported, and no gin file read but a preset, unless the command names it again.
 """
 
+import ast
 from collections.abc import Sequence
 import json
 import os
@@ -54,6 +55,16 @@ class Folder:
     self.path = self.root / _NAME
     self.lock = self.root / 'lock'
 
+  def check_kinds(self) -> None:
+    """Refuses a folder where a sweep would write elsewhere.
+
+    The runs' folders are left to `bin/train`, which checks its own.
+
+    Raises:
+      UserError: If there is a link that leads out of it, a pipe or a device.
+    """
+    reading.check_kinds(self.root, writes=True, deep=False)
+
   def run(self, entry: Entry) -> pathlib.Path:
     """The folder of a run."""
     return self._inside(entry.run)
@@ -75,6 +86,23 @@ class Folder:
   def arguments(self, entry: Entry) -> list[str]:
     """The arguments of `bin/train` for a run."""
     return [*entry.command, f'--root_dir={self.run(entry)}']
+
+
+def settings(entry: Entry) -> tuple[list[str], list[str]]:
+  """The gin files of a run, and its bindings, those of flags last."""
+  given = [each[2:].partition('=')[::2] for each in entry.command]
+  of = lambda wanted: [value for name, value in given if name == wanted]
+  return of('gin_file'), of('gin_bindings') + [
+      f'train.{name} = {_literal(name, value)}' for name, value in given
+      if name in ('precision', 'steps', 'environments')]
+
+
+def _literal(name, value):
+  """The value of a flag as gin reads it; `bin/train` refuses what is none."""
+  try:
+    return repr(value if name == 'precision' else int(float(value)))
+  except (ValueError, OverflowError):
+    return repr(value)
 
 
 def write(folder: Folder, listed: Sequence[Entry]) -> None:
@@ -186,7 +214,7 @@ def check_imports(
     UserError: If there is such an entry, with the way to give one's word.
   """
   for number, entry in enumerate(listed, 1):
-    if found := _imports(folder, entry):
+    if found := _imports(entry):
       raise checks.UserError(
           f'{folder.path}, line {number}, has {found}, which may import and '
           'run a module. If it is yours, or you trust it, give the tasks and '
@@ -194,19 +222,32 @@ def check_imports(
           f'--sweep_dir={folder.root}.')
 
 
-def _imports(folder, entry):
+def _imports(entry):
   """What in an entry may import a module, in words; None where nothing does."""
   if tasks.names_module(entry.task):
     return f'the task {entry.task!r}'
   for argument in entry.command:
     name, _, value = argument[2:].partition('=')
-    dense = re.sub(r'\s', '', value)
-    if name == 'gin_bindings' and (
-        not re.fullmatch(r'[\w./]+=.*', dense) or '\n' in value
-        or '\r' in value or 'train.callbacks' in dense
-        or 'train.loggers' in dense and re.search('[:%@]', dense)):
+    if name == 'gin_bindings' and not _is_plain(value):
       return f'the binding {value!r}'
-    if name == 'gin_file' and f'{value}.gin' not in presets.names() and (
-        pathlib.Path(value).resolve().is_relative_to(folder.root.resolve())):
+    if name == 'gin_file' and f'{value}.gin' not in presets.names():
       return f'the gin file {value!r}'
   return None
+
+
+def _is_plain(binding):
+  """Whether a binding sets a setting to a value in which no module is named.
+
+  References, macros and constants may lead to any value, so they are not plain.
+  """
+  match = re.fullmatch(r'[ \t]*[\w./]+[ \t]*=([^\r\n]*)', binding, re.A)
+  if not match:
+    return False
+  try:
+    value = ast.parse(match[1].strip(), mode='eval')
+    ast.literal_eval(value)
+  except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+    return False
+  return not any(
+      isinstance(node, ast.Constant) and tasks.names_module(str(node.value))
+      for node in ast.walk(value))

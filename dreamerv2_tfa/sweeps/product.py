@@ -1,9 +1,12 @@
 """What `--seeds` and `--vary` say, and the runs that are their product."""
 
 import ast
+import collections
 from collections.abc import Sequence
+import hashlib
 import io
 import itertools
+import json
 import re
 import tokenize
 from typing import Any
@@ -13,6 +16,9 @@ from dreamerv2_tfa.sweeps import entries
 
 _MOST = 10_000  # runs of a sweep
 _NAME = 60  # characters of a task or of a variation, in a run's name
+# Values that a name tells from all others, without their quotes.
+_NUMBER = r'True|False|None|[-+]?[0-9.][\w.]*([-+]\d+)?'
+_WORD = r'''(['"])(?!True\1|False\1|None\1)[A-Za-z](\w*[A-Za-z0-9])?\1'''
 _FLAG_OF = {  # settings that have a flag, whose value wins over a binding
     'train.task': 'the tasks as words: TASK TASK ...',
     'train.seed': '--seeds=N',
@@ -144,17 +150,14 @@ def make(
     raise checks.UserError(
         f'{count:,} runs are more than {_MOST:,}, the most of a sweep. Give '
         'fewer tasks, values or seeds.')
-  found: list[entries.Entry] = []
-  labels: set[str] = set()
-  for task, *values in itertools.product(tasks, *variations.values()):
-    vary = dict(zip(variations, values, strict=True))
-    label = _label(task, vary, labels)
-    found += [
-        entries.Entry(
-            f'{label}-seed{seed}', task, seed, vary,
-            _command(task, seed, vary, common))
-        for seed in numbers]
-  return found
+  made = [(task, dict(zip(variations, values, strict=True)))
+          for task, *values in itertools.product(tasks, *variations.values())]
+  return [
+      entries.Entry(
+          f'{label}-seed{seed}', task, seed, vary,
+          _command(task, seed, vary, common))
+      for (task, vary), label in zip(made, _labels(made), strict=True)
+      for seed in numbers]
 
 
 def _command(task, seed, vary, common):
@@ -163,25 +166,52 @@ def _command(task, seed, vary, common):
   return [f'--task={task}', f'--seed={seed}', *common, *bindings]
 
 
-def _label(task: str, vary: dict[str, str], taken: set[str]) -> str:
-  """A name of a task and its values, as part of a folder's; adds it.
+def _labels(made):
+  """Names of tasks and their values, as parts of folders' names.
 
-  What file systems and TensorFlow do not take for a name becomes '_'; names
-  that are then equal, also without regard to case, are counted.
+  A name follows from its own task and values alone. Where it does not tell them
+  from all others, a part of their hash is added; also to names that are equal
+  without regard to case.
   """
+  found = [_label(task, vary) for task, vary in made]
+  count = collections.Counter(
+      label.lower() for label, is_exact in found if is_exact)
+  return [
+      label if is_exact and count[label.lower()] == 1
+      else f'{label}~{_hash(task, vary)}'
+      for (label, is_exact), (task, vary) in zip(found, made, strict=True)]
+
+
+def _label(task, vary):
+  """A name of a task and its values, and whether it tells them exactly.
+
+  What file systems and TensorFlow do not take for a name becomes '_'. A setting
+  is called by its last part, or by all of it where two end alike.
+  """
+  last = collections.Counter(map(_last, vary))
   values = '-'.join(
-      f'{name.rpartition(".")[2]}={value}' for name, value in vary.items())
-  plain = lambda text: re.sub(
-      r'[^A-Za-z0-9_.=+-]+', '_', text.replace("'", '').replace('"', '')
-  )[:_NAME].strip('_')
-  label = '-'.join(filter(None, [plain(task), plain(values)]))
+      f'{_last(name) if last[_last(name)] == 1 else name}={value}'
+      for name, value in vary.items())
+  label = '-'.join(filter(None, [_plain(task), _plain(values)]))
   label = label.lstrip('.-=+_') or 'run'
-  for number in itertools.count(2):
-    if label.lower() not in taken:
-      break
-    label = re.sub(r'~\d+$', '', label) + f'~{number}'
-  taken.add(label.lower())
-  return label
+  is_exact = label.startswith(task) and max(len(task), len(values)) <= _NAME
+  return label, is_exact and all(
+      re.fullmatch(_NUMBER, value, re.A) or re.fullmatch(_WORD, value, re.A)
+      for value in vary.values())
+
+
+def _last(name):
+  return name.rpartition('.')[2]
+
+
+def _plain(text):
+  text = re.sub('[\'"]', '', text)
+  return re.sub(r'[^A-Za-z0-9_.=+-]+', '_', text)[:_NAME].strip('_')
+
+
+def _hash(task, vary):
+  said = json.dumps([task, *vary.items()])
+  return hashlib.sha256(said.encode()).hexdigest()[:8]
 
 
 def mark(entry: entries.Entry) -> tuple[Any, ...]:

@@ -44,19 +44,10 @@ def states(
   if not begun:
     return {}
   answers = children.ask('dreamerv2_tfa.sweeps.states', [
-      [str(folder.run(entry)), _steps(entry)] for entry in begun])
+      [str(folder.run(entry)), entry.seed, entry.task,
+       *entries.settings(entry)] for entry in begun])
   return {
       entry.run: found for entry, found in zip(begun, answers, strict=True)}
-
-
-def _steps(entry):
-  """Agent steps that the command gives, or None."""
-  given = [each.partition('=')[2] for each in entry.command
-           if each.startswith('--steps=')]
-  try:
-    return int(float(given[-1])) if given else None
-  except (ValueError, OverflowError):
-    return None  # bin/train says what is wrong with it
 
 
 def lines(
@@ -84,12 +75,20 @@ def lines(
 
 
 def _numbers(line: Line) -> list[float | None]:
-  """Mean, standard deviation, least and largest return; None without."""
+  """Mean, standard deviation, least and largest return.
+
+  None without returns; NaN where one is NaN, or they are too large to sum.
+  """
   found = line.returns
-  if not found or not all(map(math.isfinite, found)):
+  if not found:
     return [None] * 4
-  spread = statistics.pstdev(found) if len(found) > 1 else None
-  return [statistics.fmean(found), spread, min(found), max(found)]
+  try:
+    if any(map(math.isnan, found)):
+      return [math.nan] * 4
+    spread = statistics.pstdev(found) if len(found) > 1 else None
+    return [statistics.fmean(found), spread, min(found), max(found)]
+  except OverflowError:
+    return [math.nan] * 4
 
 
 def _settings(summed):
@@ -136,6 +135,18 @@ def write_csv(path: str, summed: Sequence[Line]) -> None:
 
 
 def notes(found: dict[str, dict[str, Any]]) -> list[str]:
-  """What could not be read of the runs, a line each."""
-  return [f'Note: {run}: {state["fault"]}'
-          for run, state in found.items() if state['fault']]
+  """What could not be read of the runs, or is not counted, a line each."""
+  return [f'Note: {run}: {said}' for run, state in found.items()
+          for said in (state['fault'], _other(state['other'])) if said]
+
+
+def _other(settings):
+  """Why a run of other settings is not counted; None where there are none."""
+  if not settings:
+    return None
+  more = f', and {len(settings) - 3} more' if len(settings) > 3 else ''
+  return (
+      f'not counted, it has other settings than its line: '
+      f'{"; ".join(settings[:3])}{more}. If it has steps left, bin/train '
+      'resumes it with the settings that its line gives, or refuses them; to '
+      'train it from step 0, move its folder away.')

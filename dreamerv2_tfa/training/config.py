@@ -6,6 +6,7 @@ imports all of it.
 """
 
 import ast
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
@@ -232,15 +233,21 @@ def recorded_value(path: pathlib.Path, name: str, default: Any = None) -> Any:
 
 def unused() -> list[str]:
   """Names of bindings that nothing has read so far, sorted."""
-  names = set(bound())
+  names = bound()
+  return sorted(set(names) - {
+      read_from(name, names) for name in as_dict(operative())})
 
-  def binding(name):
-    """The binding that a value was read from: of the innermost scope."""
-    *scope, selector = name.split('/')
-    tries = ['/'.join([*scope[:i], selector]) for i in range(len(scope) + 1)]
-    return next((each for each in reversed(tries) if each in names), None)
 
-  return sorted(names - {binding(name) for name in as_dict(operative())})
+def read_from(name: str, names: Collection[str]) -> str | None:
+  """The binding that a value was read from: of the innermost scope.
+
+  Args:
+    name: Of a setting that was read, such as 'reward/MLP.units'.
+    names: Of the bindings.
+  """
+  *scope, selector = name.split('/')
+  tries = ['/'.join([*scope[:i], selector]) for i in range(len(scope) + 1)]
+  return next((each for each in reversed(tries) if each in names), None)
 
 
 def as_dict(text: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ _NAMED_OTHERWISE = {'dmc': 'dmc_vision', 'gymnasium': 'gym'}  # by suite
 DEFAULT = 'quickstart'
 PUBLISHED = 'gym'  # sizes, and settings to look at an environment with
 _LOOKED_AT = ('gym', 'gymnasium')
-_SMALL = 'gym_small', 'gym_pixels_small'
+SMALL = 'gym_small', 'gym_pixels_small'
 
 
 class Preset(NamedTuple):
@@ -105,10 +105,10 @@ def of_specs(observation_spec: Any) -> tuple[str, str]:
   flat = tree.flatten(observation_spec)  # TensorFlow is slow to import
   pictures = [x for x in flat if len(x.shape) == 3 and x.dtype.name == 'uint8']
   if not pictures:
-    return _SMALL[0], 'the environment shows vectors alone'
+    return SMALL[0], 'the environment shows vectors alone'
   shapes = ' and '.join('x'.join(map(str, x.shape)) for x in pictures)
   beside = ' beside vectors' * (len(pictures) < len(flat))
-  return _SMALL[1], f'the environment shows pictures ({shapes}){beside}'
+  return SMALL[1], f'the environment shows pictures ({shapes}){beside}'
 
 
 def describe() -> dict[str, Preset]:

@@ -18,6 +18,7 @@ from dreamerv2_tfa.commands import configuration
 from dreamerv2_tfa.commands import sweep
 from dreamerv2_tfa.commands import train
 from dreamerv2_tfa.sweeps import entries
+from dreamerv2_tfa.sweeps import product
 from dreamerv2_tfa.sweeps import refusals
 from dreamerv2_tfa.training import metrics as metrics_lib
 
@@ -129,6 +130,40 @@ def test_the_same_command_finds_its_list_and_another_is_refused(
   assert code == 1
   assert 'line 3 is no run; got --task=catch --seed=2 --gin_file=debug' in err
   assert (tmp_path / 's' / 'sweep.jsonl').stat().st_mtime_ns == before
+
+
+def test_a_list_that_another_command_has_just_written_is_kept(
+    play, tmp_path, monkeypatch):
+  made = entries.Folder('s')
+  other = product.make(['catch'], [7], {}, [])
+
+  def check(question):  # takes a while, in which the other one ends
+    made.root.mkdir()
+    entries.write(made, other)
+
+  monkeypatch.setattr(refusals, 'answer', check)
+  code, out, err = play(*_SMALL, '--write_only')
+  assert (code, out) == (1, '')
+  assert 'line 1 is --task=catch --seed=7; got' in err
+  assert [line['seed'] for line in _list(tmp_path)] == [7]
+
+
+@pytest.mark.parametrize('name', [
+    'lock', 'sweep.jsonl.part', 'sweep.jsonl', 'catch-seed0.log',
+    't.csv.part'])
+@pytest.mark.parametrize('more', [
+    ['--write_only'], ['--table', '--csv=s/t.csv']])
+def test_a_link_in_a_strangers_folder_changes_no_file(
+    play, tmp_path, name, more):
+  play(*_SMALL, '--write_only')
+  mine = tmp_path / 'mine'
+  mine.write_text((tmp_path / 's' / 'sweep.jsonl').read_text())
+  before = mine.read_text()
+  (tmp_path / 's' / name).unlink(missing_ok=True)
+  (tmp_path / 's' / name).symlink_to(mine)
+  code, _, err = play(*_SMALL, *more)
+  assert code == 1 and f's/{name} is a link to {mine}' in err
+  assert mine.read_text() == before
 
 
 def test_the_word_of_the_command_lets_a_list_import_a_module(play, tmp_path):

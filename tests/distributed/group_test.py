@@ -1,5 +1,8 @@
 """Which processes `--role=all` starts, and starts again: without any."""
 
+import errno
+import io
+import sys
 
 import pytest
 
@@ -73,3 +76,22 @@ def test_a_collector_that_fails_is_started_again_with_another_number(run):
   assert code == 1
   assert roles['collector 1'].restarts == 1
   assert roles['collector 1'].arguments[-1] == '--collector=3'
+
+
+def test_all_roles_are_stopped_when_nobody_reads_what_is_printed(
+    run, monkeypatch):
+  class Closed(io.StringIO):
+
+    def write(self, text):
+      raise BrokenPipeError(errno.EPIPE, 'Broken pipe')
+
+  def stop(self, noted):
+    self._say(f'{self.name} does not end')
+    stopped.append(self.name)
+
+  stopped = []
+  monkeypatch.setattr(Role, 'stop', stop)
+  monkeypatch.setattr(sys, 'stdout', Closed())
+  code, _ = run(0, collector_1=(3, 1), learner=(10**6, 0))
+  assert code == 1 and sorted(stopped) == [
+      'collector 0', 'collector 1', 'evaluator', 'learner', 'replay']

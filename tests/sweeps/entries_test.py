@@ -150,7 +150,14 @@ def test_another_list_is_refused_by_its_first_difference(folder):
         'a.b = 1\nimport os', 'a.b = 1\rimport os', 'a.b:\n  c = 1',
         "train.callbacks = ('own:tell',)", "x/train . callbacks = %x",
         "train.loggers = ('jsonl', 'own:make')", 'train.loggers = %mine',
-        'train.loggers = @mine()'))])
+        'train.loggers = @mine()', "train.loggers = ('own\\x3amake',)",
+        "train.loggers = ('own\\N{COLON}make',)",
+        "train.loggers = ('own' '\\72' 'make',)",
+        "a/train . loggers = ['own\\x3amake']", "mine = ('own:make',)",
+        "x = {'own:make': 1}", 'train.batch_size = @suite_gym.load()',
+        'train.steps = 1 mine.x = 2', "train.steps = f'{own}'",
+        'train.steps = ' + '(' * 500, 'train.steps = ' + '-' * 10**5 + '1',
+        'train.steps ='))])
 def test_a_list_imports_no_module_without_the_word_of_the_command(
     folder, task, more):
   listed = _listed(
@@ -159,21 +166,32 @@ def test_a_list_imports_no_module_without_the_word_of_the_command(
     entries.check_imports(folder, listed, 'bin/sweep')
 
 
-def test_a_gin_file_beside_the_list_needs_the_word_as_well(
-    folder, tmp_path_factory, monkeypatch):
-  monkeypatch.chdir(folder.root.parent)
-  command = [*_LINE['command'], f'--gin_file={folder.root.name}/mine.gin']
+@pytest.mark.parametrize('file', [
+    'mine.gin', 'debug.gin', '/elsewhere/mine.gin', '../debug', 'debug ', ''])
+def test_a_gin_file_that_is_no_preset_needs_the_word_as_well(folder, file):
+  command = [*_LINE['command'], '--gin_file=debug', f'--gin_file={file}']
   with pytest.raises(checks.UserError, match='the gin file'):
     entries.check_imports(folder, _listed(folder, command=command), 'x')
-  mine = tmp_path_factory.mktemp('mine') / 'mine.gin'
-  command = [*_LINE['command'], f'--gin_file={mine}', '--gin_file=debug']
+  command = [*_LINE['command'], '--gin_file=atari', '--gin_file=debug']
   entries.check_imports(folder, _listed(folder, command=command), 'x')
 
 
 @pytest.mark.parametrize('line', [
     'train.batch_size = 16', "train.loggers = ('jsonl', 'csv')",
-    "reward/MLP.units = 7", "Encoder.image_keys = 'import os'"])
+    "reward/MLP.units = 7", "Encoder.image_keys = 'import os'",
+    'train.steps = 1e6', 'a.b = (1, [-2.5, None, True])', 'a.b = 1  # one'])
 def test_plain_settings_need_no_word(folder, line):
   listed = _listed(
       folder, command=[*_LINE['command'], f'--gin_bindings={line}'])
   entries.check_imports(folder, listed, 'bin/sweep')
+
+
+def test_the_settings_of_a_run_are_its_files_bindings_and_flags(folder):
+  listed = _listed(folder, command=[
+      *_LINE['command'], '--gin_file=debug', '--gin_file=mine.gin',
+      "--gin_bindings=a.b = 'x=y'", '--steps=2e3', '--precision=16',
+      '--environments=1\nimport os'])
+  assert entries.settings(listed[0]) == (
+      ['debug', 'mine.gin'],
+      ["a.b = 'x=y'", 'train.steps = 2000', "train.precision = '16'",
+       "train.environments = '1\\nimport os'"])

@@ -80,6 +80,34 @@ def test_the_list_is_the_product_with_the_seeds_innermost():
        "--gin_bindings=RSSM.norm = 'none'"])
 
 
+def _names(variations, tasks=('catch',)):
+  return {(entry.task, *entry.vary.values()): entry.run
+          for entry in product.make(tasks, [0], variations, [])}
+
+
+def test_a_name_does_not_depend_on_the_other_values_nor_on_their_order():
+  values = ["'16'", '16', '@a()', '%a', '(4, 4)', '[4, 4]', "'a'", "'a_'",
+            "'a b'", "'None'", 'None', '1e-4', 'x' * 70, 'x' * 71]
+  together = _names({'a.b': values}, ['catch', 'own:catch', 'own_catch'])
+  for task, value in together:
+    alone = _names({'a.b': [value]}, [task])
+    assert alone == {(task, value): together[task, value]}
+  assert _names({'a.b': values[::-1]}).items() <= together.items()
+  assert together['catch', '1e-4'] == 'catch-b=1e-4-seed0'
+  assert together['catch', "'a'"] == 'catch-b=a-seed0'
+
+
+def test_names_that_differ_in_case_alone_do_not_depend_on_the_order():
+  assert _names({'a.b': ["'A'", "'a'"]}) == _names({'a.b': ["'a'", "'A'"]})
+
+
+def test_settings_that_end_alike_are_called_by_all_of_their_names():
+  names = _names({'reward/MLP.units': ['7'], 'value/MLP.units': ['5'],
+                  'train.steps': ['9']})
+  assert list(names.values()) == [
+      'catch-reward_MLP.units=7-value_MLP.units=5-steps=9-seed0']
+
+
 @pytest.mark.parametrize('tasks, seeds, vary, common, said', [
     (['catch', 'catch'], [0], {}, [], 'Got the task catch twice'),
     (['catch'], range(5001), {'a.b': ['1', '2']}, [], '10,002 runs are more'),

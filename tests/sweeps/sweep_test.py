@@ -81,7 +81,9 @@ def start(tmp_path):
   yield run
   for process in processes:
     process.kill()
-    process.communicate()
+    process.wait()
+    process.stdout.close()
+    process.stderr.close()
 
 
 def _noted(tmp_path):
@@ -157,6 +159,24 @@ def test_a_signal_lets_the_runs_save_and_begins_no_other(
   assert 'Stopping catch-seed0, catch-seed1, which saves first.' in out
   assert err == 'Stopped. The same command resumes.\n'
   assert not any(map(psutil.pid_exists, pids))
+
+
+def test_runs_save_when_the_terminal_is_closed(tmp_path, start):
+  process = start([3, 3], '--at_once=2')
+  pids = _until(tmp_path, 'begun', 2)
+  process.stdout.close()
+  process.stderr.close()
+  process.send_signal(signal.SIGHUP)
+  assert process.wait(timeout=60) == 128 + signal.SIGHUP
+  assert sorted(_until(tmp_path, 'saved', 2)) == sorted(pids)
+
+
+def test_all_runs_end_when_nobody_reads_what_is_printed(tmp_path, start):
+  process = start([1, 1, 2])
+  process.stdout.close()
+  process.stderr.close()
+  assert process.wait(timeout=60) == 1
+  assert [what for _, what, _ in _noted(tmp_path)] == ['begun', 'ended'] * 3
 
 
 def test_a_run_that_does_not_end_is_killed(tmp_path, start):
