@@ -12,9 +12,15 @@ import dreamerv2_tfa  # noqa: F401 - before TensorFlow, as `rendering` wants
 # isort: split
 from absl import logging
 import gin
+import hypothesis
 import pytest
 import tensorflow as tf
 
+# The same examples each time; a slow machine is no fault.
+hypothesis.settings.register_profile(
+    'tests', derandomize=True, database=None, deadline=None,
+    suppress_health_check=list(hypothesis.HealthCheck))
+hypothesis.settings.load_profile('tests')
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
   # A shell's `&` makes its program deaf to Ctrl-C, and all that this starts.

@@ -121,9 +121,6 @@ def test_a_product_of_no_use_is_refused(tasks, seeds, vary, common, said):
 _TEXT = strategies.text(min_size=1, max_size=90)
 
 
-# A slow machine is no fault.
-@hypothesis.settings(
-    deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(
     strategies.lists(_TEXT, min_size=1, max_size=4, unique=True),
     strategies.lists(_TEXT, min_size=1, max_size=4, unique=True))
