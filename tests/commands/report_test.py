@@ -84,7 +84,8 @@ def test_the_program_runs_by_itself(tmp_path):
 
 @pytest.mark.slow
 def test_training_writes_the_page_of_its_run(tmp_path):
-  status, output = disturbed.run(tmp_path / 'run')
+  status, output = disturbed.run(
+      tmp_path / 'run', '--gin_bindings=train.videos = True')
   assert status == 0 and 'report.html' not in output, output
   text = (tmp_path / 'run' / 'report.html').read_text()
   assert '250 of 250 agent steps' in text and 'open_loop_image.gif' in text

@@ -638,13 +638,14 @@ def test_a_run_is_stopped_and_resumed_with_all_loggers(tmp_path):
   root = tmp_path / 'run'
   (tmp_path / 'own_loggers.py').write_text(_OWN)
   names = ('jsonl', 'tensorboard', 'csv', 'wandb', 'mlflow', 'own_loggers:Mine')
-  flag = f'--gin_bindings=train.loggers = {names!r}'
+  flags = (f'--gin_bindings=train.loggers = {names!r}',
+           '--gin_bindings=train.videos = True')
   code, said = disturbed.run(
-      root, flag, steps=110, cwd=tmp_path,
+      root, *flags, steps=110, cwd=tmp_path,
       code=disturbed.at('training.trainer.Trainer.evaluate',
                         'os.kill(os.getpid(), signal.SIGKILL)'))
   assert code == -9, said
-  code, said = disturbed.run(root, flag, steps=110, cwd=tmp_path)
+  code, said = disturbed.run(root, *flags, steps=110, cwd=tmp_path)
   assert code == 0 and 'Note: the logger' not in said, said
   rows = disturbed.metrics(root)
   returns = {row['step']: row['eval_return']
