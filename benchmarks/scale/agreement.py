@@ -11,8 +11,6 @@ by chance are killed so often meanwhile. Prints a line a run, and adds it to
 import csv
 import pathlib
 import random
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -20,6 +18,7 @@ from absl import app
 from absl import flags
 import psutil
 
+from dreamerv2_tfa import children
 from dreamerv2_tfa.training import metrics
 
 _SEEDS = flags.DEFINE_list('seeds', ['0', '1', '2', '3', '4'], 'Of the runs.')
@@ -58,9 +57,10 @@ def _run(root, how, seed):
   roles = (f'--num_collectors={_COLLECTORS.value}', '--role=all',
            f'--max_restarts={max(_KILLS.value, 10)}') if several else ()
   with (root.parent / f'{root.name}.log').open('wb') as log:
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'dreamerv2_tfa.commands.train', *_FLAGS, *roles,
-         f'--seed={seed}', f'--root_dir={root}'], stdout=log, stderr=log)
+    process = children.start(
+        'dreamerv2_tfa.commands.train',
+        [*_FLAGS, *roles, f'--seed={seed}', f'--root_dir={root}'],
+        stdout=log, stderr=log)
     kills = _kill(process, random.Random(int(seed))) if several else 0
     if process.wait():
       raise SystemExit(pathlib.Path(log.name).read_text()[-2000:])
