@@ -93,6 +93,8 @@ def _start(program, module, arguments, options):
 def ask(module: str, question: Any) -> Any:
   """What a module's `answer` returns to a question, in a child.
 
+  What it prints is shown if it fails: libraries print when they are imported.
+
   Args:
     module: Such as 'dreamerv2_tfa.sweeps.states'.
     question: What JSON can express; so is the answer.
@@ -101,13 +103,15 @@ def ask(module: str, question: Any) -> Any:
     RuntimeError: If the child fails; it has printed why.
   """
   process = _start(_ASKED, module, (), dict(
-      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+      text=True, errors='replace'))
   try:
-    answer, _ = process.communicate(json.dumps(question))
+    answer, said = process.communicate(json.dumps(question))
   finally:
     process.kill()
     process.wait()
   if process.returncode:
+    sys.stderr.write(said)
     raise RuntimeError(f'{module} ended with status {process.returncode}.')
   return json.loads(answer)
 
