@@ -56,7 +56,7 @@ def own(variable: tf.Variable) -> tf.Variable:
         'replicas run in. Make the agent, and the counters it is given, under '
         'strategy.scope().'
     )
-  return copies[_index() % here]
+  return copies[device()]
 
 
 def seed(base: tf.Tensor) -> tf.Tensor:
@@ -64,6 +64,12 @@ def seed(base: tf.Tensor) -> tf.Tensor:
   if count() == 1:
     return base
   return base + tf.constant([0, 0x1000000 * _index()], tf.int32)
+
+
+def device() -> int:
+  """Number of this replica's device in its process, from 0."""
+  context = tf.distribute.get_replica_context()
+  return _index() % len(context.strategy.extended.worker_devices)
 
 
 def _index():

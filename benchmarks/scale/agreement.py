@@ -20,6 +20,7 @@ import psutil
 
 from dreamerv2_tfa import children
 from dreamerv2_tfa.training import metrics
+from dreamerv2_tfa.training import runs
 
 _SEEDS = flags.DEFINE_list('seeds', ['0', '1', '2', '3', '4'], 'Of the runs.')
 _COLLECTORS = flags.DEFINE_integer('num_collectors', 1, 'In several processes.')
@@ -64,15 +65,13 @@ def _run(root, how, seed):
     kills = _kill(process, random.Random(int(seed))) if several else 0
     if process.wait():
       raise SystemExit(pathlib.Path(log.name).read_text()[-2000:])
-  rows = metrics.read(root / 'metrics.jsonl')
-  played = metrics.read(
-      (root / 'evaluations' if several else root) / 'metrics.jsonl')
+  rows = metrics.of_run(runs.RunFolder(root))
   return {
       'how': f'{_COLLECTORS.value} collectors' if several else 'one process',
       'seed': seed, 'kills': kills, 'frames': rows[-1]['step'],
       'updates': int([row['updates'] for row in rows if 'updates' in row][-1]),
       'returns': ' '.join(
-          f'{row["step"]}:{row["eval_return"]:.2f}' for row in played
+          f'{row["step"]}:{row["eval_return"]:.2f}' for row in rows
           if 'eval_return' in row)}
 
 

@@ -139,7 +139,7 @@ def weights(costs, made):
   """The weights of a collector, sent and fetched."""
   moved = weights_lib.Weights(costs.connection, made.parts)
   costs.measure('push', moved._push, 1)
-  costs.measure('pull', moved._pull, 1)
+  costs.measure('pull', moved._pull_new, 1)
   read = tf.nest.flatten(weights_lib.variables(made.parts))
   tell('weights', sum(
       x.shape.num_elements() * x.dtype.size for x in read), 'bytes')
@@ -175,7 +175,7 @@ def on_the_wire(costs, made, contents):
   before = wire.sent, wire.received
   moved._push()
   tell('push_wire', wire.sent - before[0], 'bytes')
-  moved._pull()
+  moved._pull_new()
   tell('pull_wire', wire.received - before[1], 'bytes')
 
 

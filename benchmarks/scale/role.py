@@ -39,7 +39,7 @@ def _watch(note):
     setattr(owner, name, call)
 
   timed(weights_lib.Weights, '_push')
-  timed(weights_lib.Weights, '_pull')
+  timed(weights_lib.Weights, '_pull_new')
   timed(receiving.Samples, 'fetch')
   pull, exchange = weights_lib.Weights.pull, receiving.Elsewhere.exchange
   number = 0

@@ -87,7 +87,7 @@ class Run:
           before + after for before, after in zip(
               found, staleness(updates, of_it), strict=True)]
     self._tell('pulls', sum(
-        'pull' in line for line in slices) / span.wall, '1/s')
+        'pull_new' in line for line in slices) / span.wall, '1/s')
     self._tell('slices', len(slices) / span.wall, '1/s')
     for name, ages in zip(('acting', 'counted'), found, strict=True):
       for percent in (50, 90):

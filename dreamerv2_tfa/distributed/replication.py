@@ -29,6 +29,7 @@ from tf_agents.utils import common
 
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import checks
+from dreamerv2_tfa import replicas as replicas_lib
 
 END, UPDATE, WEIGHTS = 0, 1, 2  # what the chief tells
 FAILED = -1  # with END
@@ -151,7 +152,7 @@ class Replication:
     """
     def each(batch):
       return agent.train(tf.nest.map_structure(
-          lambda x: tf.split(x, self._devices)[self._device()], batch))
+          lambda x: tf.split(x, self._devices)[replicas_lib.device()], batch))
 
     # Replicas are threads, and AutoGraph's are not of this function.
     each = tf.autograph.experimental.do_not_convert(each)
@@ -159,17 +160,12 @@ class Replication:
     return tf.nest.map_structure(
         lambda x: self.strategy.reduce('SUM', x, axis=None), info)
 
-  def _device(self):
-    context: Any = tf.distribute.get_replica_context()
-    return int(tf.get_static_value(  # pyright: ignore[reportArgumentType]
-        context.replica_id_in_sync_group)) % self._devices
-
   def _sum(self, value):
     """Sum of a tensor over processes; called in a graph."""
     def each():
       context: Any = tf.distribute.get_replica_context()
       mine = tf.identity(value)  # on the replica's device
-      if self._device():
+      if replicas_lib.device():
         mine = tf.zeros_like(mine)
       return context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
 

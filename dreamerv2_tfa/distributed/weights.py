@@ -73,10 +73,13 @@ class Weights:
     pushed = table.rate_limiter_info.insert_stats.completed
     if not table.current_size or pushed == self._pulled:
       return
+    self._pull_new()
+    # Or more, if others came meanwhile; a restarted server counts from 0.
+    self._pulled = pushed
+
+  def _pull_new(self):
     values = self._connection.run(
         lambda: self._container.pull(tables.VARIABLES), 'weights')
     for variable, value in zip(
         tf.nest.flatten(self._variables), tf.nest.flatten(values), strict=True):
       variable.assign(value)
-    # Or more, if others came meanwhile; a restarted server counts from 0.
-    self._pulled = pushed

@@ -74,8 +74,6 @@ class Trainer:
         parts.agent.collect_data_spec, parts.environment.batch_size,
         capacity.rows, folder.root if capacity.on_disk else None,
     )
-    self._train = remote.train if remote else parts.agent.train
-    self._replicas = remote.replicas if remote else 1
     self._beside = settings.overlap and not self._offline
     self._acting: acting.Apart = remote.acting if remote else acting.make(
         parts.agent, parts.steps, beside=self._beside)
@@ -112,7 +110,7 @@ class Trainer:
     self.reported = int(position.reported)
     self.evaluated = int(position.evaluated)
     self._taken = int(position.taken)  # batches, also by an update that runs
-    self._make_updates(folder)
+    self._make_updates(folder, remote)
     self.looks = looks.Looks(parts.agent, buffer, settings)
     self._evaluation = evaluation.Evaluation(
         parts.evaluation_environment,
@@ -124,14 +122,14 @@ class Trainer:
     self._collected = self._compiled = False  # by this process
     self._saved = None  # counts at the last save
 
-  def _make_updates(self, folder):
+  def _make_updates(self, folder, remote):
     """Prepares updates; the guard looks at their numbers."""
     agent, steps = self._parts.agent, self._parts.steps
-    settings, train = self._settings, self._train
+    settings, train = self._settings, remote.train if remote else agent.train
     self._guard = crash.Guard(
         agent, steps, folder, settings.batch_size, settings.sequence_length,
         {'task': self._parts.task.name, 'precision': self._parts.precision,
-         'seed': settings.seed, 'replicas': self._replicas},
+         'seed': settings.seed, 'replicas': remote.replicas if remote else 1},
     )
 
     def update():
