@@ -27,6 +27,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
   signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def _no_module_of_another_test(tmp_path_factory):
+  """Takes back what a test adds to the path, and its own modules.
+
+  Programs add the working directory: a later test would import its `own`.
+  """
+  path, known = [*sys.path], {*sys.modules}
+  yield
+  sys.path[:] = path
+  written = str(tmp_path_factory.getbasetemp())
+  for name in {*sys.modules} - known:
+    if (getattr(sys.modules[name], '__file__', None) or '').startswith(written):
+      del sys.modules[name]
+
+
 @pytest.fixture
 def clean():
   """Leaves gin, eager execution and Keras' precision as they were."""

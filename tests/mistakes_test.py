@@ -400,12 +400,10 @@ class _Hidden(importlib.abc.MetaPathFinder):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-  """An empty working folder, whose modules are forgotten afterwards."""
+  """An empty working folder."""
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(sys, 'path', [*sys.path])
   monkeypatch.setattr(sys, 'dont_write_bytecode', True)
-  yield tmp_path
-  sys.modules.pop('own', None)
+  return tmp_path
 
 
 def _prepare(mistake, folder, monkeypatch):
