@@ -1,7 +1,7 @@
 """Catch in one process and in several: the same updates, the same curve?
 
     bin/python benchmarks/scale/agreement.py --seeds=0,1,2,3,4
-    bin/python benchmarks/scale/agreement.py --seeds=5 --kills=20
+    bin/python benchmarks/scale/agreement.py --ways=several --seeds=5 --kills=20
 
 Each seed is trained in one process, and with `--role=all`; with `--kills` roles
 by chance are killed so often meanwhile. Prints a line a run, and adds it to
@@ -26,7 +26,7 @@ _SEEDS = flags.DEFINE_list('seeds', ['0', '1', '2', '3', '4'], 'Of the runs.')
 _COLLECTORS = flags.DEFINE_integer('num_collectors', 1, 'In several processes.')
 _KILLS = flags.DEFINE_integer('kills', 0, 'Of roles, in each of these runs.')
 _EVERY = flags.DEFINE_float('every', 10.0, 'Seconds between two, on average.')
-_ALONE = flags.DEFINE_bool('alone', True, 'Also train in one process.')
+_WAYS = flags.DEFINE_list('ways', ['alone', 'several'], 'To train each seed.')
 
 _FLAGS = ('catch', '--precision=32', '--gin_bindings=train.videos = False',
           '--gin_bindings=train.diagnostics = False')
@@ -43,8 +43,7 @@ def main(unused_argv):
     if fresh:
       writer.writeheader()
     for seed in _SEEDS.value:
-      hows = ['several', *(['alone'] if _ALONE.value else [])]
-      for how in hows:
+      for how in _WAYS.value:
         row = _run(pathlib.Path(top) / f'{how}{seed}', how, seed)
         writer.writerow(row)
         file.flush()
