@@ -98,20 +98,18 @@ def rows_and_windows(costs, made, contents):
 
 
 def tickets(costs, made, rows):
-  """Rows with tickets are put; the tickets are taken, some or all at once."""
+  """Slices of rows with their tickets are put, and their steps counted."""
   every = made.settings.timetable.steps_per_update
-  # As many as the table holds, whatever comes first.
-  count = min(limits.SLICE, made.length // every * every)
-  outbox = costs.outbox(costs.connection)
-  feed = made_lib.Feed(made, rows, outbox, count)
+  feed = made_lib.Feed(
+      made, rows, costs.outbox(costs.connection), limits.SLICE)
   steps = receiving.Steps(
       costs.connection, tf_metrics.EnvironmentSteps(), lambda line: None)
-  totals = {name: [0.0] * 3 for name in ('put', 'take', 'take_all')}
+  totals = {name: [0.0] * 3 for name in ('put', 'take')}
 
-  def take(at_once):
-    wanted = steps.steps + count
+  def take():
+    wanted = steps.steps + limits.SLICE
     while steps.steps < wanted:
-      steps.collect(at_once)
+      steps.collect(every)
 
   def timed(name, function):
     span = processes.Span(**costs._pids)
@@ -122,17 +120,15 @@ def tickets(costs, made, rows):
         a + b for a, b in zip(totals[name], found, strict=True)]
 
   feed.send()
-  take(every)
+  take()
   calls, end = 0, time.monotonic() + 2 * costs._seconds
   while calls < _LEAST or time.monotonic() < end:
-    for name, at_once in (('take', every), ('take_all', count)):
-      timed('put', feed.send)
-      timed(name, lambda at_once=at_once: take(at_once))
+    timed('put', feed.send)
+    timed('take', take)
     calls += 1
-  totals['put'] = [value / 2 for value in totals['put']]
   for name, values in totals.items():
     for part, value in zip(('wall', 'server', 'client'), values, strict=True):
-      tell(f'{name}_{part}', value / calls / count * 1e6, 'us')
+      tell(f'{name}_{part}', value / calls / limits.SLICE * 1e6, 'us')
 
 
 def weights(costs, made):
@@ -151,8 +147,9 @@ def windows_on_the_wire(costs, made, content):
   connection = costs.connect(wire.address)
   connection.info()
   samples, before = costs.samples(connection), wire.received
-  for _ in range(_BATCHES):
+  for _ in range(_BATCHES - 1):
     samples.fetch()
+  connection.rest()  # another batch is drawn
   tell('window_wire', (wire.received - before) / _BATCHES
        / made.settings.batch_size, 'bytes', content)
 

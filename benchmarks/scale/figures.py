@@ -12,7 +12,7 @@ PATH = pathlib.Path(__file__).with_name('scale.csv')
 FIELDS = (
     'preset', 'content', 'collectors', 'measure', 'value', 'unit', 'load')
 _NOTHING = limits.Cost(0.0, 0.0, 0.0)
-KINDS = ('rows', 'stub', 'stub_all', 'collector', 'training')
+KINDS = ('rows', 'stub', 'collector', 'training')
 _STEPS = {'catch': 4, 'atari': 16}  # an update, K
 _BATCH = 16
 _H200 = 24.8e-3  # seconds of an Atari update in float16, docs/performance.md
@@ -51,11 +51,9 @@ def predicted(rows, preset, kind, collectors, free):
       collectors, _STEPS[preset], _BATCH, machine_cores=free)
   if kind != 'training':
     costs = costs._replace(update=_NOTHING, window=_NOTHING, push=_NOTHING)
-  if kind in ('rows', 'stub', 'stub_all'):
+  if kind in ('rows', 'stub'):
     costs = costs._replace(random=costs.feed, act=costs.feed)
     run = run._replace(weights_share=0.0)
-  if kind == 'stub_all':
-    costs = costs._replace(take=costs.take_all)
   if kind == 'rows':
     costs = costs._replace(put=costs.row, take=limits.Cost(1e-9, 0.0, 0.0))
   return limits.first(limits.limits(costs, run))
@@ -144,18 +142,13 @@ def scenarios(rows):
   run = limits.Run(
       256, _STEPS['atari'], _BATCH, learners=8, server_cores=_CORES,
       bandwidth=_BANDWIDTH)
-  beside = costs._replace(window=costs.window._replace(wall=0.0))
-  ticketed = beside._replace(
-      take=limits.Cost(*(x / _BATCH for x in costs.take)))
   return (
       ('one collector, one learner', costs, run._replace(
           collectors=1, learners=1)),
       ('16 collectors, one learner', costs, run._replace(
           collectors=16, learners=1)),
       ('256 collectors, 8 learners', costs, run),
-      ('the same, batches fetched beside updates', beside, run),
-      ('and a ticket for 16 steps', ticketed, run),
-      ('and 16 learners', ticketed, run._replace(learners=16)),
+      ('256 collectors, 16 learners', costs, run._replace(learners=16)),
   )
 
 

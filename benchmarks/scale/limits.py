@@ -4,13 +4,14 @@ Each part of a run can take so many agent steps a second, by the measured cost
 of what it does for each; the run takes as many as the least of them.
 
     collectors  C * 0.9 / (environment + policy / E + put)
-    learner     K / (update / L + B / L * window + K * take + weights)
+    learner     K / (max(update, B * window) / L + K * take + weights)
     server      S * cores / (put + take + B / K * window)    its processor time
     wire        S * bandwidth / (row + B / K * window)       bytes
     machine     cores / all processor time of a step, where all share a machine
 
 for C collectors of E environments, L replicas of the learner, S replay servers,
-B windows an update and an update every K steps. Weights take a tenth of a
+B windows an update, drawn beside the update before it, and an update every K
+steps. Weights take a tenth of a
 collector's time (hence 0.9), and at most a tenth of the learner's. That L
 replicas share an update and its batch evenly, and S servers the traffic, is
 assumed: the first was not timed, and a run has one server.
@@ -19,7 +20,9 @@ assumed: the first was not timed, and a run has one server.
 import math
 from typing import NamedTuple
 
-SLICE = 16  # steps of a collector between two sends, as in `roles`
+from dreamerv2_tfa.distributed import tables
+
+SLICE = tables.SLICE  # steps of a collector between two sends
 
 
 class Cost(NamedTuple):
@@ -38,8 +41,7 @@ class Costs(NamedTuple):
   feed: Cost  # a step of a stub, which has neither
   row: Cost  # a row that is sent with its window
   put: Cost  # a row that is sent with its window and its ticket
-  take: Cost  # a ticket that is taken, K at once
-  take_all: Cost  # a ticket that is taken, a whole slice at once
+  take: Cost  # a step that is counted, a ticket of a slice at once
   window: Cost  # a window that is sampled
   push: Cost  # the weights that are sent
   pull: Cost  # the weights that are fetched
@@ -81,8 +83,8 @@ def read(rows: list[dict[str, str]], preset: str) -> Costs:
       max(0.0, x - y) for x, y in zip(cost(*names), feed, strict=True)))
   return Costs(
       cost('random'), cost('act'), feed, sent('row', 'frames'), sent('put'),
-      cost('take'), cost('take_all'), cost('window', 'frames'), cost('push'),
-      cost('pull'), cost('update'), found['row_wire', 'frames'],
+      cost('take'), cost('window', 'frames'), cost('push'), cost('pull'),
+      cost('update'), found['row_wire', 'frames'],
       found['window_wire', 'frames'], found['weights', ''])
 
 
@@ -95,9 +97,10 @@ def collect(costs: Costs, run: Run) -> float:
 
 def learn(costs: Costs, run: Run) -> float:
   """Steps a second that the learner keeps up with."""
-  windows = run.batch_size / run.learners * costs.window.wall
+  # A batch is drawn while the update before it runs.
+  windows = run.batch_size * costs.window.wall
   tickets = run.steps_per_update * costs.take.wall
-  seconds = costs.update.wall / run.learners + windows + tickets
+  seconds = max(costs.update.wall, windows) / run.learners + tickets
   # Weights are sent once an update, and for that share of the time at most.
   seconds += min(costs.push.wall, run.weights_share * seconds)
   return run.steps_per_update / seconds

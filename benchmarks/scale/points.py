@@ -30,7 +30,6 @@ from dreamerv2_tfa.distributed import weights as weights_lib
 
 _WARM = 3  # slices of a collector with the policy, before it counts
 _EVERY = 1.0  # seconds between two pushes of weights
-_ALL = 10**6  # tickets at once, more than there are
 _POLL = 0.02
 
 
@@ -94,7 +93,7 @@ class Group:
       return self._connection.size(tables.SEQUENCES)
     return self.learner.steps
 
-  def take(self, at_once=None):
+  def take(self):
     """What a learner does between two updates."""
     if time.monotonic() - self._pushed > _EVERY:
       self.weights._push()
@@ -102,10 +101,9 @@ class Group:
     if self._kind == 'rows':
       time.sleep(_POLL)
       return
-    self.learner.collect(
-        at_once or self._made.settings.timetable.steps_per_update)
+    self.learner.collect(self._made.settings.timetable.steps_per_update)
 
-  def measure(self, seconds, content, at_once=None):
+  def measure(self, seconds):
     """Prints the rates and the processor time of the collectors that run."""
     names = {f'collector{i}': child.pid
              for i, child in enumerate(self.collectors)}
@@ -113,10 +111,9 @@ class Group:
         learner=os.getpid(), server=self.server.pid, **names)
     before, end = self.steps, time.monotonic() + seconds
     while time.monotonic() < end:
-      self.take(at_once)
+      self.take()
     steps = self.steps - before
     span.end()
-    self._content = content
     self._tell('steps', steps / span.wall, 'steps/s')
     self._tell('free', span.free, 'cores')
     shares = {
@@ -130,7 +127,7 @@ class Group:
 
   def _tell(self, measure, value, unit):
     print(json.dumps(dict(
-        measure=measure, content=self._content, collectors=len(self.collectors),
+        measure=measure, content=self._kind, collectors=len(self.collectors),
         value=value, unit=unit)), flush=True)
 
   def stop(self):
@@ -148,9 +145,7 @@ def main():
     try:
       for count in map(int, counts.split(',')):
         group.add(count)
-        group.measure(float(seconds), kind)
-        if kind == 'stub':
-          group.measure(float(seconds), 'stub_all', _ALL)
+        group.measure(float(seconds))
     finally:
       group.stop()
 

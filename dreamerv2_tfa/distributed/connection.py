@@ -1,11 +1,11 @@
 """A client of the replay server that waits, reconnects and says so."""
 
 from collections.abc import Callable
-import json
 import queue
 import threading
 import time
 from typing import Any
+from typing import NamedTuple
 
 from dreamerv2_tfa.distributed import address as address_lib
 from dreamerv2_tfa.distributed import description
@@ -17,6 +17,13 @@ _FIRST, _LONGEST = 0.1, 5.0  # seconds between two tries
 _ANSWER = 2  # seconds that the server may take to answer
 _SILENT = 3.0  # seconds of waiting before it is told
 _POLL = 0.02  # seconds between two looks at a call
+
+
+class Call(NamedTuple):
+  """A function that the thread of a connection calls."""
+
+  result: list[Any]  # empty until it has ended; then (value, error)
+  done: threading.Event
 
 
 class Connection:
@@ -61,21 +68,25 @@ class Connection:
         result.append((None, error))
       done.set()
 
-  def run(self, function: Callable[[], Any], what: str) -> Any:
-    """Calls a function that may wait for the server, and waits for its end.
+  def begin(self, function: Callable[[], Any]) -> Call:
+    """Begins a call of a function of no arguments, after those begun before."""
+    call = Call([], threading.Event())
+    self._work.put((function, *call))
+    return call
+
+  def wait(self, call: Call, what: str) -> Any:
+    """Waits for the end of a call that may wait for the server.
 
     Args:
-      function: Of no arguments.
+      call: Of `begin`.
       what: What is waited for, in words.
 
     Raises:
       EnvironmentFailed: If the process is to stop meanwhile.
       Exception: What the function raises.
     """
-    result, start, told = [], time.monotonic(), False
-    done = threading.Event()
-    self._work.put((function, result, done))
-    while not done.wait(_POLL):  # a signal is answered between two waits
+    start, told = time.monotonic(), False
+    while not call.done.wait(_POLL):  # a signal is answered between two waits
       if not told and time.monotonic() - start > _SILENT:
         told = True
         self._say(f'Waiting for {what} of the replay server {self.address}.')
@@ -83,10 +94,21 @@ class Connection:
         raise self.interrupted(what)
     if told:
       self._say(f'The replay server {self.address} has given {what}.')
-    value, error = result[0]
+    value, error = call.result[0]
     if error is not None:
       raise error
     return value
+
+  def run(self, function: Callable[[], Any], what: str) -> Any:
+    """Calls a function and waits for its end, see `wait`."""
+    return self.wait(self.begin(function), what)
+
+  def rest(self) -> None:
+    """Waits for the end of what was begun, but no longer than for an answer.
+
+    Python cannot end while a thread comes back to it from C++.
+    """
+    self.begin(lambda: None).done.wait(_ANSWER)
 
   def interrupted(self, what: str) -> faults.EnvironmentFailed:
     """The error of a wait that is ended by a signal."""
@@ -126,10 +148,13 @@ class Connection:
 
   def sample(self, table: str, count: int, what: str) -> list[list[Any]]:
     """Takes items, each a list of arrays; waits until there are so many."""
-    take = lambda: [
+    return self.wait(self.begin_sample(table, count), what)
+
+  def begin_sample(self, table: str, count: int) -> Call:
+    """Begins to take items, see `sample`; `wait` gives them."""
+    return self.begin(lambda: [
         item.data for item in self.client.sample(
-            table, count, emit_timesteps=False)]
-    return self.run(take, what)
+            table, count, emit_timesteps=False)])
 
   def join(self, mine: dict[str, Any]) -> None:
     """Compares this process with the server, once that has its description.
@@ -152,8 +177,8 @@ class Connection:
 
   def description(self) -> dict[str, Any]:
     """What the server says of the run; waits for it."""
-    text = self.sample(tables.DESCRIPTION, 1, 'the description')[0][0]
-    return json.loads(_scalar(text))
+    return description.decoded(
+        self.sample(tables.DESCRIPTION, 1, 'the description')[0][0])
 
 
 class Sparing:
@@ -180,7 +205,3 @@ class Sparing:
     function()
     now = time.monotonic()
     self._next = now + max((now - start) / self._SHARE, self._least)
-
-
-def _scalar(array):
-  return array.reshape(-1)[0]

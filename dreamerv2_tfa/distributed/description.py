@@ -4,6 +4,8 @@ from collections.abc import Sequence
 import json
 from typing import Any
 
+import numpy as np
+
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import parts as parts_lib
@@ -37,6 +39,11 @@ def of(parts: parts_lib.Parts) -> dict[str, Any]:
           name: value for name, value in settings.items()
           if name.partition('.')[0] != 'Run' and name not in _OWN},
   }))
+
+
+def decoded(text: np.ndarray) -> dict[str, Any]:
+  """A description as the replay server has it: JSON, in an array of one."""
+  return json.loads(text.reshape(-1)[0])
 
 
 def check(

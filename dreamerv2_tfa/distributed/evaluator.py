@@ -6,6 +6,7 @@ import pathlib
 import time
 
 from dreamerv2_tfa.behaviour import fused_policy
+from dreamerv2_tfa.distributed import drawn as drawn_lib
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.training import callbacks as callbacks_lib
@@ -14,6 +15,7 @@ from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import evaluation as evaluation_lib
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import loggers
+from dreamerv2_tfa.training import looks as looks_lib
 from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import runs
@@ -28,7 +30,7 @@ _POLL = 0.2  # seconds between looks at the folder
 def follow(
     folder: runs.RunFolder, settings: settings_lib.Settings,
     parts: parts_lib.Parts, stop: interrupt.Interrupt,
-    ended: Callable[[], bool],
+    ended: Callable[[], bool], drawn: drawn_lib.Drawn,
     callbacks: Sequence[callbacks_lib.Callback] = (),
 ) -> None:
   """Evaluates checkpoints as they are due, until the learner's last one.
@@ -41,20 +43,14 @@ def follow(
     parts: Of this process.
     stop: Ends it.
     ended: Whether the learner has ended.
+    drawn: Windows of the run, to look at.
     callbacks: Told of each evaluation, and of the end.
   """
   own, repeat = runs.RunFolder(folder.evaluations), parts.task.action_repeat
   own.root.mkdir(parents=True, exist_ok=True)
   before = metrics_lib.last_evaluation(own.metrics)
   done = before['step'] // repeat if before else 0
-  frames = done * repeat
-  writer = group.Group(
-      loggers.load(_LOGGERS), logger.Start(own, frames, frames, frames),
-      print)
-  play = evaluation_lib.Evaluation(
-      parts.evaluation_environment,
-      fused_policy.of(parts.agent.policy, parts.agent.jit),
-      settings.eval_episodes, settings.eval_steps)
+  stage = _Stage(own, settings, parts, drawn, done * repeat)
   last, over = settings.timetable.steps, False
   tell = lambda kind, metrics: _tell(callbacks, callbacks_lib.Event(
       kind, done * repeat, int(parts.agent.train_step_counter.numpy()),
@@ -69,20 +65,44 @@ def follow(
         time.sleep(_POLL)
         continue
       steps = checkpoint_files.step(found)
-      metrics = play.run(stop)
-      batch.pop_metrics(parts.evaluation_environment)
+      metrics = stage.play(steps * repeat, stop)
       if metrics is None:
         return
-      writer.write(steps * repeat, metrics)
-      writer.sync()
-      print(f'Evaluation at {steps * repeat:,} frames: return '
-            f'{metrics["eval_return"]:.2f}, length '
-            f'{metrics["eval_length"]:.1f}.', flush=True)
       done = steps
       tell('evaluation', metrics)
     tell('end', {})
   finally:
-    writer.close()
+    stage.close()
+
+
+class _Stage:
+  """Plays evaluations, looks at them, and writes how they went."""
+
+  def __init__(self, own, settings, parts, drawn, frames):
+    self._own, self._environment = own, parts.evaluation_environment
+    self._drawn = drawn
+    self._writer = group.Group(
+        loggers.load(_LOGGERS), logger.Start(own, frames, frames, frames),
+        print)
+    self._looks = looks_lib.Looks(parts.agent, drawn.buffer, settings)
+    self._evaluation = evaluation_lib.Evaluation(
+        self._environment, fused_policy.of(parts.agent.policy, parts.agent.jit),
+        settings.eval_episodes, settings.eval_steps, self._looks.recorder)
+    self.close = self._writer.close
+
+  def play(self, frames, stop):
+    """Returns the metrics; None where it was stopped, and nothing written."""
+    self._looks.begin()
+    metrics = self._evaluation.run(stop)
+    batch.pop_metrics(self._environment)
+    if metrics is not None:
+      self._drawn.draw()
+      self._looks.write(self._writer, self._own, frames, metrics)
+      self._writer.sync()
+      print(f'Evaluation at {frames:,} frames: return '
+            f'{metrics["eval_return"]:.2f}, length '
+            f'{metrics["eval_length"]:.1f}.', flush=True)
+    return metrics
 
 
 def _due(folder, settings, done, over):

@@ -39,9 +39,11 @@ class Role:
     self._flags, self._say = flags, say
     self._due: float | None = None
     self.ready = threading.Event()
+    self._error, self._error_before = None, None
     self._start()
 
   def _start(self):
+    self._error, self._error_before = None, self._error
     self._process = children.start(
         'dreamerv2_tfa.commands.train', self._flags(self.restarts),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -54,6 +56,8 @@ class Role:
     for line in lines:
       if line.startswith('The replay server is ready'):
         self.ready.set()
+      if line.startswith('Error: '):
+        self._error = line
       if line.strip() and not line.startswith(_NOISE):
         self._say(f'{self.name:<11} | {line.rstrip()}')
 
@@ -61,6 +65,12 @@ class Role:
   def code(self) -> int | None:
     """Exit status; None while it runs, or waits for its restart."""
     return None if self._due is not None else self._process.poll()
+
+  @property
+  def refused(self) -> bool:
+    """Whether it has ended as the time before: another start would as well."""
+    self._reader.join(5.0)
+    return self._error is not None and self._error == self._error_before
 
   def restart_later(self) -> None:
     """Starts it again after a while that doubles each time."""
@@ -162,7 +172,7 @@ class Group:
   def _again(self, role):
     """Starts a role again that has ended; False at the bound."""
     ended = f'{role.name} has ended with status {role.code}'
-    if role.restarts >= self._most:
+    if role.restarts >= self._most or role.refused:
       self._say(f'{ended}, after {role.restarts} restarts: the run stops. Its '
                 'lines above say why; the same command resumes the run.')
       return False

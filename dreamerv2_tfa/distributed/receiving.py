@@ -28,6 +28,8 @@ _RECENT = 10  # episodes in the mean of the reported return
 class Steps:
   """Takes the place of the `Collector`: counts the steps of others.
 
+  A ticket may be of more steps than are asked for: the rest is counted next.
+
   Attributes:
     state: An empty `tf.train.Checkpoint`.
   """
@@ -45,6 +47,8 @@ class Steps:
     """
     self._connection, self._steps, self._say = connection, steps, say
     self._recent = collections.deque(maxlen=_RECENT)
+    self._uncounted: collections.deque[list[float]] = collections.deque()
+    self._numbers: dict[int, int] = {}  # of the last ticket, by sender
     self._last = time.monotonic()
     self.state = tf.train.Checkpoint()
 
@@ -60,25 +64,35 @@ class Steps:
     return int(self._steps.environment_steps.numpy())
 
   def collect(self, steps: int) -> None:
-    """Takes at most `steps` tickets; waits for half a second for the first.
+    """Counts at most `steps`; waits for half a second for the first.
 
     Raises:
       EnvironmentFailed: If the learner is to stop, and nobody answers.
     """
     until = time.monotonic() + _WAIT
-    while not (there := self._connection.size(tables.STEPS)):
+    while not self._uncounted and not (
+        there := self._connection.size(tables.STEPS)):
       if time.monotonic() >= until:
         self._tell()
         return
       time.sleep(_POLL)
-    found = self._connection.sample(
-        tables.STEPS, min(there, steps), 'tickets of steps')
-    for (ticket,) in found:
-      returned, length = np.reshape(ticket, [-1])[:2].tolist()
+    if not self._uncounted:
+      self._take(min(there, max(steps // tables.SLICE, 1)))
+    count = min(steps, len(self._uncounted))
+    for _ in range(count):
+      returned, length = self._uncounted.popleft()
       if length:
         self._recent.append((returned, length))
-    self._steps.environment_steps.assign_add(len(found))
+    self._steps.environment_steps.assign_add(count)
     self._last = time.monotonic()
+
+  def _take(self, count):
+    """Takes tickets; one that was taken before was sent again, and is none."""
+    for ends, (sender, number) in self._connection.sample(
+        tables.STEPS, count, 'tickets of steps'):
+      if number > self._numbers.get(sender, -1):
+        self._numbers[sender] = number
+        self._uncounted.extend(ends[ends[:, 1] >= 0].tolist())
 
   def _tell(self):
     if time.monotonic() - self._last > _TELL:
@@ -122,16 +136,23 @@ class Samples:
     self._connection, self._spec = connection, data_spec
     self._batch_size, self._length = batch_size, length
     self._batch: Any = None
+    self._drawn: connection_lib.Call | None = None  # the batch after it
     with tf.device('/cpu:0'):
       self.taken, self.seen = (
           tf.Variable(tf.constant(x, tf.int64), trainable=False)
           for x in (taken, 0))
 
   def fetch(self) -> None:
-    """Draws the next batch from the windows that the server has now."""
-    items = self._connection.sample(
-        tables.SEQUENCES, self._batch_size, 'sequences')
+    """Takes the batch that was drawn meanwhile, and lets the next be drawn.
+
+    So its windows are those that the server had at the update before.
+    """
+    items = self._connection.wait(self._drawn or self._draw(), 'sequences')
     self._batch = [np.stack(column) for column in zip(*items, strict=True)]
+    self._drawn = self._draw()
+
+  def _draw(self):
+    return self._connection.begin_sample(tables.SEQUENCES, self._batch_size)
 
   def ages(self) -> dict[str, float]:
     """Nothing: the rows are the server's."""

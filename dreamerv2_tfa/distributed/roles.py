@@ -12,6 +12,7 @@ from dreamerv2_tfa import checks
 from dreamerv2_tfa.distributed import address as address_lib
 from dreamerv2_tfa.distributed import connection as connection_lib
 from dreamerv2_tfa.distributed import description
+from dreamerv2_tfa.distributed import drawn
 from dreamerv2_tfa.distributed import end as end_lib
 from dreamerv2_tfa.distributed import evaluator
 from dreamerv2_tfa.distributed import follower
@@ -40,7 +41,6 @@ NAMES = ('replay', 'learner', 'collector', 'evaluator')
 READY = 'The replay server is ready'
 _POLL = 0.05  # seconds between looks at a signal
 _SAVE_EVERY = 10.0  # seconds between checkpoints of replay, at least
-_SLICE = 16  # agent steps of a collector between two sends, at least
 
 
 def run(
@@ -91,7 +91,9 @@ def run(
         end = end_lib.End(connection)
         evaluator.follow(
             folder, settings, parts, stop,
-            lambda: end.reached(settings.timetable.steps), callbacks)
+            lambda: end.reached(settings.timetable.steps),
+            drawn.Drawn(address, parts.agent.collect_data_spec,
+                        settings.sequence_length), callbacks)
     return stop.signal
 
 
@@ -144,9 +146,12 @@ def _learn(root_dir, presets, address, wanted, replication):
         remote=remote)
 
   with replication.together() if replication else contextlib.nullcontext():
-    stopped = train.train(
-        root_dir, presets=presets, join=join,
-        strategy=replication and replication.strategy)
+    try:
+      stopped = train.train(
+          root_dir, presets=presets, join=join,
+          strategy=replication and replication.strategy)
+    finally:
+      connection.rest()
     if replication is not None:
       replication.tell(replication_lib.END, stopped or 0)
   if stopped is None:
@@ -208,7 +213,7 @@ def _begin(client, mine):
   if found[tables.DESCRIPTION].current_size:
     item = next(iter(client.sample(
         tables.DESCRIPTION, 1, emit_timesteps=False)))
-    theirs = json.loads(item.data[0].reshape(-1)[0])
+    theirs = description.decoded(item.data[0])
     if description.ENDED in theirs:
       mine = {**mine, description.ENDED: theirs[description.ENDED]}
     # As a run that is resumed, it may have other settings now.
@@ -232,7 +237,7 @@ def _collect(settings, address, stop, index):
         connection, parts.agent.collect_data_spec,
         parts.environment.batch_size, settings.sequence_length)
     collector = _collector(parts, outbox, seed)
-    slice_size = max(_SLICE, settings.timetable.steps_per_update)
+    slice_size = max(tables.SLICE, settings.timetable.steps_per_update)
     end, last = end_lib.End(connection), settings.timetable.steps
     ends = lambda: stop.requested or end.reached(last)
     print('Collecting.', flush=True)

@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Callable
+import secrets
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,18 @@ _FLUSH_MS = 300  # a flush waits so long, then is asked whether to stop
 class Outbox:
   """Takes the place of a replay buffer: keeps rows, and sends them.
 
-    row 0 ... T      window 0      a ticket for each row that is a step,
-    row 1 ... T + 1  window 1      once the windows up to it are stored
+    row 0 ... T      window 0      tickets for the steps among these rows, once
+    row 1 ... T + 1  window 1      they are stored, and window 0 is
 
   TF-Agents' `ReverbAddTrajectoryObserver` drops what it has at the end of an
   episode; windows here cross ends, as those of `experience.windows` do, so the
   windows are made with Reverb's writer. A writer has one environment, so no
-  window has rows of two.
+  window has rows of two. A learner that has a ticket has a window, however
+  short its prefill, and never waits for a collector that waits for it.
 
   If the server dies, Reverb's writer sends again what was not confirmed. The
-  new server has dropped its tickets, so one is counted twice only if the
-  learner took it in the moment between the server's insertion and its answer.
+  new server has dropped its tickets; the learner may have taken one that comes
+  again, and knows it by its number.
   """
 
   def __init__(
@@ -45,10 +47,14 @@ class Outbox:
       length: T; a window has T + 1 rows.
     """
     self._connection, self._rows = connection, collections.deque()
-    self._length, self._spec = length + 1, data_spec
+    self._length = length + 1
+    count = len(tf.nest.flatten(data_spec))
+    self._order = tf.nest.pack_sequence_as(data_spec, range(count))
+    self._stream, self._number = secrets.randbits(62), 0
     self._counts = [0] * environments
     self._returns = np.zeros(environments, np.float32)
     self._lengths = np.zeros(environments, np.int64)
+    self._ends: list[tuple[float, float]] = []  # of steps without ticket
     client = connection.client
     open_writer = lambda references: lambda: client.trajectory_writer(
         num_keep_alive_refs=references)
@@ -64,26 +70,37 @@ class Outbox:
         lambda *leaves: self._rows.append(leaves), tf.nest.flatten(row), [])
 
   def send(self, stopped: Callable[[], bool]) -> None:
-    """Sends the rows, then the tickets of their steps; waits for both.
+    """Sends the rows, then the ticket of their steps; waits for both.
 
     Args:
       stopped: Whether the process is to stop: then it waits no more.
     """
-    tickets = []
     while self._rows:
       row = self._rows.popleft()
       for index, writer in enumerate(self._writers):
         self._append(index, writer, [leaf[index] for leaf in row])
-      tickets += self._count(tf.nest.pack_sequence_as(self._spec, row))
+      self._ends += self._count(row)
     for writer in self._writers:
       if not self._flush(writer, stopped):
         return
-    for ticket in tickets:
-      self._tickets.append([ticket])
-      self._tickets.create_item(
-          tables.STEPS, 1.0, [self._tickets.history[0][-1]])
+    if max(self._counts) < self._length:
+      return
+    count, self._ends = self._put(self._ends), []
     if self._flush(self._tickets, stopped):
-      self.steps += len(tickets)
+      self.steps += count
+
+  def _put(self, ends):
+    """Writes tickets of steps; returns how many steps there are."""
+    for start in range(0, len(ends), tables.SLICE):
+      ticket = np.full([tables.SLICE, 2], -1.0, np.float32)
+      part = ends[start:start + tables.SLICE]
+      ticket[:len(part)] = part
+      self._tickets.append(
+          [ticket, np.array([self._stream, self._number], np.int64)])
+      self._number += 1
+      self._tickets.create_item(
+          tables.STEPS, 1.0, [column[-1] for column in self._tickets.history])
+    return len(ends)
 
   def _append(self, index, writer, row):
     writer.append(row)
@@ -93,18 +110,17 @@ class Outbox:
           column[-self._length:] for column in writer.history])
 
   def _count(self, row):
-    """Tickets of the row's steps: return and length of an episode that ends."""
-    steps = row.step_type != ts.StepType.LAST
-    self._returns = np.where(
-        row.step_type == ts.StepType.FIRST, 0.0, self._returns)
-    self._lengths = np.where(
-        row.step_type == ts.StepType.FIRST, 0, self._lengths)
-    self._returns += np.where(steps, row.reward, 0.0)
+    """For each of the row's steps: what its ticket tells of it."""
+    kind, following, reward = (row[place] for place in (
+        self._order.step_type, self._order.next_step_type, self._order.reward))
+    steps = kind != ts.StepType.LAST
+    self._returns = np.where(kind == ts.StepType.FIRST, 0.0, self._returns)
+    self._lengths = np.where(kind == ts.StepType.FIRST, 0, self._lengths)
+    self._returns += np.where(steps, reward, 0.0)
     self._lengths += steps
-    ends = steps & (row.next_step_type == ts.StepType.LAST)
+    ends = steps & (following == ts.StepType.LAST)
     return [
-        np.array([self._returns[i], self._lengths[i]] if ends[i] else [0, 0],
-                 np.float32)
+        (self._returns[i], self._lengths[i]) if ends[i] else (0.0, 0.0)
         for i in np.flatnonzero(steps)]
 
   def _flush(self, writer, stopped):

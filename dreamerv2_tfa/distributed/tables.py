@@ -1,18 +1,27 @@
 """The tables of the replay server.
 
   sequences    windows of T + 1 stored rows, uniform, the newest that fit
-  steps        a ticket an agent step, first in, first out, each taken once
+  steps        tickets of agent steps, first in, first out, each taken once
   variables    what the collectors act with: the newest alone
   description  what the run is, see `description`
 
 A window is that of `experience.windows`, law 'rows': T + 1 consecutive rows of
-one environment, which may cross the end of an episode. A collector puts a
-ticket into `steps` after the row is stored, and the learner takes tickets: the
-steps of the run are those that it took. `steps` is full at so many tickets, so
+one environment, which may cross the end of an episode. A collector puts
+tickets for its steps into `steps` after their rows are stored, its first one
+after its first window; and the learner takes tickets: the steps of the run are
+those that it has counted of them. `steps` is full at so many tickets, so
 collectors wait for the learner; and the learner's timetable, which runs its
-updates by the steps that it took, keeps the preset's ratio exactly.
+updates by the steps that it has counted, keeps the preset's ratio exactly.
+
+A ticket is of at most `SLICE` steps, and has two columns:
+
+  ends    float32 [SLICE, 2], a row a step: return and length of the episode
+          that ends with it, or zeros; what is no step has a length of -1
+  sender  int64 [2], the stream that it came by, and its number there: a stream
+          whose server dies sends again what was not confirmed
 """
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -21,6 +30,7 @@ from dreamerv2_tfa.training import settings as settings_lib
 
 SEQUENCES, STEPS = 'sequences', 'steps'
 VARIABLES, DESCRIPTION = 'variables', 'description'
+SLICE = 16  # agent steps of a ticket, at most
 
 
 def make(
@@ -56,17 +66,13 @@ def make(
           signature=window),
       reverb.Table.queue(
           STEPS, max_size=ahead(settings),
-          signature=[tf.TensorSpec([2], tf.float32)]),
+          signature=[tf.TensorSpec([SLICE, 2], tf.float32),
+                     tf.TensorSpec([2], tf.int64)]),
       last(VARIABLES, weights),
       last(DESCRIPTION, [tf.TensorSpec([], tf.string)]),
   ]
 
 
 def ahead(settings: settings_lib.Settings) -> int:
-  """Agent steps that collectors may be ahead of the learner.
-
-  At least a window, so that two collectors that share a short prefill still
-  come to have one.
-  """
-  return max(
-      settings.timetable.steps_per_update, settings.sequence_length + 1)
+  """Tickets that collectors may be ahead: of an update, and one more."""
+  return 1 + math.ceil(settings.timetable.steps_per_update / SLICE)

@@ -42,7 +42,7 @@ def media(
     List of `Media`; notes about those that are left out.
   """
   paths = [path for kind in ('*.gif', '*.mp4')
-           for path in folder.videos.glob(kind) if path.is_file()]
+           for path in folder.evaluated.videos.glob(kind) if path.is_file()]
   paths.sort(key=lambda path: path.stat().st_mtime, reverse=True)
   notes = [] if len(paths) <= _MOST_VIDEOS else [
       f'{folder.videos.name}/ has {len(paths)} videos; the newest '

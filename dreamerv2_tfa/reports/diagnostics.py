@@ -47,7 +47,7 @@ def lines(
   Returns:
     Rows with `step`, by it; notes about what is left out.
   """
-  path = folder.diagnostics
+  path = folder.evaluated.diagnostics
   if not path.exists():
     return [], []
   try:
@@ -78,7 +78,7 @@ def read(folder: runs.RunFolder) -> tuple[Curves | None, list[str]]:
   Returns:
     `Curves`, None where there are none; notes about what is left out.
   """
-  path = folder.curves
+  path = folder.evaluated.curves
   if not path.exists():
     return None, []
   try:

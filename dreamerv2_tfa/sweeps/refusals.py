@@ -6,11 +6,9 @@
 from dreamerv2_tfa import checks
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.environments import tasks
-from dreamerv2_tfa.training import config
+from dreamerv2_tfa.sweeps import wanted
 from dreamerv2_tfa.training import gin_files
 from dreamerv2_tfa.training import precision
-from dreamerv2_tfa.training import run_settings
-from dreamerv2_tfa.training import settings
 
 
 def answer(question: list[list]) -> str | None:
@@ -21,9 +19,8 @@ def answer(question: list[list]) -> str | None:
   """
   for task, files, bindings in question:
     try:
-      with config.isolated():
-        run_settings.parse(None, files, [*bindings, f'train.task = {task!r}'])
-        precision.set_policy(settings.read().precision)
+      with wanted.bound(task, files, bindings) as settings:
+        precision.set_policy(settings.precision)
         tasks.load(task)
     except faults.EnvironmentFailed as error:
       return str(error.said)

@@ -4,7 +4,9 @@ It imports TensorFlow; `states` compares them, in a process of its own.
 """
 
 import ast
+from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 from typing import NamedTuple
 
 from dreamerv2_tfa.training import config
@@ -44,10 +46,21 @@ def read(
   """
   if preset and all(map(gin_files.is_overlay, files)):
     files = [preset, *files]
+  with bound(task, files, bindings) as found:
+    return Wanted(config.bound(), found.timetable.steps, found.eval_episodes)
+
+
+@contextlib.contextmanager
+def bound(
+    task: str, files: Sequence[str], bindings: Sequence[str],
+) -> Iterator[settings.Settings]:
+  """The settings of a line, bound with gin inside of the `with`.
+
+  Args and errors are those of `read`.
+  """
   with config.isolated():
     run_settings.parse(None, files, [*bindings, f'train.task = {task!r}'])
-    found = settings.read()
-    return Wanted(config.bound(), found.timetable.steps, found.eval_episodes)
+    yield settings.read()
 
 
 def chosen(folder: runs.RunFolder, task: str) -> str | None:

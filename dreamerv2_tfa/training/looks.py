@@ -1,11 +1,16 @@
 """What is looked at where an evaluation has ended: films and diagnostics."""
 
+import json
+from typing import Any
+
 import numpy as np
 
 from dreamerv2_tfa import agent as agent_lib
+from dreamerv2_tfa import durable
 from dreamerv2_tfa.diagnostics import diagnosis
 from dreamerv2_tfa.diagnostics import recorder as recorder_lib
 from dreamerv2_tfa.experience import buffer as buffer_lib
+from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
 from dreamerv2_tfa.training import videos
 
@@ -42,6 +47,30 @@ class Looks:
     """An evaluation begins."""
     if self.recorder is not None:
       self.recorder.clear()
+
+  def write(
+      self, writer: Any, folder: runs.RunFolder, frames: int,
+      metrics: dict[str, float],
+  ) -> None:
+    """Writes the last evaluation, and what else there is to see of it.
+
+    Args:
+      writer: `loggers.group.Group`.
+      folder: Where curves are written.
+      frames: Environment frames of the run so far.
+      metrics: Of the evaluation.
+    """
+    found, films = self.look()
+    writer.write(frames, metrics)
+    writer.film(frames, films)
+    if found is None:
+      return
+    if found.metrics:
+      writer.write(frames, found.metrics)
+    writer.histograms(frames, {
+        f'histograms/{name}': x for name, x in found.histograms.items()})
+    durable.write_text(folder.curves, json.dumps(
+        {'step': frames, **found.curves}) + '\n')
 
   def look(
       self,

@@ -1,10 +1,8 @@
 """What tells of a run: the terminal, and its loggers."""
 
 from collections.abc import Sequence
-import json
 
 from dreamerv2_tfa import devices
-from dreamerv2_tfa import durable
 from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import evaluation
 from dreamerv2_tfa.training import interrupt
@@ -166,7 +164,7 @@ class Reporter:
       return False
     frames = self._trainer.frames
     with self._trainer.stopwatch.part('look'):
-      self._look(frames, metrics)
+      self._trainer.looks.write(self._writer, self._folder, frames, metrics)
     self.progress.say(
         f'Evaluation at {frames:,} frames: return '
         f'{metrics["eval_return"]:.2f}, length {metrics["eval_length"]:.1f}.'
@@ -176,20 +174,6 @@ class Reporter:
     )
     self._events.append(('evaluation', metrics))
     return True
-
-  def _look(self, frames, metrics):
-    """Writes an evaluation, and what else there is to see of it."""
-    found, films = self._trainer.looks.look()
-    self._writer.write(frames, metrics)
-    self._writer.film(frames, films)
-    if found is None:
-      return
-    if found.metrics:
-      self._writer.write(frames, found.metrics)
-    self._writer.histograms(frames, {
-        f'histograms/{name}': x for name, x in found.histograms.items()})
-    durable.write_text(self._folder.curves, json.dumps(
-        {'step': frames, **found.curves}) + '\n')
 
   def stopped(self) -> None:
     """Says that the run was stopped and saved."""

@@ -108,6 +108,11 @@ class RunFolder:
     self.replay_server = self.root / 'replay_server'
     self.replay_lock = self.root / 'replay_server.lock'
 
+  @property
+  def evaluated(self) -> 'RunFolder':
+    """The folder of what evaluations have found: an evaluator has its own."""
+    return RunFolder(self.evaluations) if self.evaluations.is_dir() else self
+
   def __repr__(self) -> str:
     return f'RunFolder({str(self.root)!r})'
 

@@ -163,7 +163,7 @@ def _act(settings, trainer, reporter, stop):
   if evaluates and not _evaluate(trainer, reporter, stop):
     return
   trainer.mark_acted()
-  if due.save or evaluates:
+  if due.save or due.evaluate:  # an evaluator plays what is saved
     _save(trainer, reporter)
   if due.evaluate and not stop.requested:
     trainer.export(reporter.progress)

@@ -19,7 +19,7 @@ _COSTS = limits.Costs(
     random=_cost(1.0, 0.5, 0.0), act=_cost(5.0, 2.5, 0.0),
     feed=_cost(0.1, 0.1, 0.0), row=_cost(2.0, 1.0, 0.25),
     put=_cost(3.0, 1.5, 0.5), take=_cost(0.25, 0.125, 0.0625),
-    take_all=_cost(0.1, 0.1, 0.1), window=_cost(2.0, 1.0, 0.75),
+    window=_cost(2.0, 1.0, 0.75),
     push=_cost(100.0, 50.0, 10.0), pull=_cost(20.0, 10.0, 4.0),
     update=_cost(24.0, 48.0, 0.0), row_bytes=1000.0, window_bytes=7000.0,
     weights_bytes=10**6)
@@ -35,14 +35,20 @@ def test_collectors_share_a_policy_step_among_their_environments():
   assert limits.collect(_COSTS, none) == pytest.approx(6 / 8)
 
 
-def test_a_learner_updates_fetches_takes_tickets_and_sends_weights():
-  # 24 + 8 * 2 + 4 * 0.25 = 41 seconds; a tenth more for weights.
-  assert limits.learn(_COSTS, _RUN) == pytest.approx(4 / 45.1)
-  small = _COSTS._replace(push=_cost(3.0, 0.0, 0.0))
-  assert limits.learn(small, _RUN) == pytest.approx(4 / 44)
-  # 12 + 8 + 1, for the tickets are taken by one.
+def test_a_learner_updates_takes_tickets_and_sends_weights():
+  # 24 + 4 * 0.25 = 25 seconds; a tenth more for weights.
+  assert limits.learn(_COSTS, _RUN) == pytest.approx(4 / 27.5)
+  small = _COSTS._replace(push=_cost(2.0, 0.0, 0.0))
+  assert limits.learn(small, _RUN) == pytest.approx(4 / 27)
+  # 12 + 1, for the tickets are taken by one.
   two = _RUN._replace(learners=2)
-  assert limits.learn(small, two) == pytest.approx(4 / (21 + 2.1))
+  assert limits.learn(small, two) == pytest.approx(4 / (13 + 1.3))
+
+
+def test_a_batch_that_takes_longer_than_an_update_is_waited_for():
+  # 32 * 2 + 4 * 0.25 = 65 seconds; a tenth more for weights.
+  large = _RUN._replace(batch_size=32)
+  assert limits.learn(_COSTS, large) == pytest.approx(4 / 71.5)
 
 
 def test_servers_store_rows_and_tickets_and_give_windows():
@@ -130,10 +136,8 @@ def test_a_tiny_measurement_runs():
   pytest.importorskip('reverb')
   with processes.Child('points.py', 'stub', 'catch', '1', '0.2') as child:
     found = child.wait()
-  rates = {line['content']: line['value'] for line in found
-           if line['measure'] == 'steps'}
-  assert set(rates) == {'stub', 'stub_all'}
-  assert all(rate > 0 for rate in rates.values())
+  (rate,) = [line['value'] for line in found if line['measure'] == 'steps']
+  assert rate > 0
 
 
 def test_a_child_that_fails_is_shown():

@@ -13,6 +13,7 @@ from dreamerv2_tfa.distributed import invocation
 class Role(group.Role):
   """A role whose process runs for some looks, and ends with a status."""
 
+  refused = False
   ends = {}  # looks and status by name; others run until they are stopped
   made = {}
 
@@ -76,6 +77,36 @@ def test_a_collector_that_fails_is_started_again_with_another_number(run):
   assert code == 1
   assert roles['collector 1'].restarts == 1
   assert roles['collector 1'].arguments[-1] == '--collector=3'
+
+
+class _Child:
+  """A process that has printed, and ended."""
+
+  def __init__(self, said):
+    self.stdout = io.StringIO(said)
+
+
+@pytest.mark.parametrize('said, refused', [
+    (['Error: no', 'Error: no'], True),
+    (['Error: no', 'Error: another'], False),
+    (['Error: no', 'killed', 'Error: no'], False),
+    (['killed', 'killed'], False), (['Error: no'], False)])
+def test_a_role_that_says_the_same_error_again_is_refused(
+    monkeypatch, said, refused):
+  given = iter(said)
+  monkeypatch.setattr(
+      group.children, 'start', lambda *_, **__: _Child(f'{next(given)}\n'))
+  role = group.Role('learner', lambda restarts: [], lambda line: None)
+  for _ in said[1:]:
+    assert not role.refused
+    role._start()
+  assert role.refused == refused
+
+
+def test_a_run_stops_where_a_role_is_refused(run, monkeypatch):
+  monkeypatch.setattr(Role, 'refused', property(lambda self: self.restarts > 0))
+  code, roles = run(learner=(3, 1))
+  assert (code, roles['learner'].restarts) == (1, 1)
 
 
 def test_all_roles_are_stopped_when_nobody_reads_what_is_printed(

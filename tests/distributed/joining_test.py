@@ -90,12 +90,12 @@ def test_what_several_processes_cannot_do_is_refused(change, said):
     roles.check(settings)
 
 
-def test_collectors_may_be_a_window_ahead_or_an_update():
-  settings = settings_lib.read()._replace(sequence_length=9)
+def test_collectors_may_be_an_update_and_a_ticket_ahead():
+  settings = settings_lib.read()
   every = lambda count: settings._replace(
       timetable=settings.timetable._replace(steps_per_update=count))
-  assert tables.ahead(every(4)) == 10
-  assert tables.ahead(every(40)) == 40
+  assert tables.ahead(every(4)) == 1 + 1
+  assert tables.ahead(every(40)) == 1 + 3
 
 
 def test_another_stack_is_told_which_one_has_reverb(monkeypatch):

@@ -11,6 +11,7 @@ import disturbed
 import psutil
 import pytest
 
+from dreamerv2_tfa.reports import diagnostics
 from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import runs
 
@@ -75,7 +76,9 @@ def counts(root):
 def test_a_run_with_a_killed_collector_ends_with_all_steps_and_updates(
     tmp_path):
   root = tmp_path / 'run'
-  with watched(root) as run:
+  looks = [f'--gin_bindings=train.{name} = True'
+           for name in ('videos', 'diagnostics')]
+  with watched(root, *looks) as run:
     run.until('collector 0', 'Collecting')
     run.kill('collector')
     assert run.end() == 0, run.output
@@ -86,7 +89,10 @@ def test_a_run_with_a_killed_collector_ends_with_all_steps_and_updates(
   assert rows[-1]['train_length'] == 45.0
   played = metrics_lib.read(root / 'evaluations' / 'metrics.jsonl')
   assert played[-1]['step'] == STEPS
-  assert 'eval_return' in (root / 'report.html').read_text()
+  report = (root / 'report.html').read_text()
+  assert 'eval_return' in report and 'policy_image.gif' in report
+  found, _ = diagnostics.lines(runs.RunFolder(root), played)
+  assert found[-1]['step'] == STEPS
   assert (root / 'policies' / 'greedy' / 'saved_model.pb').exists()
   evaluated = subprocess.run(
       [sys.executable, '-m', 'dreamerv2_tfa.commands.evaluate',

@@ -13,6 +13,7 @@ from tf_agents.trajectories import trajectory
 from dreamerv2_tfa.distributed import address as address_lib
 from dreamerv2_tfa.distributed import connection as connection_lib
 from dreamerv2_tfa.distributed import description
+from dreamerv2_tfa.distributed import drawn as drawn_lib
 from dreamerv2_tfa.distributed import end as end_lib
 from dreamerv2_tfa.distributed import loopback
 from dreamerv2_tfa.distributed import receiving
@@ -20,6 +21,7 @@ from dreamerv2_tfa.distributed import roles
 from dreamerv2_tfa.distributed import sending
 from dreamerv2_tfa.distributed import tables
 from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.experience import windows
 from dreamerv2_tfa.training import settings as settings_lib
 
 reverb = pytest.importorskip('reverb')
@@ -32,7 +34,7 @@ _SPEC = trajectory.Trajectory(
     next_step_type=tf.TensorSpec([], tf.int32),
     reward=tf.TensorSpec([], tf.float32),
     discount=tf.TensorSpec([], tf.float32))
-_AHEAD = T + 1
+_AHEAD = 2  # tickets
 
 
 class _Agent:
@@ -134,13 +136,72 @@ def test_tickets_tell_return_and_length_of_episodes_that_end(server):
       'train_return': pytest.approx(2.0), 'train_length': 4.0}
 
 
+def test_a_ticket_of_more_steps_than_are_asked_for_is_counted_in_parts(server):
+  outbox = sending.Outbox(connect(server), _SPEC, 1, T)
+  fill(outbox, 11, episode=4)  # two episodes end, at the steps 4 and 8
+  outbox.send(lambda: False)
+  steps = receiving.Steps(connect(server), tf_metrics.EnvironmentSteps())
+  counts, told = [], []
+  for _ in range(4):
+    steps.collect(3)
+    counts.append(steps.steps)
+    told.append(steps.episode_metrics().get('train_length'))
+  assert counts == [3, 6, 9, 9]
+  assert told == [None, 4.0, 4.0, 4.0]
+
+
+def test_a_ticket_that_was_sent_again_is_counted_once(server, monkeypatch):
+  address = connect(server)
+  steps = receiving.Steps(address, tf_metrics.EnvironmentSteps())
+  outboxes = [sending.Outbox(connect(server), _SPEC, 1, T) for _ in range(2)]
+  for outbox in outboxes:
+    for number in (0, 0, 1):  # as a stream does that has had no answer
+      monkeypatch.setattr(outbox, '_number', number)
+      fill(outbox, T + 1, episode=9)
+      outbox.send(lambda: False)
+      steps.collect(10)
+  assert steps.steps == 2 * 2 * (T + 1)
+
+
+def test_a_batch_is_drawn_before_it_is_asked_for(server):
+  send(server, 12)
+  connection = connect(server)
+  samples = receiving.Samples(connection, _SPEC, 5, T, taken=0)
+  samples.fetch()
+  connection.rest()
+  stop = time.monotonic() + 1.0
+  connection.stopped = lambda: time.monotonic() > stop
+  client = connect(server).client
+  client.reset(tables.SEQUENCES)  # now there is nothing to draw
+  samples.fetch()
+  connection.rest()
+  with pytest.raises(faults.EnvironmentFailed, match='given sequences'):
+    samples.fetch()
+  assert samples._batch[0].shape == (5, T + 1)
+
+
 def test_a_collector_waits_for_the_learner_and_heeds_a_stop(server):
   outbox = sending.Outbox(connect(server), _SPEC, 1, T)
-  fill(outbox, 30, episode=100)
+  fill(outbox, 2 * tables.SLICE, episode=100)
+  outbox.send(lambda: False)
+  fill(outbox, 5, episode=100, first=2 * tables.SLICE)
   start = time.monotonic()
   outbox.send(lambda: time.monotonic() > start + 0.5)
+  assert time.monotonic() > start + 0.5
   assert connect(server).size(tables.STEPS) == _AHEAD
-  assert outbox.steps == 0
+  assert outbox.steps == 2 * tables.SLICE
+
+
+def test_there_is_a_window_before_the_first_ticket(server):
+  outbox = sending.Outbox(connect(server), _SPEC, 2, T)
+  found = []
+  for number in range(T + 2):
+    fill(outbox, 1, 2, first=number)
+    outbox.send(lambda: False)
+    found.append([connect(server).size(name) for name in (
+        tables.SEQUENCES, tables.STEPS)])
+  assert found == [*[[0, 0]] * T, [2, 1], [4, 1]]
+  assert outbox.steps == 2 * (T + 1)  # the last row is none
 
 
 def test_the_oldest_windows_are_forgotten(server):
@@ -166,6 +227,28 @@ def test_a_batch_is_of_the_windows_that_are_there(server):
   assert batch.step_type.dtype == tf.int32
 
 
+def test_an_evaluator_has_windows_of_the_server_until_that_is_gone(server):
+  send(server, 12)
+  drawn = drawn_lib.Drawn(server, _SPEC, T)
+  newest = lambda: windows.read_newest(drawn.buffer, [T + 1], 16)
+  assert newest() is None
+  for _ in range(2):  # the second ones in place of the first
+    drawn.draw()
+    x = newest().observation['x'].numpy()
+    assert x.shape[1:] == (T + 1, 2)
+    np.testing.assert_array_equal(np.diff(x[..., 0]), 1)
+  assert drawn.buffer.length == T + 1
+
+
+def test_an_evaluator_without_server_keeps_its_windows():
+  drawn = drawn_lib.Drawn(
+      f'127.0.0.1:{address_lib.free_port()}', _SPEC, T)
+  start = time.monotonic()
+  drawn.draw()
+  assert time.monotonic() - start < 10
+  assert windows.read_newest(drawn.buffer, [T + 1], 16) is None
+
+
 def test_a_learner_without_steps_returns_to_be_stopped(server):
   steps, thread = drain(server, 0)
   thread.join(10)
@@ -188,11 +271,11 @@ def test_a_wait_for_a_server_that_is_gone_ends_with_a_stop():
 
 def test_tickets_of_a_checkpoint_are_not_counted_again(server):
   outbox = sending.Outbox(connect(server), _SPEC, 1, T)
-  fill(outbox, 3)
+  fill(outbox, T + 1)
   outbox.send(lambda: False)
   client = connect(server).client
-  assert client.server_info()[tables.STEPS].current_size == 3
-  assert roles._begin(client, {'task': 'catch'}) == 0
+  assert client.server_info()[tables.STEPS].current_size == 1
+  assert roles._begin(client, {'task': 'catch'}) == 1
   assert client.server_info()[tables.STEPS].current_size == 0
   with pytest.raises(ValueError, match="task: here pong, there catch"):
     roles._begin(client, {'task': 'pong'})
@@ -272,7 +355,7 @@ def test_a_collector_that_waits_for_a_learner_ends_with_the_run(server):
   restart(server, {})
   outbox = sending.Outbox(connect(server), _SPEC, 1, T)
   end = end_lib.End(connect(server))
-  fill(outbox, 30)  # more than there is room for
+  fill(outbox, 60)  # there is no room for so many tickets
   waits = threading.Thread(
       target=outbox.send, args=[lambda: end.reached(100)], daemon=True)
   waits.start()
