@@ -90,7 +90,7 @@ def read(
       suffice and the disk does.
     sampling: 'rows', 'episodes' or 'episodes_ends', see `replay.Samples`.
     log_every: Agent steps between reports.
-    eval_every: Agent steps between evaluations, each with an export.
+    eval_every: Agent steps between evaluations, each with a save and an export.
     eval_episodes: Episodes an evaluation; 0: none.
     eval_steps: Agent steps after which an evaluation episode is cut.
     save_every: Agent steps between checkpoints.
