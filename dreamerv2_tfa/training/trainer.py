@@ -120,7 +120,7 @@ class Trainer:
     self._policies = policies.Policies(folder.policies, parts.agent)
     self.stopwatch, self._pace = stopwatch.Stopwatch(), pace.Pace()
     self._collected = self._compiled = False  # by this process
-    self._saved = None  # counts at the last save
+    self._saved = self._exported = None  # counts at the last of each
 
   def _make_updates(self, folder, remote):
     """Prepares updates; the guard looks at their numbers."""
@@ -329,8 +329,12 @@ class Trainer:
     self._saved = moment
 
   def export(self, progress: progress_lib.Progress) -> None:
-    """Writes the SavedModels."""
+    """Writes the SavedModels, if anything has happened since the last time."""
     self._updates.check()
+    moment = self.steps, self.updates
+    if moment == self._exported:
+      return
     progress.phase('export')
     with self.stopwatch.part('save'):
       self._policies.save(self.steps)
+    self._exported = moment

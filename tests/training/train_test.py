@@ -31,6 +31,7 @@ from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.training import config
 from dreamerv2_tfa.training import metrics
 from dreamerv2_tfa.training import pace
+from dreamerv2_tfa.training import policies
 from dreamerv2_tfa.training import reporter as reporter_lib
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import train
@@ -515,6 +516,17 @@ def test_an_exported_policy_has_the_last_weights(first):
   exported = [v.numpy() for v in policy.model_variables]
   for weights in first.at_end['policy'][:-1]:  # the last one is random state
     assert any(np.array_equal(weights, value) for value in exported)
+
+
+def test_an_evaluation_at_the_last_step_exports_once(tmp_path):
+  exported = []
+  run = _run(
+      tmp_path / 'run', *_TINY, *_EAGER, 'train.steps = 100', patches=[(
+          policies.Policies, 'save', lambda self, steps: exported.append(steps))
+      ])
+  assert [line['step'] for line in run.metrics() if 'eval_return' in line] == [
+      100]
+  assert exported == [100]
 
 
 # Nothing written --------------------------------------------------------------
