@@ -72,8 +72,8 @@ _ROOMS = {
     ),
     'migration': ('reading', 'specs', 'agent', 'training'),
     'distributed': (
-        'children', 'checks', 'replicas', 'environments', 'experience',
-        'behaviour', 'agent', 'training',
+        'children', 'checks', 'durable', 'reading', 'replicas', 'environments',
+        'experience', 'behaviour', 'agent', 'training',
     ),
     'sweeps': (
         'durable', 'columns', 'children', 'checks', 'reading', 'environments',

@@ -2,29 +2,35 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import contextlib
 import pathlib
 import time
 
 from dreamerv2_tfa.behaviour import fused_policy
 from dreamerv2_tfa.distributed import drawn as drawn_lib
+from dreamerv2_tfa.distributed import scores
 from dreamerv2_tfa.environments import batch
 from dreamerv2_tfa.environments import faults
+from dreamerv2_tfa.training import best
 from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import checkpoint_files
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import evaluation as evaluation_lib
 from dreamerv2_tfa.training import interrupt
+from dreamerv2_tfa.training import lock
 from dreamerv2_tfa.training import loggers
 from dreamerv2_tfa.training import looks as looks_lib
 from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import parts as parts_lib
 from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
+from dreamerv2_tfa.training import sums
 from dreamerv2_tfa.training.loggers import group
 from dreamerv2_tfa.training.loggers import logger
 
 _LOGGERS = ('tensorboard', 'jsonl')  # others are the learner's
 _POLL = 0.2  # seconds between looks at the folder
+_LEAVES = 60.0  # seconds from a learner's last save to its end, at most
 
 
 def follow(
@@ -64,12 +70,14 @@ def follow(
         over = over or _asked(ended, stop)
         time.sleep(_POLL)
         continue
-      steps = checkpoint_files.step(found)
+      steps, digest = checkpoint_files.step(found), scores.digest(found)
       metrics = stage.play(steps * repeat, stop)
       if metrics is None:
         return
+      scores.note(folder, found, metrics['eval_return'], digest)
       done = steps
       tell('evaluation', metrics)
+    _keep_best(folder, stop)
     tell('end', {})
   finally:
     stage.close()
@@ -103,6 +111,21 @@ class _Stage:
             f'{metrics["eval_return"]:.2f}, length '
             f'{metrics["eval_length"]:.1f}.', flush=True)
     return metrics
+
+
+def _keep_best(folder, stop):
+  """Keeps the best checkpoint, once the learner has left the run."""
+  until = time.monotonic() + _LEAVES
+  found = scores.best(folder)
+  while found and not stop.requested and time.monotonic() < until:
+    with contextlib.ExitStack() as stack:
+      try:
+        stack.enter_context(lock.locked(folder.lock))
+      except ValueError:  # the learner has it, which will do it as well
+        time.sleep(_POLL)
+        continue
+      best.keep(folder, sums.Sums(folder), *found)
+      return
 
 
 def _due(folder, settings, done, over):

@@ -13,11 +13,13 @@ from tf_agents.trajectories import trajectory as trajectories
 
 from dreamerv2_tfa.distributed import connection as connection_lib
 from dreamerv2_tfa.distributed import replication as replication_lib
+from dreamerv2_tfa.distributed import scores
 from dreamerv2_tfa.distributed import tables
 from dreamerv2_tfa.distributed import weights as weights_lib
 from dreamerv2_tfa.training import acting
 from dreamerv2_tfa.training import crash
 from dreamerv2_tfa.training import parts as parts_lib
+from dreamerv2_tfa.training import runs
 
 _WAIT = 0.5  # seconds that a call waits for steps; then a signal is answered
 _POLL = 0.005
@@ -255,20 +257,22 @@ class Remote:
   """
 
   def __init__(
-      self, connection: connection_lib.Connection, parts: parts_lib.Parts,
-      batch_size: int, length: int,
+      self, connection: connection_lib.Connection, folder: runs.RunFolder,
+      parts: parts_lib.Parts, batch_size: int, length: int,
       replication: replication_lib.Replication | None = None,
   ):
     """Joins the run; the replay server answers and fits.
 
     Args:
       connection: Of the learner.
+      folder: Of the run.
       parts: Of the learner.
       batch_size: B, of this process.
       length: T.
       replication: Where the learner is several devices or processes.
     """
     self._connection, self._replication = connection, replication
+    self._folder = folder
     self._sizes = batch_size, length
     self._agent = parts.agent
     self.steps = Steps(connection, parts.steps)
@@ -282,6 +286,10 @@ class Remote:
         self._connection, self._agent.collect_data_spec, *self._sizes, taken)
     self.acting.samples = made
     return made
+
+  def best(self) -> tuple[int, float] | None:
+    """Of `scores`: what an evaluator has found."""
+    return scores.best(self._folder)
 
   @property
   def replicas(self) -> int:

@@ -137,8 +137,8 @@ def _learn(root_dir, presets, address, wanted, replication):
       settings = settings._replace(
           batch_size=replication.share(settings.batch_size))
     remote = receiving.Remote(
-        connection, run.parts, settings.batch_size, settings.sequence_length,
-        replication)
+        connection, run.folder, run.parts, settings.batch_size,
+        settings.sequence_length, replication)
     # Evaluations are the evaluator's.
     return run._replace(
         settings=settings._replace(

@@ -1,15 +1,13 @@
 """Saves a run's checkpoints, and restores them or some of their parts."""
 
-import json
-import os
 import pathlib
-import shutil
 from typing import Any
 
 import tensorflow as tf
 
 from dreamerv2_tfa import agent as agent_lib
 from dreamerv2_tfa import durable
+from dreamerv2_tfa.training import best
 from dreamerv2_tfa.training import checkpoint_files
 
 
@@ -86,6 +84,7 @@ class Checkpoints:
     self._directory.mkdir(parents=True, exist_ok=True)
     self._checkpoint.save_counter.assign_add(1)
     path = self._directory / f'ckpt-{step}'
+    best.part(path)
     self.latest = self._checkpoint.write(str(path))
     for file in checkpoint_files.files(path):
       durable.sync(file)
@@ -105,30 +104,6 @@ class Checkpoints:
     return self.latest is not None and (
         checkpoint_files.step(self.latest) == step
     )
-
-  def is_best(self, score: float) -> bool:
-    """Whether no evaluation was higher than that of the last checkpoint."""
-    return score >= checkpoint_files.score(
-        self._directory / checkpoint_files.BEST)
-
-  def keep_best(self, score: float) -> None:
-    """Keeps the last checkpoint in `best/`.
-
-    Args:
-      score: Mean return of the evaluation of the last checkpoint.
-    """
-    assert self.latest is not None
-    final = self._directory / checkpoint_files.BEST
-    fresh = final.with_name(f'{final.name}.new')
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    path = pathlib.Path(self.latest)
-    for file in checkpoint_files.files(path):
-      _link(file, fresh / file.name)
-    checkpoint_files.write_state(fresh, [checkpoint_files.step(path)])
-    text = json.dumps({'eval_return': score}) + '\n'
-    durable.write_text(fresh / checkpoint_files.SCORE, text)
-    durable.replace(fresh, final)
 
 
 def last(
@@ -205,11 +180,3 @@ def load_model(
         f'of another form ({reason}). Take the settings in its '
         'operative_config.gin.'
     ) from error
-
-
-def _link(file, other):
-  """A second name of a file; a copy where the file system has no links."""
-  try:
-    os.link(file, other)
-  except OSError:
-    shutil.copyfile(file, other)

@@ -18,7 +18,7 @@ from dreamerv2_tfa.experience import buffer as buffer_lib
 from dreamerv2_tfa.experience import replay
 from dreamerv2_tfa.experience import store as store_lib
 from dreamerv2_tfa.training import acting
-from dreamerv2_tfa.training import checkpoint_files
+from dreamerv2_tfa.training import best
 from dreamerv2_tfa.training import checkpoints
 from dreamerv2_tfa.training import comparison
 from dreamerv2_tfa.training import evaluation_start
@@ -240,19 +240,20 @@ class Commit:
     self._checkpoints.save(steps)
     self._sums.write()
 
-  def keep_best(self) -> None:
-    """Keeps the last checkpoint apart if no evaluation was higher than its.
+  def keep_best(self, evaluated: tuple[int, float] | None = None) -> None:
+    """Keeps a checkpoint apart if no evaluation was higher than its.
 
     A run that was killed after the save does it when it is resumed.
+
+    Args:
+      evaluated: Agent steps of the checkpoint, and its score. None: those of
+        the last evaluation, if the last checkpoint is of it.
     """
-    saved = self.position
-    steps, score = int(saved.evaluated), float(saved.score)
-    if self._checkpoints.has(steps) and self._checkpoints.is_best(score):
-      best = self._folder.checkpoints / checkpoint_files.BEST
-      self._sums.begin(
-          best / f'ckpt-{steps}.index', best / checkpoint_files.SCORE)
-      self._checkpoints.keep_best(score)
-      self._sums.write()
+    steps = int(self.position.evaluated)
+    if evaluated is None and self._checkpoints.has(steps):
+      evaluated = steps, float(self.position.score)
+    if evaluated is not None:
+      best.keep(self._folder, self._sums, *evaluated)
 
 
 def _variables(count, value, dtype):

@@ -66,7 +66,7 @@ class Trainer:
     Raises:
       ValueError: If the checkpoint or the stored rows do not fit.
     """
-    self._parts, self._settings = parts, settings
+    self._parts, self._settings, self._remote = parts, settings, remote
     self._timetable = settings.timetable
     self._offline = settings.replay_from is not None
     self._achievements = metrics.Achievements(parts.task.metrics)
@@ -110,7 +110,7 @@ class Trainer:
     self.reported = int(position.reported)
     self.evaluated = int(position.evaluated)
     self._taken = int(position.taken)  # batches, also by an update that runs
-    self._make_updates(folder, remote)
+    self._make_updates(folder)
     self.looks = looks.Looks(parts.agent, buffer, settings)
     self._evaluation = evaluation.Evaluation(
         parts.evaluation_environment,
@@ -122,9 +122,10 @@ class Trainer:
     self._collected = self._compiled = False  # by this process
     self._saved = self._exported = None  # counts at the last of each
 
-  def _make_updates(self, folder, remote):
+  def _make_updates(self, folder):
     """Prepares updates; the guard looks at their numbers."""
-    agent, steps = self._parts.agent, self._parts.steps
+    agent, steps, remote = (
+        self._parts.agent, self._parts.steps, self._remote)
     settings, train = self._settings, remote.train if remote else agent.train
     self._guard = crash.Guard(
         agent, steps, folder, settings.batch_size, settings.sequence_length,
@@ -325,6 +326,8 @@ class Trainer:
     position.reported.assign(self.reported)
     position.evaluated.assign(self.evaluated)
     with self.stopwatch.part('save'):
+      if self._remote:  # before an old checkpoint is removed
+        self.commit.keep_best(self._remote.best())
       self.commit.save(self._samples, self._updates.unreported(), whole=whole)
     self._saved = moment
 

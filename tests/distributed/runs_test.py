@@ -1,6 +1,7 @@
 """Tests of whole runs in several processes, some of which are killed."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -94,6 +95,10 @@ def test_a_run_with_a_killed_collector_ends_with_all_steps_and_updates(
   found, _ = diagnostics.lines(runs.RunFolder(root), played)
   assert found[-1]['step'] == STEPS
   assert (root / 'policies' / 'greedy' / 'saved_model.pb').exists()
+  highest = max(row['eval_return'] for row in played)
+  kept = root / 'checkpoints' / 'best' / 'evaluation.json'
+  assert json.loads(kept.read_text()) == {'eval_return': highest}
+  runs.load(root, best=True)  # which compares its checksum
   evaluated = subprocess.run(
       [sys.executable, '-m', 'dreamerv2_tfa.commands.evaluate',
        f'--root_dir={root}', '--episodes=1'], capture_output=True, text=True,

@@ -5,8 +5,11 @@ import shutil
 import pytest
 import tensorflow as tf
 
+from dreamerv2_tfa.training import best
 from dreamerv2_tfa.training import checkpoint_files
 from dreamerv2_tfa.training import checkpoints
+from dreamerv2_tfa.training import runs
+from dreamerv2_tfa.training import sums
 
 
 @pytest.fixture
@@ -223,16 +226,15 @@ def test_a_first_save_that_was_cut_off_is_known_to_be_that(tmp_path):
 
 
 def test_the_checkpoint_of_the_highest_evaluation_stays(tmp_path):
-  directory = tmp_path / 'checkpoints'
-  value = tf.Variable(0)
+  folder = runs.RunFolder(tmp_path)
+  directory, value = folder.checkpoints, tf.Variable(0)
   saver = checkpoints.Checkpoints(directory, x=value)
   with pytest.raises(ValueError, match='has no best checkpoint'):
     checkpoints.last(directory, best=True)
   for step, score in ((10, 1.0), (20, 3.0), (30, 2.0), (40, -1.0)):
     value.assign(step)
     saver.save(step)
-    if saver.is_best(score):
-      saver.keep_best(score)
+    best.keep(folder, sums.Sums(folder), step, score)
   path = checkpoints.last(directory, best=True)
   assert path == str(directory / 'best' / 'ckpt-20')
   assert not (directory / 'ckpt-20.index').exists()
@@ -243,19 +245,42 @@ def test_the_checkpoint_of_the_highest_evaluation_stays(tmp_path):
 
 
 def test_of_two_equal_evaluations_the_later_checkpoint_stays(tmp_path):
-  directory = tmp_path / 'checkpoints'
+  folder = runs.RunFolder(tmp_path)
+  directory = folder.checkpoints
   saver = checkpoints.Checkpoints(directory, x=tf.Variable(0))
   for step in (10, 20):
     saver.save(step)
-    saver.keep_best(5.0)
+    best.keep(folder, sums.Sums(folder), step, 5.0)
   assert checkpoints.last(directory, best=True).endswith('best/ckpt-20')
+
+
+def test_a_checkpoint_that_is_not_there_or_scored_nothing_is_not_the_best(
+    tmp_path):
+  folder = runs.RunFolder(tmp_path)
+  checkpoints.Checkpoints(folder.checkpoints, x=tf.Variable(0)).save(10)
+  for step, score in ((20, 5.0), (10, float('nan'))):
+    best.keep(folder, sums.Sums(folder), step, score)
+    assert not (folder.checkpoints / 'best').exists()
+
+
+def test_another_checkpoint_of_the_same_step_takes_its_place(tmp_path):
+  folder, value = runs.RunFolder(tmp_path), tf.Variable(0)
+  saver = checkpoints.Checkpoints(folder.checkpoints, x=value)
+  for number, score in ((1, 5.0), (2, 6.0), (3, 5.5)):
+    value.assign(number)
+    saver.save(10)
+    best.keep(folder, sums.Sums(folder), 10, score)
+  restored = tf.Variable(0)
+  checkpoints.restore(
+      checkpoints.last(folder.checkpoints, best=True), x=restored)
+  assert int(restored) == 2
 
 
 def test_the_best_survives_a_kill_while_it_is_replaced(tmp_path):
   directory = tmp_path / 'checkpoints'
   saver = checkpoints.Checkpoints(directory, x=tf.Variable(0))
   saver.save(10)
-  saver.keep_best(5.0)
+  best.replace(directory / 'ckpt-10', 5.0)
   (directory / 'best').rename(directory / 'best.old')
   (directory / 'best.new').mkdir()
   checkpoint_files.recover(directory)
