@@ -54,8 +54,8 @@ def digest(path: str) -> str:
     path: Of the checkpoint, without endings; '' is returned without one.
   """
   try:
-    index = pathlib.Path(f'{path}.index').read_bytes()
-  except OSError:
+    index = reading.data(pathlib.Path(f'{path}.index'))
+  except (OSError, ValueError):
     return ''
   return hashlib.sha256(index).hexdigest()
 

@@ -1,5 +1,6 @@
 """The checkpoint with the highest evaluation, kept apart in `best/`."""
 
+import filecmp
 import json
 import os
 import pathlib
@@ -32,8 +33,8 @@ def keep(
   if checkpoint_files.fault(path) or not score >= checkpoint_files.score(final):
     return
   index = final / f'{path.name}.index'
-  if index.exists() and index.read_bytes() == (
-      path.with_name(index.name).read_bytes()):
+  if index.exists() and filecmp.cmp(
+      index, path.with_name(index.name), shallow=False):
     return
   sums.begin(index, final / checkpoint_files.SCORE)
   replace(path, score)
