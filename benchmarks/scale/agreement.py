@@ -66,12 +66,16 @@ def _run(root, how, seed):
       raise SystemExit(pathlib.Path(log.name).read_text()[-2000:])
   rows = metrics.of_run(runs.RunFolder(root))
   return {
-      'how': f'{_COLLECTORS.value} collectors' if several else 'one process',
+      'how': _how(_COLLECTORS.value) if several else 'one process',
       'seed': seed, 'kills': kills, 'frames': rows[-1]['step'],
       'updates': int([row['updates'] for row in rows if 'updates' in row][-1]),
       'returns': ' '.join(
           f'{row["step"]}:{row["eval_return"]:.2f}' for row in rows
           if 'eval_return' in row)}
+
+
+def _how(collectors):
+  return f'{collectors} collector{"s" * (collectors > 1)}'
 
 
 def _kill(process, rng):

@@ -1,4 +1,4 @@
-"""The tables of README.md, from scale.csv.
+"""The tables of README.md, from scale.csv and agreement.csv.
 
     bin/python benchmarks/scale/figures.py     # prints them
 """
@@ -9,6 +9,7 @@ import pathlib
 import limits
 
 PATH = pathlib.Path(__file__).with_name('scale.csv')
+AGREEMENT = PATH.with_name('agreement.csv')
 FIELDS = (
     'preset', 'content', 'collectors', 'measure', 'value', 'unit', 'load')
 _NOTHING = limits.Cost(0.0, 0.0, 0.0)
@@ -19,9 +20,9 @@ _H200 = 24.8e-3  # seconds of an Atari update in float16, docs/performance.md
 _CORES, _BANDWIDTH = 16, 25e9 / 8  # assumed of a replay server: 25 Gbit/s
 
 
-def read():
-  """The rows of scale.csv: list of dicts of str."""
-  with PATH.open(newline='') as file:
+def read(path=PATH):
+  """The rows of scale.csv, or of another file: list of dicts of str."""
+  with path.open(newline='') as file:
     return list(csv.DictReader(file))
 
 
@@ -173,11 +174,27 @@ def scenario_table(rows):
   return '\n'.join(lines)
 
 
+def agreement_table():
+  """Catch in one process and in several, from agreement.csv, as Markdown."""
+  rows = [{**row, **dict(each.split(':') for each in row['returns'].split())}
+          for row in read(AGREEMENT)]
+  frames = sorted({int(name) for row in rows for name in row if name.isdigit()})
+  lines = [f'| how | seed | kills | updates | return at {frames[0]:,} frames | '
+           f'{" | ".join(f"{each:,}" for each in frames[1:])} |',
+           '|---|---|---|---|' + '---|' * len(frames)]
+  for row in sorted(rows, key=lambda row: (row['kills'], row['how'])):
+    cells = [row['how'], row['seed'], row['kills'],
+             f'{int(row["updates"]):,}',
+             *(row.get(str(each), '') for each in frames)]
+    lines.append(f'| {" | ".join(cells)} |')
+  return '\n'.join(lines)
+
+
 def tables(rows):
   """All of them: list of str."""
   return [
       cost_table(rows), bytes_table(rows), check_table(rows),
-      training_table(rows), scenario_table(rows)]
+      training_table(rows), scenario_table(rows), agreement_table()]
 
 
 if __name__ == '__main__':
