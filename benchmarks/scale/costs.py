@@ -100,8 +100,8 @@ def rows_and_windows(costs, made, contents):
 def tickets(costs, made, rows):
   """Slices of rows with their tickets are put, and their steps counted."""
   every = made.settings.timetable.steps_per_update
-  feed = made_lib.Feed(
-      made, rows, costs.outbox(costs.connection), limits.SLICE)
+  outbox = costs.outbox(costs.connection)
+  feed = made_lib.Feed(made, rows, outbox, limits.SLICE)
   steps = receiving.Steps(
       costs.connection, tf_metrics.EnvironmentSteps(), lambda line: None)
   totals = {name: [0.0] * 3 for name in ('put', 'take')}
@@ -119,8 +119,9 @@ def tickets(costs, made, rows):
     totals[name] = [
         a + b for a, b in zip(totals[name], found, strict=True)]
 
-  feed.send()
-  take()
+  before = made_lib.Feed(made, rows, outbox, limits.SLICE, tickets=False)
+  for _ in range(made.length // limits.SLICE + 2):
+    before.send()  # from here on each slice has its ticket
   calls, end = 0, time.monotonic() + 2 * costs._seconds
   while calls < _LEAST or time.monotonic() < end:
     timed('put', feed.send)

@@ -5,9 +5,9 @@
     python points.py rows catch 1,2,4,8 SECONDS
 
 `collector` is the real role, `stub` sends prepared rows, `rows` such without
-tickets. This process is the learner without its updates: it takes the tickets,
-as many at once as the preset has between two updates, and for stubs then all
-that are there (`stub_all`). It sends weights once a second.
+tickets. This process is the learner without its updates: it counts steps, as
+many at once as the preset has between two updates, and sends weights once a
+second.
 Prints a JSON object a line: measure, content, collectors, value, unit.
 """
 

@@ -14,6 +14,7 @@ from dreamerv2_tfa.training import output
 
 _POLL = 0.05  # seconds between two looks
 _LONGEST = 10.0  # seconds between a role's end and its restart, at most
+_REFUSES = 120.0  # seconds in which a role refuses to begin, at most
 _NOISE = '[reverb/cc/'  # its log, which is no error of ours
 
 
@@ -44,6 +45,7 @@ class Role:
 
   def _start(self):
     self._error, self._error_before = None, self._error
+    self._began = time.monotonic()
     self._process = children.start(
         'dreamerv2_tfa.commands.train', self._flags(self.restarts),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -70,6 +72,8 @@ class Role:
   def refused(self) -> bool:
     """Whether it has ended as the time before: another start would as well."""
     self._reader.join(5.0)
+    if time.monotonic() - self._began > _REFUSES:  # what it has met is another
+      self._error = None
     return self._error is not None and self._error == self._error_before
 
   def restart_later(self) -> None:

@@ -103,6 +103,16 @@ def test_a_role_that_says_the_same_error_again_is_refused(
   assert role.refused == refused
 
 
+def test_a_role_that_fails_after_hours_as_before_is_not_refused(monkeypatch):
+  monkeypatch.setattr(group, '_REFUSES', -1.0)
+  monkeypatch.setattr(
+      group.children, 'start', lambda *_, **__: _Child('Error: no\n'))
+  role = group.Role('learner', lambda restarts: [], lambda line: None)
+  for _ in range(3):
+    assert not role.refused
+    role._start()
+
+
 def test_a_run_stops_where_a_role_is_refused(run, monkeypatch):
   monkeypatch.setattr(Role, 'refused', property(lambda self: self.restarts > 0))
   code, roles = run(learner=(3, 1))
