@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import contextlib
 import json
+import math
 import secrets
 import time
 from typing import Any
@@ -81,19 +82,19 @@ def run(
       folder.check_writable()
       with lock.locked(folder.replay_lock):
         _replay(folder, settings, address, stop)
-    elif role == 'collector':
-      _collect(settings, address, stop, index)
-    else:
-      with _parts(settings) as parts:
-        connection = connection_lib.Connection(address, role)
-        connection.stopped = lambda: stop.requested
-        connection.join(description.of(parts))
-        end = end_lib.End(connection)
-        evaluator.follow(
-            folder, settings, parts, stop,
-            lambda: end.reached(settings.timetable.steps),
-            drawn.Drawn(address, parts.agent.collect_data_spec,
-                        settings.sequence_length), callbacks)
+      return stop.signal
+    connection = connection_lib.Connection(address, role)
+    connection.stopped = lambda: stop.requested
+    try:
+      if role == 'collector':
+        _collect(settings, connection, stop, index)
+      else:
+        _evaluate(folder, settings, connection, stop, callbacks)
+    except faults.EnvironmentFailed:  # such as a wait that was interrupted
+      if not stop.requested:
+        raise
+    finally:
+      connection.rest()
     return stop.signal
 
 
@@ -131,6 +132,11 @@ def _learn(root_dir, presets, address, wanted, replication):
 
   def join(run: train.Built) -> train.Built:
     settings = check(run.settings)
+    if any(run.folder.replay.glob('*.tfrecord')):
+      raise checks.UserError(
+          f'The run in {run.folder.root} was trained in one process: the '
+          'replay server cannot read the rows in its replay/. Continue it '
+          'without --role, or take another --root_dir.')
     connection.join(description.of(run.parts))
     end.withdraw()
     if replication is not None:
@@ -177,7 +183,7 @@ def _replay(folder, settings, address, stop):
   if host in address_lib.LOOPBACK:
     loopback.restrict(port)
   client = reverb.Client(f'127.0.0.1:{port}')
-  stored = _begin(client, mine)
+  stored = _begin(client, mine, _taken(folder))
   print(f'{READY} at {address}, with {stored:,} sequences.', flush=True)
   sparing = connection_lib.Sparing(_SAVE_EVERY)
   sparing.take(tuple)
@@ -201,11 +207,20 @@ def _serve(reverb, made, port, checkpointer):
         '--root_dir.') from error
 
 
-def _begin(client, mine):
+def _taken(folder):
+  """Agent steps of the run's last checkpoint; 0 where none can be read."""
+  try:
+    return folder.saved_steps()
+  except ValueError:  # the learner tells of it
+    return 0
+
+
+def _begin(client, mine, taken):
   """Prepares tables that may be those of a checkpoint; counts sequences.
 
   Tickets of the checkpoint may have been taken since, so they are dropped: no
-  step is counted twice.
+  step is counted twice. So is an end that a callback has made, before all steps
+  were taken: the learner that is started with this server continues the run.
   """
   found = client.server_info()
   if count := found[tables.STEPS].current_size:
@@ -214,7 +229,7 @@ def _begin(client, mine):
     item = next(iter(client.sample(
         tables.DESCRIPTION, 1, emit_timesteps=False)))
     theirs = description.decoded(item.data[0])
-    if description.ENDED in theirs:
+    if taken >= theirs.get(description.ENDED, math.inf):
       mine = {**mine, description.ENDED: theirs[description.ENDED]}
     # As a run that is resumed, it may have other settings now.
     description.check('replay server', mine, theirs, description.ROWS)
@@ -222,15 +237,25 @@ def _begin(client, mine):
   return found[tables.SEQUENCES].current_size
 
 
-def _collect(settings, address, stop, index):
+def _evaluate(folder, settings, connection, stop, callbacks):
+  """Evaluates the learner's checkpoints until the run's end."""
+  with _parts(settings) as parts:
+    connection.join(description.of(parts))
+    end = end_lib.End(connection)
+    evaluator.follow(
+        folder, settings, parts, stop,
+        lambda: end.reached(settings.timetable.steps),
+        drawn.Drawn(connection.address, parts.agent.collect_data_spec,
+                    settings.sequence_length), callbacks)
+
+
+def _collect(settings, connection, stop, index):
   """Collects until the run's end, with the newest weights that have come."""
   if index is None:
     index = secrets.randbelow(2**30)
   # Apart from the seeds of the other collectors, and of the learner.
   seed = (settings.seed + 7919 * (index + 1)) % 2**31
   with _parts(settings._replace(seed=seed)) as parts, faults.surfaced():
-    connection = connection_lib.Connection(address, 'collector')
-    connection.stopped = lambda: stop.requested
     connection.join(description.of(parts))
     weights = weights_lib.Weights(connection, parts)
     outbox = sending.Outbox(

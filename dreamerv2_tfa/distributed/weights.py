@@ -1,5 +1,6 @@
 """The weights that collectors act with, on their way from the learner."""
 
+import contextlib
 from typing import Any
 
 import tensorflow as tf
@@ -8,6 +9,10 @@ from tf_agents.experimental.distributed import reverb_variable_container
 from dreamerv2_tfa.distributed import connection as connection_lib
 from dreamerv2_tfa.distributed import tables
 from dreamerv2_tfa.training import parts as parts_lib
+
+_DIED = (  # what TF-Agents' container raises where the server dies meanwhile
+    tf.errors.InternalError, tf.errors.UnavailableError,
+    tf.errors.CancelledError, tf.errors.DeadlineExceededError)
 
 
 def variables(parts: parts_lib.Parts) -> dict[str, Any]:
@@ -58,6 +63,20 @@ class Weights:
       self._sparing.take(self._push)
 
   def _push(self):
+    with self._missed():
+      self._push_new()
+
+  @contextlib.contextmanager
+  def _missed(self):
+    """Waits for a server that has died meanwhile; newer weights come soon."""
+    try:
+      yield
+    except _DIED as error:
+      print('Weights could not be moved, and will be again: '
+            f'{" ".join(str(error).split())[:200]}', flush=True)
+      self._connection.info()
+
+  def _push_new(self):
     values = tf.nest.map_structure(lambda x: x.read_value(), self._variables)
     self._connection.run(
         lambda: self._container.push(values, tables.VARIABLES),
@@ -73,9 +92,10 @@ class Weights:
     pushed = table.rate_limiter_info.insert_stats.completed
     if not table.current_size or pushed == self._pulled:
       return
-    self._pull_new()
-    # Or more, if others came meanwhile; a restarted server counts from 0.
-    self._pulled = pushed
+    with self._missed():
+      self._pull_new()
+      # Or more, if others came meanwhile; a restarted server counts from 0.
+      self._pulled = pushed
 
   def _pull_new(self):
     values = self._connection.run(

@@ -116,6 +116,10 @@ def check_rows(
         f'stored rows; wanted more than train.sequence_length = {length}. '
         'Give the --root_dir of a run that has saved.'
     )
+  if folder.replay_server.is_dir() and not rows:
+    raise checks.UserError(
+        f'The run in {folder.root} is one of several processes: its rows are '
+        f'in {folder.replay_server.name}/. Add a role, such as --role=all.')
   if steps and steps >= settings.timetable.prefill:
     raise ValueError(
         f'{folder.replay} holds {rows} rows of a run that has taken '

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -11,6 +12,8 @@ from dreamerv2_tfa.distributed import description
 from dreamerv2_tfa.distributed import reverb as reverb_lib
 from dreamerv2_tfa.distributed import roles
 from dreamerv2_tfa.distributed import tables
+from dreamerv2_tfa.training import capacity
+from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import settings as settings_lib
 
 _THERE = {
@@ -144,3 +147,25 @@ def test_flags_of_several_processes_need_the_role_that_reads_them(flags, said):
       check=False)
   assert ended.returncode == 1
   assert ended.stderr.startswith(f'Error: {said}')
+
+
+def test_a_run_of_one_process_is_not_continued_in_several(
+    tmp_path, monkeypatch):
+  folder = runs.RunFolder(tmp_path)
+  folder.replay.mkdir()
+  (folder.replay / '0.tfrecord').touch()
+  built = types.SimpleNamespace(folder=folder, settings=settings_lib.read())
+  monkeypatch.setattr(
+      roles.train, 'train', lambda *unused, join, **named: join(built))
+  monkeypatch.setattr(
+      roles.connection_lib, 'Connection', lambda *unused: types.SimpleNamespace(
+          rest=lambda: None))
+  with pytest.raises(checks.UserError, match='was trained in one process'):
+    roles._learn(tmp_path, [], '127.0.0.1:1', built.settings, None)
+
+
+def test_a_run_of_several_processes_is_not_continued_in_one(tmp_path):
+  folder = runs.RunFolder(tmp_path)
+  folder.replay_server.mkdir()
+  with pytest.raises(checks.UserError, match='Add a role, such as --role=all'):
+    capacity.check_rows(0, settings_lib.read(), 10**6, folder)

@@ -12,6 +12,7 @@ import disturbed
 import psutil
 import pytest
 
+from dreamerv2_tfa.distributed import address as address_lib
 from dreamerv2_tfa.reports import diagnostics
 from dreamerv2_tfa.training import metrics as metrics_lib
 from dreamerv2_tfa.training import runs
@@ -170,3 +171,20 @@ def test_a_collector_of_another_precision_is_refused_and_a_late_one_joins(
     finally:
       late.kill()
     assert run.process.poll() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('role', ['collector', 'evaluator'])
+def test_a_role_that_waits_for_the_replay_server_ends_as_a_signal_does(
+    tmp_path, role):
+  address = f'127.0.0.1:{address_lib.free_port()}'
+  waits = disturbed.start(
+      tmp_path / 'run', f'--role={role}', f'--replay_address={address}')
+  try:
+    disturbed.until(waits, 'No answer of the replay server')
+    waits.terminate()
+    rest, _ = waits.communicate(timeout=60)
+    assert waits.returncode == 128 + signal.SIGTERM, rest
+    assert 'Error' not in rest
+  finally:
+    waits.kill()

@@ -20,6 +20,7 @@ from dreamerv2_tfa.distributed import receiving
 from dreamerv2_tfa.distributed import roles
 from dreamerv2_tfa.distributed import sending
 from dreamerv2_tfa.distributed import tables
+from dreamerv2_tfa.distributed import weights as weights_lib
 from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.experience import windows
 from dreamerv2_tfa.training import settings as settings_lib
@@ -249,6 +250,26 @@ def test_an_evaluator_without_server_keeps_its_windows():
   assert windows.read_newest(drawn.buffer, [T + 1], 16) is None
 
 
+def test_weights_that_a_dying_server_refuses_are_sent_later(
+    server, monkeypatch, capsys):
+  weights = object.__new__(weights_lib.Weights)
+  weights._connection = connect(server)
+
+  def fails(error):
+    def raise_it():
+      raise error
+    return raise_it
+
+  died = tf.errors.InternalError(None, None, 'Error when confirming')
+  monkeypatch.setattr(weights, '_push_new', fails(died), raising=False)
+  weights._push()
+  assert 'will be again: Error when confirming' in capsys.readouterr().out
+  other = tf.errors.InvalidArgumentError(None, None, 'of another shape')
+  monkeypatch.setattr(weights, '_push_new', fails(other))
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    weights._push()
+
+
 def test_a_learner_without_steps_returns_to_be_stopped(server):
   steps, thread = drain(server, 0)
   thread.join(10)
@@ -275,10 +296,10 @@ def test_tickets_of_a_checkpoint_are_not_counted_again(server):
   outbox.send(lambda: False)
   client = connect(server).client
   assert client.server_info()[tables.STEPS].current_size == 1
-  assert roles._begin(client, {'task': 'catch'}) == 1
+  assert roles._begin(client, {'task': 'catch'}, 0) == 1
   assert client.server_info()[tables.STEPS].current_size == 0
   with pytest.raises(ValueError, match="task: here pong, there catch"):
-    roles._begin(client, {'task': 'pong'})
+    roles._begin(client, {'task': 'pong'}, 0)
 
 
 def test_a_port_is_kept_to_the_loopback_device(server):
@@ -312,10 +333,10 @@ def test_a_port_that_nobody_listens_to_is_no_restricted_one():
 # The end ----------------------------------------------------------------------
 
 
-def restart(server, mine):
+def restart(server, mine, taken=0):
   """Does what a replay server does that has started from a checkpoint."""
   client = connect(server).client
-  roles._begin(client, dict.fromkeys(description.ROWS, 'same') | mine)
+  roles._begin(client, dict.fromkeys(description.ROWS, 'same') | mine, taken)
   return client
 
 
@@ -345,10 +366,17 @@ def test_a_learner_that_joins_withdraws_the_end_of_an_earlier_one(
 def test_the_end_stays_with_a_replay_server_that_is_started_again(server):
   restart(server, {'settings': {'a': '1'}})
   end_lib.End(connect(server)).tell(100)
-  restart(server, {'settings': {'a': '2'}})
+  restart(server, {'settings': {'a': '2'}}, taken=100)
   assert connect(server).description() == {
       **dict.fromkeys(description.ROWS, 'same'),
       'settings': {'a': '2'}, description.ENDED: 100}
+
+
+def test_an_end_before_the_last_step_ends_with_its_replay_server(server):
+  restart(server, {})
+  end_lib.End(connect(server)).tell(100)  # a callback had stopped it at 60
+  restart(server, {}, taken=60)
+  assert description.ENDED not in connect(server).description()
 
 
 def test_a_collector_that_waits_for_a_learner_ends_with_the_run(server):
