@@ -1,9 +1,11 @@
 """Tiny agents and batches that tests share, and numpy twins of the layers."""
 
 import contextlib
-import gc
+import os
+import pathlib
+import subprocess
+import sys
 import tempfile
-import tracemalloc
 
 import gin
 import numpy as np
@@ -34,16 +36,40 @@ BOX = tensor_spec.BoundedTensorSpec(
 A = 6  # of both
 
 
-def bytes_left(function, calls=100):
-  """Bytes of memory that a call of `function()` leaves behind: float."""
-  tracemalloc.start()
-  before, _ = tracemalloc.get_traced_memory()
-  for _ in range(calls):
-    function()
-  gc.collect()
-  after, _ = tracemalloc.get_traced_memory()
-  tracemalloc.stop()
-  return (after - before) / calls
+_LEFT = """
+import dreamerv2_tfa  # before TensorFlow, which chooses Keras
+import gc
+import tracemalloc
+
+{program}
+
+function()
+tracemalloc.start()
+before, _ = tracemalloc.get_traced_memory()
+for _ in range(100):
+  function()
+gc.collect()
+after, _ = tracemalloc.get_traced_memory()
+print((after - before) / 100)
+"""
+
+
+def bytes_left(program, *folders):
+  """Bytes of memory that a call of `function()` leaves behind: float.
+
+  In a process of its own: threads that other tests have begun allocate too.
+
+  Args:
+    program: Defines `function`; a first call of it is not measured.
+    *folders: Below `tests`: where `program` imports from, beside `small`.
+  """
+  tests = pathlib.Path(__file__).parent
+  path = map(str, (tests, tests.parent, *(tests / name for name in folders)))
+  said = subprocess.run(
+      [sys.executable, '-c', _LEFT.format(program=program)], check=True,
+      capture_output=True, text=True,
+      env={**os.environ, 'PYTHONPATH': os.pathsep.join(path)}).stdout
+  return float(said.split()[-1])
 
 
 @contextlib.contextmanager

@@ -120,9 +120,12 @@ def test_prefill_is_random_and_collect_plays_the_policy(run):
 def test_a_call_leaves_next_to_nothing_behind_in_memory():
   # TensorFlow 2.15 on Python 3.11 loses 48 bytes of each tensor that Python
   # sees: 740 bytes of a call that gives its time step and state back.
-  fresh = Run()
-  fresh.collector.collect(4)
-  assert small.bytes_left(lambda: fresh.collector.collect(4)) < 200
+  assert small.bytes_left("""
+import collection_test
+
+run = collection_test.Run()
+function = lambda: run.collector.collect(4)
+""", 'experience') < 200
 
 
 def test_prefill_plays_every_action():
