@@ -192,6 +192,11 @@ def _stage(options) -> Iterator[_Stage]:
 
 def _of_run(options):
   paths = runs.RunFolder(options.root_dir, '--root_dir')
+  if options.repeat_last and paths.evaluations.is_dir():
+    raise checks.UserError(
+        'The evaluations of this run were played by an evaluator, a process of '
+        'its own, and where they began is in no checkpoint: they cannot be '
+        'played again. Play other episodes, without --repeat_last.')
   run = run_lib.load(
       options.root_dir, options.task, checkpoint=options.checkpoint,
       make=functools.partial(_environment, options))

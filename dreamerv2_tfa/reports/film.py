@@ -150,9 +150,11 @@ class _Gif:
 
   def close(self):
     if self._frames:
+      # A GIF counts in hundredths of a second: some frames are longer.
+      ends = [round(100 * i / _FPS) for i in range(len(self._frames) + 1)]
       self._frames[0].save(
           self._path, save_all=True, append_images=self._frames[1:],
-          duration=1000 // _FPS, loop=0)
+          duration=[10 * x for x in np.diff(ends).tolist()], loop=0)
 
 
 def _beside(drawn, views):

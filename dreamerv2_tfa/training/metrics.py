@@ -102,6 +102,8 @@ def _row(path, number, line):
     if isinstance(row['step'], int):
       return row
     reason = 'its "step" is no whole number'
+  except json.JSONDecodeError as error:
+    reason = f'{error.msg}, at character {error.pos + 1}'
   except (ValueError, TypeError, KeyError) as error:
     reason = f'{type(error).__name__}: {error}'
   raise ValueError(

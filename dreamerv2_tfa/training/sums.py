@@ -53,9 +53,9 @@ class Sums:
     """Takes and writes the sums."""
     folder = self._folder
     self._rows = {path: self._row_sum(path) for path in _rows(folder)}
-    paths = (*settings(folder), folder.metrics, *_checkpoints(folder),
-             *_best(folder))
-    found = {**{path: _sum(path) for path in paths}, **self._rows}
+    paths = *settings(folder), *_checkpoints(folder), *_best(folder)
+    found = {**{path: _sum(path) for path in paths},
+             **{path: _lines(path) for path in _metrics(folder)}, **self._rows}
     self._write({
         _name(folder, path): each for path, each in found.items()
         if each is not None
@@ -112,7 +112,8 @@ def changes(
     return []
   found = [
       _changed(folder, path, listed) for path in (
-          *settings(folder), folder.metrics, *(_rows(folder) if rows else ()))]
+          *settings(folder), *_metrics(folder),
+          *(_rows(folder) if rows else ()))]
   for path in saved + kept:
     name = _name(folder, path)
     there = _sum(path, reading.LINES)
@@ -164,6 +165,11 @@ def settings(folder: 'runs.RunFolder') -> tuple[pathlib.Path, ...]:
   return folder.config, folder.protocol, folder.specs
 
 
+def _metrics(folder):
+  """Those of the run, and of its evaluator if it has one."""
+  return dict.fromkeys((folder.metrics, folder.evaluated.metrics))
+
+
 def _checkpoints(folder):
   return sorted(filter(
       pathlib.Path.is_file, folder.checkpoints.glob('ckpt-*.index')))
@@ -193,6 +199,16 @@ def _sum(path, at_most=reading.LINES):
       data = file.read(at_most)
   except FileNotFoundError:  # a process that trains here has removed it
     return None
+  return len(data), hashlib.sha256(data).hexdigest()
+
+
+def _lines(path):
+  """As `_sum`, of whole lines: another process may be writing one."""
+  try:
+    data = reading.data(path, reading.LINES)
+  except (OSError, ValueError):
+    return None
+  data = data[:data.rfind(b'\n') + 1]
   return len(data), hashlib.sha256(data).hexdigest()
 
 

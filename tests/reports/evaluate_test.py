@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 
 import cv2
@@ -242,7 +243,15 @@ def test_a_gif_lasts_as_long(run, tmp_path):
     for index in range(image.n_frames):
       image.seek(index)
       lasts += image.info['duration']
-  assert lasts == pytest.approx(19 * 66, abs=19 * 6)
+  assert lasts == pytest.approx(1000 * 19 / 15, abs=5)
+
+
+def test_what_an_evaluator_has_played_is_not_played_again(run, tmp_path):
+  root = tmp_path / 'run'
+  shutil.copytree(run, root)
+  (root / 'evaluations').mkdir()
+  with pytest.raises(checks.UserError, match='played by an evaluator'):
+    _evaluate(root, repeat_last=True)
 
 
 def test_an_export_plays_in_the_settings_that_it_is_given(run, tmp_path):

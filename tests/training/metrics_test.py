@@ -203,6 +203,15 @@ def test_a_damaged_line_is_refused_by_its_number_and_stays(
   assert path.read_text() == text
 
 
+def test_a_damaged_line_is_told_by_one_number_of_a_line(tmp_path):
+  path = tmp_path / 'metrics.jsonl'
+  path.write_text('{"step": 40}\n{"step": 80, "fps"\n{"step": 120}\n')
+  with pytest.raises(ValueError) as error:
+    metrics.read(path)
+  assert f"Line 2 of {path} is no" in str(error.value)
+  assert "(Expecting ':' delimiter, at character 20)" in str(error.value)
+
+
 def test_a_report_is_the_mean_of_each_metric():
   updates = _played(
       dict(loss=1.0, model_loss=1.0, kl_loss=8.0),

@@ -10,6 +10,7 @@ from dreamerv2_tfa.training import runs
 from dreamerv2_tfa.training import sums
 
 _BEST = ('checkpoints/best/ckpt-4.index', 'checkpoints/best/evaluation.json')
+_METRICS = ('metrics.jsonl', 'evaluations/metrics.jsonl')
 _SETTINGS = ('operative_config.gin', 'protocol.json', 'specs.pbtxt')
 
 
@@ -19,9 +20,9 @@ def check(root, **which):
 
 @pytest.fixture
 def root(tmp_path):
-  for folder in ('checkpoints/best', 'replay'):
+  for folder in ('checkpoints/best', 'replay', 'evaluations'):
     (tmp_path / folder).mkdir(parents=True)
-  for name in (*_SETTINGS, 'metrics.jsonl', 'checkpoints/ckpt-8.index', *_BEST,
+  for name in (*_SETTINGS, *_METRICS, 'checkpoints/ckpt-8.index', *_BEST,
                'replay/000000000000.tfrecord'):
     (tmp_path / name).write_text(f'{name}: 12345\n')
   sums.Sums(runs.RunFolder(tmp_path)).write()
@@ -34,7 +35,7 @@ def test_of_a_folder_that_is_whole_nothing_is_said(root, capsys):
 
 
 @pytest.mark.parametrize('name', [
-    *_SETTINGS, 'metrics.jsonl', 'replay/000000000000.tfrecord'])
+    *_SETTINGS, *_METRICS, 'replay/000000000000.tfrecord'])
 def test_one_digit_that_changed_is_told_by_its_file(root, capsys, name):
   path = root / name
   path.write_text(path.read_text().replace('3', '4'))
@@ -44,7 +45,8 @@ def test_one_digit_that_changed_is_told_by_its_file(root, capsys, name):
 
 
 @pytest.mark.parametrize('name, is_told', [
-    *((name, True) for name in _SETTINGS), ('metrics.jsonl', False),
+    *((name, True) for name in _SETTINGS),
+    *((name, False) for name in _METRICS),
     ('replay/000000000000.tfrecord', False)])
 def test_files_that_grow_are_compared_up_to_the_last_save(
     root, capsys, name, is_told):
@@ -52,6 +54,26 @@ def test_files_that_grow_are_compared_up_to_the_last_save(
     file.write('more\n')
   check(root, rows=True)
   assert ('Note' in capsys.readouterr().out) == is_told
+
+
+@pytest.mark.parametrize('name', _METRICS)
+def test_a_line_that_another_process_was_writing_may_be_cut(
+    root, capsys, name):
+  path = root / name
+  whole = path.read_text()
+  path.write_text(whole + '{"step": 1')
+  sums.Sums(runs.RunFolder(root)).write()
+  path.write_text(whole)  # as its next session does
+  check(root)
+  assert not capsys.readouterr().out
+
+
+def test_a_run_without_an_evaluator_has_one_file_of_metrics(root, capsys):
+  (root / 'evaluations' / 'metrics.jsonl').unlink()
+  (root / 'evaluations').rmdir()
+  sums.Sums(runs.RunFolder(root)).write()
+  check(root)
+  assert not capsys.readouterr().out
 
 
 def test_a_file_that_is_missing_is_told(root, capsys):
