@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Callable
+from collections.abc import Sequence
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from dreamerv2_tfa.distributed import replication as replication_lib
 from dreamerv2_tfa.distributed import scores
 from dreamerv2_tfa.distributed import tables
 from dreamerv2_tfa.distributed import weights as weights_lib
+from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.training import acting
 from dreamerv2_tfa.training import crash
 from dreamerv2_tfa.training import parts as parts_lib
@@ -27,18 +29,16 @@ _TELL = 60.0  # seconds without a step after which that is told
 _RECENT = 10  # episodes in the mean of the reported return
 
 
-class Steps:
+class Steps(collection.Clock):
   """Takes the place of the `Collector`: counts the steps of others.
 
   A ticket may be of more steps than are asked for: the rest is counted next.
-
-  Attributes:
-    state: An empty `tf.train.Checkpoint`.
   """
 
   def __init__(
       self, connection: connection_lib.Connection,
       steps: tf_metrics.EnvironmentSteps, say: Callable[[str], None] = print,
+      metrics: Sequence[str] = (),
   ):
     """Advances `steps` by the tickets that it takes.
 
@@ -46,24 +46,15 @@ class Steps:
       connection: Of the learner, which alone takes tickets.
       steps: Agent steps of the run.
       say: Shows a line.
+      metrics: Names of the task's.
     """
-    self._connection, self._steps, self._say = connection, steps, say
+    super().__init__(steps)
+    self._connection, self._say = connection, say
+    self._metrics, self._played = tuple(metrics), []
     self._recent = collections.deque(maxlen=_RECENT)
     self._uncounted: collections.deque[list[float]] = collections.deque()
     self._numbers: dict[int, int] = {}  # of the last ticket, by sender
     self._last = time.monotonic()
-    self.state = tf.train.Checkpoint()
-
-  def begin(self) -> None:
-    """Does nothing: the environments are the collectors'."""
-
-  def resume(self) -> None:
-    """Does nothing, likewise."""
-
-  @property
-  def steps(self) -> int:
-    """Agent steps of the run so far."""
-    return int(self._steps.environment_steps.numpy())
 
   def collect(self, steps: int) -> None:
     """Counts at most `steps`; waits for half a second for the first.
@@ -82,9 +73,11 @@ class Steps:
       self._take(min(there, max(steps // tables.SLICE, 1)))
     count = min(steps, len(self._uncounted))
     for _ in range(count):
-      returned, length = self._uncounted.popleft()
+      returned, length, *metrics = self._uncounted.popleft()
       if length:
         self._recent.append((returned, length))
+        if metrics and np.isfinite(metrics).all():
+          self._played.append(dict(zip(self._metrics, metrics, strict=True)))
     self._steps.environment_steps.assign_add(count)
     self._last = time.monotonic()
 
@@ -101,9 +94,10 @@ class Steps:
       self._say('Waiting for collectors: no step came for a minute.')
       self._last = time.monotonic()
 
-  def prefill(self, steps: int) -> None:
-    """As `collect`: the collectors play at random until weights come."""
-    self.collect(steps)
+  def pop_metrics(self) -> list[dict[str, float]]:
+    """As `batch.pop_metrics`, of the steps that are counted."""
+    found, self._played = self._played, []
+    return found
 
   def episode_metrics(self) -> dict[str, float]:
     """Mean raw return and length of recent episodes; empty before the first."""
@@ -275,7 +269,7 @@ class Remote:
     self._folder = folder
     self._sizes = batch_size, length
     self._agent = parts.agent
-    self.steps = Steps(connection, parts.steps)
+    self.steps = Steps(connection, parts.steps, metrics=parts.task.metrics)
     self.acting = Elsewhere(
         parts, weights_lib.Weights(connection, parts), replication)
     self.store = NoStore()

@@ -175,7 +175,7 @@ def _replay(folder, settings, address, stop):
     capacity = capacity_lib.take(parts, settings, folder, resumed=True)
     made = tables.make(
         reverb, parts.agent, weights_lib.variables(parts), settings,
-        capacity.rows)
+        capacity.rows, len(parts.task.metrics))
   folder.replay_server.mkdir(parents=True, exist_ok=True)
   checkpointer = reverb.platform.checkpointers_lib.DefaultCheckpointer(
       str(folder.replay_server))
@@ -260,7 +260,8 @@ def _collect(settings, connection, stop, index):
     weights = weights_lib.Weights(connection, parts)
     outbox = sending.Outbox(
         connection, parts.agent.collect_data_spec,
-        parts.environment.batch_size, settings.sequence_length)
+        parts.environment.batch_size, settings.sequence_length,
+        parts.task.metrics)
     collector = _collector(parts, outbox, seed)
     slice_size = max(tables.SLICE, settings.timetable.steps_per_update)
     end, last = end_lib.End(connection), settings.timetable.steps
@@ -270,8 +271,7 @@ def _collect(settings, connection, stop, index):
       weights.pull()
       take = collector.collect if weights.arrived else collector.prefill
       take(slice_size)
-      batch.pop_metrics(parts.environment)
-      outbox.send(ends)
+      outbox.send(ends, batch.pop_metrics(parts.environment))
     if not stop.requested:
       print('The run has ended.', flush=True)
     print(f'Collected {collector.steps:,} steps.', flush=True)

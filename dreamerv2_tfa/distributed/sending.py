@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Callable
+from collections.abc import Sequence
 import secrets
 from typing import Any
 
@@ -37,6 +38,7 @@ class Outbox:
   def __init__(
       self, connection: connection_lib.Connection,
       data_spec: Any, environments: int, length: int,
+      metrics: Sequence[str] = (),
   ):
     """Opens a writer for each environment, and one for tickets.
 
@@ -45,6 +47,7 @@ class Outbox:
       data_spec: `Trajectory` of specs, of one row.
       environments: Side by side.
       length: T; a window has T + 1 rows.
+      metrics: Names of the task's.
     """
     self._connection, self._rows = connection, collections.deque()
     self._length = length + 1
@@ -54,7 +57,9 @@ class Outbox:
     self._counts = [0] * environments
     self._returns = np.zeros(environments, np.float32)
     self._lengths = np.zeros(environments, np.int64)
-    self._ends: list[tuple[float, float]] = []  # of steps without ticket
+    self._metrics: tuple[str, ...] = tuple(metrics)
+    self._played: collections.deque[dict[str, float]] = collections.deque()
+    self._ends: list[list[float]] = []  # of steps without ticket
     client = connection.client
     open_writer = lambda references: lambda: client.trajectory_writer(
         num_keep_alive_refs=references)
@@ -69,12 +74,17 @@ class Outbox:
     return tf.numpy_function(
         lambda *leaves: self._rows.append(leaves), tf.nest.flatten(row), [])
 
-  def send(self, stopped: Callable[[], bool]) -> None:
+  def send(
+      self, stopped: Callable[[], bool],
+      played: Sequence[dict[str, float]] = (),
+  ) -> None:
     """Sends the rows, then the ticket of their steps; waits for both.
 
     Args:
       stopped: Whether the process is to stop: then it waits no more.
+      played: Metrics of the episodes that end among the rows.
     """
+    self._played.extend(played)
     while self._rows:
       row = self._rows.popleft()
       for index, writer in enumerate(self._writers):
@@ -92,7 +102,8 @@ class Outbox:
   def _put(self, ends):
     """Writes tickets of steps; returns how many steps there are."""
     for start in range(0, len(ends), tables.SLICE):
-      ticket = np.full([tables.SLICE, 2], -1.0, np.float32)
+      ticket = np.full(
+          [tables.SLICE, 2 + len(self._metrics)], -1.0, np.float32)
       part = ends[start:start + tables.SLICE]
       ticket[:len(part)] = part
       self._tickets.append(
@@ -119,9 +130,15 @@ class Outbox:
     self._returns += np.where(steps, reward, 0.0)
     self._lengths += steps
     ends = steps & (following == ts.StepType.LAST)
+    none = [0.0] * (2 + len(self._metrics))
     return [
-        (self._returns[i], self._lengths[i]) if ends[i] else (0.0, 0.0)
-        for i in np.flatnonzero(steps)]
+        [self._returns[i], self._lengths[i], *self._metrics_of_one()]
+        if ends[i] else none for i in np.flatnonzero(steps)]
+
+  def _metrics_of_one(self):
+    """The task's metrics of an episode; of which one, nobody asks."""
+    episode = self._played.popleft() if self._played else {}
+    return [episode.get(name, np.nan) for name in self._metrics]
 
   def _flush(self, writer, stopped):
     """Waits until what was written is stored; False where it is to stop."""

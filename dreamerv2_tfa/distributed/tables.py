@@ -15,8 +15,9 @@ updates by the steps that it has counted, keeps the preset's ratio exactly.
 
 A ticket is of at most `SLICE` steps, and has two columns:
 
-  ends    float32 [SLICE, 2], a row a step: return and length of the episode
-          that ends with it, or zeros; what is no step has a length of -1
+  ends    float32 [SLICE, 2 + M], a row a step: return, length and the task's M
+          metrics of the episode that ends with it, or zeros; metrics that are
+          not known are NaN, and what is no step has a length of -1
   sender  int64 [2], the stream that it came by, and its number there: a stream
           whose server dies sends again what was not confirmed
 """
@@ -35,7 +36,7 @@ SLICE = 16  # agent steps of a ticket, at most
 
 def make(
     reverb: Any, agent: Any, variables: Any, settings: settings_lib.Settings,
-    capacity: int,
+    capacity: int, metrics: int = 0,
 ) -> list[Any]:
   """Makes the tables of a run.
 
@@ -45,6 +46,7 @@ def make(
     variables: Nest of variables, of `weights.variables`.
     settings: Of the run.
     capacity: Rows that replay holds; a window is added with each.
+    metrics: M, of the task.
 
   Returns:
     List of `reverb.Table`.
@@ -66,7 +68,7 @@ def make(
           signature=window),
       reverb.Table.queue(
           STEPS, max_size=ahead(settings),
-          signature=[tf.TensorSpec([SLICE, 2], tf.float32),
+          signature=[tf.TensorSpec([SLICE, 2 + metrics], tf.float32),
                      tf.TensorSpec([2], tf.int64)]),
       last(VARIABLES, weights),
       last(DESCRIPTION, [tf.TensorSpec([], tf.string)]),

@@ -273,7 +273,9 @@ class Trainer:
     }
 
   def _count_achievements(self):
-    self._achievements.add(batch.pop_metrics(self._parts.environment))
+    self._achievements.add(
+        self._remote.steps.pop_metrics() if self._remote
+        else batch.pop_metrics(self._parts.environment))
 
   def evaluate(
       self, progress: progress_lib.Progress, stop: interrupt.Interrupt,

@@ -45,13 +45,18 @@ class _Agent:
 @pytest.fixture
 def server():
   """A replay server of tiny rows, and its address."""
+  yield from serve()
+
+
+def serve(metrics=0):
+  """Yields the address of a replay server, then stops it."""
   settings = settings_lib.read()._replace(sequence_length=T)
   settings = settings._replace(
       timetable=settings.timetable._replace(steps_per_update=2))
   port = address_lib.free_port()
   made = reverb.Server(
       tables.make(reverb, _Agent, {'weights': [tf.constant([0.0])]},
-                  settings, CAPACITY), port=port)
+                  settings, CAPACITY, metrics), port=port)
   yield f'127.0.0.1:{port}'
   made.stop()
 
@@ -135,6 +140,29 @@ def test_tickets_tell_return_and_length_of_episodes_that_end(server):
   steps, _, _ = send(server, 11, episode=4)
   assert steps.episode_metrics() == {
       'train_return': pytest.approx(2.0), 'train_length': 4.0}
+
+
+def test_tickets_tell_the_tasks_metrics_once_their_steps_are_counted():
+  names = ['wood', 'stone']
+  for server in serve(len(names)):
+    outbox = sending.Outbox(connect(server), _SPEC, 1, T, names)
+    steps = receiving.Steps(
+        connect(server), tf_metrics.EnvironmentSteps(), metrics=names)
+    played = [{'wood': 1.0, 'stone': 0.0}, {'wood': 0.0, 'stone': 1.0}]
+    fill(outbox, 16, episode=4)  # three episodes end, at the steps 4, 8, 12
+    outbox.send(lambda: False, played)  # of the last one nothing is known
+    steps.collect(3)
+    assert steps.pop_metrics() == []
+    steps.collect(5)
+    assert steps.pop_metrics() == played
+    steps.collect(5)
+    assert steps.steps == 13 and steps.pop_metrics() == []
+    assert steps.episode_metrics() == {'train_return': 2.0, 'train_length': 4.0}
+
+
+def test_a_task_without_metrics_has_none(server):
+  steps, _, _ = send(server, 11, episode=4)
+  assert steps.pop_metrics() == []
 
 
 def test_a_ticket_of_more_steps_than_are_asked_for_is_counted_in_parts(server):
