@@ -3,6 +3,7 @@
 It makes `small` importable: pytest's importlib mode leaves the path alone.
 """
 
+import gc
 import pathlib
 import signal
 import sys
@@ -31,6 +32,14 @@ def pytest_collection_modifyitems(items):
   """Files with slow tests come first: no worker ends alone with one of them."""
   slow = {item.path for item in items if item.get_closest_marker('slow')}
   items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _garbage_of_this_module_alone():
+  """What earlier modules left is not looked through again: a sixth of a run."""
+  yield
+  gc.collect()
+  gc.freeze()
 
 
 @pytest.fixture(autouse=True)
