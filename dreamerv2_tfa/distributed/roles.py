@@ -113,6 +113,10 @@ def check(settings: settings_lib.Settings) -> settings_lib.Settings:
         f"Got train.sampling = {settings.sampling!r}; the replay server draws "
         "windows uniformly, train.sampling = 'rows'. Bind that, or train in "
         'one process, without --role.')
+  if settings.replay_storage == 'disk':
+    raise checks.UserError(
+        "Got train.replay_storage = 'disk'; a replay server has its rows in "
+        "memory. Bind 'auto', or train in one process, without --role.")
   return settings
 
 
@@ -149,6 +153,8 @@ def _learn(root_dir, presets, address, wanted, replication):
     return run._replace(
         settings=settings._replace(
             eval_episodes=0, videos=False, diagnostics=False),
+        capacity=run.capacity._replace(
+            rows=connection.info()[tables.SEQUENCES].max_size),
         remote=remote)
 
   with replication.together() if replication else contextlib.nullcontext():
@@ -172,10 +178,12 @@ def _replay(folder, settings, address, stop):
   host, port = address_lib.parse(address)
   with _parts(settings) as parts:
     mine = description.of(parts)
-    capacity = capacity_lib.take(parts, settings, folder, resumed=True)
+    rows = capacity_lib.serve(
+        parts, settings, tables.row_overhead(parts.agent, settings),
+        resumed=folder.replay_server.is_dir())
     made = tables.make(
-        reverb, parts.agent, weights_lib.variables(parts), settings,
-        capacity.rows, len(parts.task.metrics))
+        reverb, parts.agent, weights_lib.variables(parts), settings, rows,
+        len(parts.task.metrics))
   folder.replay_server.mkdir(parents=True, exist_ok=True)
   checkpointer = reverb.platform.checkpointers_lib.DefaultCheckpointer(
       str(folder.replay_server))

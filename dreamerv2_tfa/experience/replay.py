@@ -58,6 +58,7 @@ class Fit(NamedTuple):
 def fit(
     data_spec: types.NestedTensorSpec, asked: int, *, reserve: int,
     shrink: bool, least: int = 1, storage: str = 'memory', disk_free: int = 0,
+    overhead: int = 0,
 ) -> Fit:
   """Chooses place and size of replay memory by what is free.
 
@@ -76,6 +77,7 @@ def fit(
     least: Rows without which nothing can be learned.
     storage: 'memory', 'disk', or 'auto': on disk if they fit there alone.
     disk_free: Bytes that are free on the disk, beside what replay/ will take.
+    overhead: Bytes of memory that a row takes beside its own.
 
   Raises:
     ValueError: If `asked` does not fit and `shrink` is False, or if not even
@@ -83,7 +85,8 @@ def fit(
   """
   free, total, room = memory.free(), memory.total(), disk_free - _SPARE
   row, kept = (
-      required_bytes(data_spec, 1, on_disk=on_disk) for on_disk in (False, True)
+      required_bytes(data_spec, 1, on_disk=on_disk) + overhead
+      for on_disk in (False, True)
   )
   granted = max(free - reserve, free // 10)
   in_memory = _rounded(granted // row)

@@ -62,6 +62,38 @@ def take(
   return found
 
 
+def serve(
+    parts: parts_lib.Parts, settings: settings_lib.Settings, overhead: int,
+    *, resumed: bool,
+) -> int:
+  """As `take`, for a replay server: rows that it holds, all in memory.
+
+  Args:
+    parts: Of the run.
+    settings: Likewise.
+    overhead: Bytes of memory that a row takes beside its own.
+    resumed: Whether the server is resumed.
+
+  Raises:
+    ValueError: As `take`.
+  """
+  asked = checks.integer(_NAME, settings.replay_capacity)
+  least = replay.check(
+      asked, settings.sequence_length, settings.timetable.prefill,
+      parts.environment.batch_size)
+  found = replay.fit(
+      parts.agent.collect_data_spec, asked, least=least, reserve=10**9,
+      shrink=resumed or asked in presets.numbers(_NAME), overhead=overhead)
+  print(replay.describe(found, stores=False), flush=True)
+  return found.rows
+
+
+def elsewhere(settings: settings_lib.Settings) -> replay.Fit:
+  """What is asked for, in another process: nothing is taken here."""
+  asked = checks.integer(_NAME, settings.replay_capacity)
+  return replay.Fit(asked, asked, 0, 0, 0, 0)
+
+
 def _disk_free(path):
   """Bytes that are free on the disk of a folder, which need not exist."""
   path = path.expanduser().absolute()

@@ -94,7 +94,8 @@ def train(
     Exception: What a callback raises; the run has saved.
   """
   with built(
-      root_dir, presets, task, callbacks=callbacks, strategy=strategy) as run:
+      root_dir, presets, task, callbacks=callbacks, strategy=strategy,
+      stores=join is None) as run:
     run = join(run) if join else run
     trainer, reporter = open_run(run)
     tell = reporter.progress.say
@@ -211,7 +212,7 @@ def built(
     root_dir: str | os.PathLike, presets: Sequence[str],
     task: task_lib.Task | None, *, writes: bool = True, trains: bool = True,
     callbacks: Sequence[callbacks_lib.Callback] = (),
-    strategy: tf.distribute.Strategy | None = None,
+    strategy: tf.distribute.Strategy | None = None, stores: bool = True,
 ) -> Iterator[Built]:
   """Checks the settings, builds a run and prints what it is.
 
@@ -224,6 +225,7 @@ def built(
       tells the callbacks of the settings.
     callbacks: Told as well, after them.
     strategy: As in `train`.
+    stores: Whether the replay is in this process.
 
   Yields:
     The run; its environments are closed afterwards, and how Keras and
@@ -264,7 +266,9 @@ def built(
     described = protocol.describe(parts, presets, settings.seed)
     if writes:
       summary.print_start(folder, described, settings.loggers)
-    capacity = capacity_lib.take(parts, settings, folder, resumed=stored)
+    capacity = (
+        capacity_lib.take(parts, settings, folder, resumed=stored) if stores
+        else capacity_lib.elsewhere(settings))
     print(summary.describe(parts, settings, presets), flush=True)
     yield Built(
         folder, settings, parts, capacity, described, resumed_steps, loggers,

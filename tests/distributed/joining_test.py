@@ -86,6 +86,7 @@ def test_an_address_is_host_and_port():
 
 @pytest.mark.parametrize('change, said', [
     ({'sampling': 'episodes'}, "train.sampling = 'episodes'"),
+    ({'replay_storage': 'disk'}, "train.replay_storage = 'disk'"),
     ({'replay_from': 'runs/a'}, 'train.replay_from')])
 def test_what_several_processes_cannot_do_is_refused(change, said):
   settings = settings_lib.read()._replace(**change)

@@ -50,6 +50,38 @@ def take(agent, asked, root_dir='none', *, resumed=False, batch_size=16,
   return found, said.getvalue().removesuffix('\n')
 
 
+def serve(agent, asked, overhead, resumed=False):
+  """Rows that a replay server of this agent holds, and the line it prints."""
+  parts = types.SimpleNamespace(
+      agent=agent, environment=types.SimpleNamespace(batch_size=1))
+  settings = types.SimpleNamespace(
+      timetable=types.SimpleNamespace(prefill=1000), replay_capacity=asked,
+      sequence_length=50)
+  said = io.StringIO()
+  with contextlib.redirect_stdout(said):
+    rows = capacity.serve(parts, settings, overhead, resumed=resumed)
+  return rows, said.getvalue().removesuffix('\n')
+
+
+def test_a_replay_server_has_its_rows_in_memory_with_what_reverb_adds(
+    agent, monkeypatch):
+  pretend(monkeypatch, free=5 * _GB)  # and a disk with room for all
+  row = 64 * 64 * 3 + 4 * (2 + 6 + 2) + 8
+  rows, line = serve(agent, 2_000_000, 10_000)
+  assert rows == pytest.approx(4 * _GB / (row + 10_000), rel=0.01)
+  assert f'{rows:,} of the 2,000,000 steps' in line
+  assert 'disk' not in line and 'replay/' not in line
+
+
+def test_a_replay_server_refuses_a_number_of_ones_own_that_does_not_fit(
+    agent, monkeypatch):
+  pretend(monkeypatch, free=5 * _GB)
+  with pytest.raises(ValueError, match='Lower it, for example'):
+    serve(agent, 1_234_567, 10_000)
+  assert serve(agent, 1_234_567, 10_000, resumed=True)[0] < 200_000
+  assert serve(agent, 150_000, 10_000)[0] == 150_000
+
+
 def test_walkers_preset_takes_what_fits_and_says_so(agent, monkeypatch):
   pretend(monkeypatch, free=int(9.1 * _GB))
   found, line = take(agent, 2_000_000)
