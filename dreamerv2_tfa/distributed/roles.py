@@ -271,14 +271,13 @@ def _collect(settings, connection, stop, index):
         parts.environment.batch_size, settings.sequence_length,
         parts.task.metrics)
     collector = _collector(parts, outbox, seed)
-    slice_size = max(tables.SLICE, settings.timetable.steps_per_update)
     end, last = end_lib.End(connection), settings.timetable.steps
     ends = lambda: stop.requested or end.reached(last)
     print('Collecting.', flush=True)
     while not ends():
       weights.pull()
       take = collector.collect if weights.arrived else collector.prefill
-      take(slice_size)
+      take(tables.at_once(settings))
       outbox.send(ends, batch.pop_metrics(parts.environment))
     if not stop.requested:
       print('The run has ended.', flush=True)

@@ -79,21 +79,26 @@ def row_overhead(agent: Any, settings: settings_lib.Settings) -> int:
   """Bytes of memory that a row takes in Reverb beside its own, at most.
 
   A row is in memory once, compressed. But its window lists, for each column,
-  the chunks that its rows are in: a chunk has the rows that a collector sends
-  at once, one of each environment, or two and more.
+  the chunks that its rows are in, and a chunk has two rows or more.
 
     columns (600 + 45 (T + 1))    measured: 17 kB of 6 columns at T = 50
-    columns (600 + 95 (T + 1))    where it is one: 32 kB
 
   Args:
     agent: Of the run.
     settings: Of the run.
   """
   columns = len(tf.nest.flatten(agent.collect_data_spec))
-  alone = max(SLICE, settings.timetable.steps_per_update) < (
-      2 * settings.environments)
-  return columns * (
-      600 + (95 if alone else 45) * (settings.sequence_length + 1))
+  return columns * (600 + 45 * (settings.sequence_length + 1))
+
+
+def at_once(settings: settings_lib.Settings) -> int:
+  """Agent steps of a collector between two times that it sends, at least.
+
+  Two of each environment: what is sent ends a chunk, and chunks of one row
+  would take twice the memory, see `row_overhead`.
+  """
+  return max(
+      SLICE, settings.timetable.steps_per_update, 2 * settings.environments)
 
 
 def ahead(settings: settings_lib.Settings) -> int:

@@ -121,16 +121,19 @@ def test_windows_are_consecutive_rows_and_cross_episodes(server):
   assert found == {tuple(range(i, i + T + 1)) for i in range(12 - T)}
 
 
-@pytest.mark.parametrize('environments, at_once, wanted', [
-    (1, 16, 6 * (600 + 45 * 51)), (8, 16, 6 * (600 + 45 * 51)),
-    (9, 16, 6 * (600 + 95 * 51)), (16, 32, 6 * (600 + 45 * 51))])
-def test_a_windows_lists_of_chunks_are_counted_as_memory(
-    environments, at_once, wanted):
-  settings = settings_lib.read()._replace(
-      sequence_length=50, environments=environments)
+@pytest.mark.parametrize('environments, update, wanted', [
+    (1, 5, 16), (1, 64, 64), (8, 5, 16), (9, 5, 18), (64, 5, 128)])
+def test_two_rows_of_each_environment_are_sent_at_once(
+    environments, update, wanted):
+  settings = settings_lib.read()._replace(environments=environments)
   settings = settings._replace(
-      timetable=settings.timetable._replace(steps_per_update=at_once))
-  assert tables.row_overhead(_Agent, settings) == wanted
+      timetable=settings.timetable._replace(steps_per_update=update))
+  assert tables.at_once(settings) == wanted
+
+
+def test_a_windows_lists_of_chunks_are_counted_as_memory():
+  settings = settings_lib.read()._replace(sequence_length=50)
+  assert tables.row_overhead(_Agent, settings) == 6 * (600 + 45 * 51)
 
 
 def test_a_window_has_rows_of_one_environment(server):
