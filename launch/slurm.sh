@@ -69,8 +69,9 @@ stop() {  # tells roles to save and end, and waits for them
     status=0
     ended "$name" || status=$?
     case $name:$status in
-      collector-* | *:0 | replay:143) ;;  # 143: it has saved
-      *:143) resumes=yes ;;
+      collector-* | *:0 | replay:143 | replay:138) ;;
+      # 143: it has saved; 138: by SIGUSR1, which it did not know of yet.
+      *:143 | *:138) resumes=yes ;;
       *) fail "$name" "$status" ;;
     esac
   done
