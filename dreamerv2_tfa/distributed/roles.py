@@ -21,6 +21,7 @@ from dreamerv2_tfa.distributed import loopback
 from dreamerv2_tfa.distributed import receiving
 from dreamerv2_tfa.distributed import replication as replication_lib
 from dreamerv2_tfa.distributed import reverb as reverb_lib
+from dreamerv2_tfa.distributed import saves
 from dreamerv2_tfa.distributed import sending
 from dreamerv2_tfa.distributed import tables
 from dreamerv2_tfa.distributed import weights as weights_lib
@@ -29,6 +30,7 @@ from dreamerv2_tfa.environments import faults
 from dreamerv2_tfa.experience import collection
 from dreamerv2_tfa.training import callbacks as callbacks_lib
 from dreamerv2_tfa.training import capacity as capacity_lib
+from dreamerv2_tfa.training import disk
 from dreamerv2_tfa.training import interrupt
 from dreamerv2_tfa.training import lock
 from dreamerv2_tfa.training import output
@@ -41,7 +43,6 @@ from dreamerv2_tfa.training import train
 NAMES = ('replay', 'learner', 'collector', 'evaluator')
 READY = 'The replay server is ready'
 _POLL = 0.05  # seconds between looks at a signal
-_SAVE_EVERY = 10.0  # seconds between checkpoints of replay, at least
 
 
 def run(
@@ -77,7 +78,10 @@ def run(
       return follower.follow(address, settings, replication)
     return _learn(root_dir, presets, address, settings, replication)
   folder = runs.RunFolder(root_dir, '--root_dir')
-  with output.unbroken(), surroundings.kept(), interrupt.Interrupt() as stop:
+  with (
+      output.unbroken(), surroundings.kept(), disk.named(folder.root),
+      interrupt.Interrupt() as stop,
+  ):
     if role == 'replay':
       folder.check_writable()
       with lock.locked(folder.replay_lock):
@@ -193,15 +197,15 @@ def _replay(folder, settings, address, stop):
   client = reverb.Client(f'127.0.0.1:{port}')
   stored = _begin(client, mine, _taken(folder))
   print(f'{READY} at {address}, with {stored:,} sequences.', flush=True)
-  sparing = connection_lib.Sparing(_SAVE_EVERY)
-  sparing.take(tuple)
+  saved = saves.Saves(folder.replay_server, client)
   while not stop.requested:
     time.sleep(_POLL)
-    if sparing.due:
-      sparing.take(client.checkpoint)
-  with stop.saving():
-    client.checkpoint()
-  server.stop()
+    saved.take()
+  try:
+    with stop.saving():
+      saved.finish()
+  finally:
+    server.stop()
 
 
 def _serve(reverb, made, port, checkpointer):
