@@ -15,7 +15,7 @@ updates by the steps that it has counted, keeps the preset's ratio exactly.
 
 A ticket is of at most `SLICE` steps, and has two columns:
 
-  ends    float32 [SLICE, 2 + M], a row a step: return, length and the task's M
+  ends    float32 [SLICE, 2 + M], of each step: return, length and the task's M
           metrics of the episode that ends with it, or zeros; metrics that are
           not known are NaN, and what is no step has a length of -1
   sender  int64 [2], the stream that it came by, and its number there: a stream
