@@ -239,7 +239,7 @@ class Clock:
   @property
   def steps(self) -> int:
     """Agent steps counted so far."""
-    return int(self._steps.environment_steps)
+    return int(self._steps.environment_steps.numpy())  # or a mirrored one
 
   def collect(self, steps: int) -> None:
     """Advances the counter by `steps` agent steps."""

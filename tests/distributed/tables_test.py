@@ -175,6 +175,17 @@ def test_tickets_tell_the_tasks_metrics_once_their_steps_are_counted():
     assert steps.episode_metrics() == {'train_return': 2.0, 'train_length': 4.0}
 
 
+def test_steps_are_counted_where_a_strategy_mirrors_the_count(server):
+  with tf.distribute.MirroredStrategy(['/cpu:0']).scope():
+    counted = tf_metrics.EnvironmentSteps()
+  outbox = sending.Outbox(connect(server), _SPEC, 1, T)
+  fill(outbox, 11, episode=4)
+  outbox.send(lambda: False)
+  steps = receiving.Steps(connect(server), counted)
+  steps.prefill(3)
+  assert steps.steps == 3
+
+
 def test_a_task_without_metrics_has_none(server):
   steps, _, _ = send(server, 11, episode=4)
   assert steps.pop_metrics() == []
