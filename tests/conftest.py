@@ -4,6 +4,7 @@ It makes `small` importable: pytest's importlib mode leaves the path alone.
 """
 
 import gc
+import os
 import pathlib
 import signal
 import sys
@@ -23,6 +24,7 @@ hypothesis.settings.register_profile(
     suppress_health_check=list(hypothesis.HealthCheck))
 hypothesis.settings.load_profile('tests')
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+os.environ.pop('PYTHONUNBUFFERED', None)  # it hides lines that come too late
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
   # A shell's `&` makes its program deaf to Ctrl-C, and all that this starts.
   signal.signal(signal.SIGINT, signal.default_int_handler)

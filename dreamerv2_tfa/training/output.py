@@ -33,7 +33,11 @@ def _nowhere():
 
 
 class _Unbroken:
-  """A stream whose `write` and `flush` raise nothing."""
+  """A stream whose `write` and `flush` raise nothing; lines are there at once.
+
+  Python keeps the lines that it writes to a pipe or a file until there are
+  many: one that says what a process waits for would come after the wait.
+  """
 
   def __init__(self, stream: Any):
     self._stream = stream
@@ -43,10 +47,13 @@ class _Unbroken:
 
   def write(self, text):
     try:
-      return self._stream.write(text)
+      written = self._stream.write(text)
     except OSError:
       self._lose()
       return len(text)
+    if '\n' in text:
+      self.flush()
+    return written
 
   def flush(self):
     try:

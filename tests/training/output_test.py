@@ -35,6 +35,18 @@ def test_a_program_reaches_its_end_when_nobody_reads(target):
   assert done.returncode == 7
 
 
+def test_a_line_is_there_before_the_next_is_written(monkeypatch, tmp_path):
+  path = tmp_path / 'log'
+  with path.open('w') as log:
+    monkeypatch.setattr(sys, 'stdout', log)
+    with output.unbroken():
+      print('Waiting for the replay server.')
+      assert path.read_text() == 'Waiting for the replay server.\n'
+      print('so ', end='')
+      print('far')
+      assert path.read_text().endswith('\nso far\n')
+
+
 def test_what_is_read_is_written_and_the_streams_are_put_back(capsys):
   before = sys.stdout, sys.stderr
   with output.unbroken():
