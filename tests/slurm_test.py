@@ -110,6 +110,14 @@ def until(condition):
     time.sleep(0.02)
 
 
+def stopped(submit, checkout, role, status):
+  """How a job ends whose time is over, where a role ends with a status."""
+  (checkout / f'STATUS-{role}').write_text(str(status))
+  process = run_of(submit, checkout)
+  process.send_signal(signal.SIGTERM)
+  return end(process)
+
+
 def end(process):
   said, _ = process.communicate(timeout=60)
   return process.returncode, said
@@ -164,20 +172,16 @@ def test_a_job_whose_time_is_over_saves_and_is_queued_again(submit, checkout):
 @pytest.mark.parametrize('role', ['replay', 'learner', 'evaluator'])
 def test_a_role_that_had_not_begun_has_nothing_to_save(
     role, submit, checkout):
-  (checkout / f'STATUS-{role}').write_text('138')
-  process = run_of(submit, checkout)
-  process.send_signal(signal.SIGTERM)
-  assert end(process) == (0, 'The run has saved, and is queued again.\n')
+  assert stopped(submit, checkout, role, 138) == (
+      0, 'The run has saved, and is queued again.\n')
   assert lines(checkout, 'scontrol') == ['requeue 31337']
 
 
 @pytest.mark.parametrize('role', ['replay', 'learner', 'evaluator'])
 def test_a_job_says_that_it_has_saved_only_if_its_roles_have(
     role, submit, checkout):
-  (checkout / f'STATUS-{role}').write_text('1')
-  process = run_of(submit, checkout)
-  process.send_signal(signal.SIGTERM)
-  assert end(process) == (1, f'{role} has ended with status 1.\n')
+  assert stopped(submit, checkout, role, 1) == (
+      1, f'{role} has ended with status 1.\n')
   assert len(lines(checkout, 'ended')) == 5
   assert lines(checkout, 'scontrol') == []
 

@@ -39,20 +39,15 @@ def take(
   asked = checks.integer(_NAME, settings.replay_capacity)
   source = runs.RunFolder(settings.replay_from or folder.root)
   agent, environments = parts.agent, parts.environment.batch_size
-  least = replay.check(
-      asked, settings.sequence_length, settings.timetable.prefill, environments
-  )
   stored = store.rows(source.replay)
   grows = 0 if settings.replay_from else max(
       asked - environments * stored, 0)
-  found = replay.fit(
-      agent.collect_data_spec, asked, least=least,
-      reserve=reserve(
-          sum(protocol.parameter_counts(agent).values()),
-          settings.batch_size * settings.sequence_length,
-      ),
-      shrink=resumed or asked in presets.numbers(_NAME),
-      storage=settings.replay_storage,
+  kept = reserve(
+      sum(protocol.parameter_counts(agent).values()),
+      settings.batch_size * settings.sequence_length,
+  )
+  found = _fit(
+      parts, settings, resumed, kept, storage=settings.replay_storage,
       disk_free=_disk_free(folder.root) - grows * replay.required_bytes(
           agent.collect_data_spec, 1),
   )
@@ -77,13 +72,7 @@ def serve(
   Raises:
     ValueError: As `take`.
   """
-  asked = checks.integer(_NAME, settings.replay_capacity)
-  least = replay.check(
-      asked, settings.sequence_length, settings.timetable.prefill,
-      parts.environment.batch_size)
-  found = replay.fit(
-      parts.agent.collect_data_spec, asked, least=least, reserve=10**9,
-      shrink=resumed or asked in presets.numbers(_NAME), overhead=overhead)
+  found = _fit(parts, settings, resumed, reserve(0, 0), overhead=overhead)
   print(replay.describe(found, stores=False), flush=True)
   return found.rows
 
@@ -92,6 +81,17 @@ def elsewhere(settings: settings_lib.Settings) -> replay.Fit:
   """What is asked for, in another process: nothing is taken here."""
   asked = checks.integer(_NAME, settings.replay_capacity)
   return replay.Fit(asked, asked, 0, 0, 0, 0)
+
+
+def _fit(parts, settings, resumed, kept, **where):
+  """What `replay.fit` chooses; `kept` bytes are its `reserve`."""
+  asked = checks.integer(_NAME, settings.replay_capacity)
+  least = replay.check(
+      asked, settings.sequence_length, settings.timetable.prefill,
+      parts.environment.batch_size)
+  return replay.fit(
+      parts.agent.collect_data_spec, asked, least=least, reserve=kept,
+      shrink=resumed or asked in presets.numbers(_NAME), **where)
 
 
 def _disk_free(path):

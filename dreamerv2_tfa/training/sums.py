@@ -55,7 +55,8 @@ class Sums:
     self._rows = {path: self._row_sum(path) for path in _rows(folder)}
     paths = *settings(folder), *_checkpoints(folder), *_best(folder)
     found = {**{path: _sum(path) for path in paths},
-             **{path: _lines(path) for path in _metrics(folder)}, **self._rows}
+             **{path: _sum(path, whole_lines=True)
+                for path in _metrics(folder)}, **self._rows}
     self._write({
         _name(folder, path): each for path, each in found.items()
         if each is not None
@@ -190,8 +191,12 @@ def _name(folder, path):
   return path.relative_to(folder.root).as_posix()
 
 
-def _sum(path, at_most=reading.LINES):
-  """Bytes at the beginning, and the SHA-256 of them; None without the file."""
+def _sum(path, at_most=reading.LINES, *, whole_lines=False):
+  """Bytes at the beginning, and the SHA-256 of them; None without the file.
+
+  With `whole_lines`, a last line without end is none of them: another process
+  may be writing it.
+  """
   if not path.is_file():
     return None
   try:
@@ -199,16 +204,8 @@ def _sum(path, at_most=reading.LINES):
       data = file.read(at_most)
   except FileNotFoundError:  # a process that trains here has removed it
     return None
-  return len(data), hashlib.sha256(data).hexdigest()
-
-
-def _lines(path):
-  """As `_sum`, of whole lines: another process may be writing one."""
-  try:
-    data = reading.data(path, reading.LINES)
-  except (OSError, ValueError):
-    return None
-  data = data[:data.rfind(b'\n') + 1]
+  if whole_lines:
+    data = data[:data.rfind(b'\n') + 1]
   return len(data), hashlib.sha256(data).hexdigest()
 
 
