@@ -98,7 +98,7 @@ def bytes_table(rows):
       for row in rows if not row['collectors']}
   lines = ['| bytes | Catch | Atari |', '|---|---|---|']
   for text, measure, content in (
-      ('a row in memory', 'row', ''),
+      ('a row, before it is compressed', 'row', ''),
       ('a row with its window, sent, frames', 'row_wire', 'frames'),
       ('the same, noise', 'row_wire', 'noise'),
       ('the same in a checkpoint, frames', 'stored', 'frames'),
